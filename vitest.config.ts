@@ -1,13 +1,17 @@
-import { defineConfig } from 'vitest/config'
+import { defineConfig } from 'vitest/config';
+
+const ci = process.env['CI'] !== undefined;
 
 export default defineConfig({
   resolve: { conditions: ['source'] },
   ssr: { resolve: { conditions: ['source'] } },
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/faults/**', 'node_modules/**'],
+    exclude: ['test/faults/**'],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 20_000,
+    reporters: ci ? ['default', 'json'] : ['default'],
+    outputFile: { json: 'coverage/tests.json' },
   },
-})
+});
