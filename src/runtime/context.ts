@@ -1,0 +1,199 @@
+/**
+ * The seam between durable code (agents, tools, hooks, streams, user workflows) and the runtime that executes a run.
+ * Everything durable is asked for here; nothing above this file sees a store, a lease or a commit.
+ *
+ * Words: an *operation* is a keyed unit whose completion is journaled (a step, a turn, a tool). A *completion* is an event
+ * that user code waits for; completions reach it in journal order, one at a time, after their commit. A *fact* is an event
+ * that is only looked up. A *scope* is a key prefix with its own counters: the workflow, a tool's execute, an agent call.
+ */
+
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Payload } from './codec.ts';
+import { DurableError } from './errors.ts';
+import type { EventDraft, EventType, JournalEvent } from './event.ts';
+import type { Logger } from './logger.ts';
+import type { LedgerRow, Message, NewHook, NewRun, Run, StreamPage } from './store.ts';
+
+export interface RunContext {
+  /** The row as it was claimed. */
+  readonly run: Run;
+  readonly logger: Logger;
+  /** Aborted by cancel (reason: DurableError `cancelled`), a lost lease (`lease_lost`) and close (`runtime_closed`). */
+  readonly signal: AbortSignal;
+  /** True while recorded completions wait to be released. */
+  readonly replaying: boolean;
+  /** The event at the run's checkpoint, null if the run has none. */
+  readonly checkpoint: JournalEvent | null;
+  /** Store time of the last released event (the run's creation before the first). The same on replay. */
+  now(): number;
+  /** In [0, 1), seeded by the run's id and the calls before it. The same on replay. */
+  random(): number;
+  /** Hex HMAC-SHA256 of the text under the runtime's secret. Synchronous. */
+  sign(text: string): string;
+
+  /** The current scope (from AsyncLocalStorage). */
+  scope(): Scope;
+  /** The next free key of the current scope for a name: `<scope>/<name>#<occurrence>` (`#0` is left out). */
+  nextKey(name: string): string;
+  /** Runs `body` in a child scope; what it calls gets keys under `scope.path`. Counters start anew for each call. */
+  within<T>(scope: NewScope, body: () => T): T;
+
+  /**
+   * Runs an operation unless its completion is recorded. Resolves (or rejects with the recorded error) after the commit
+   * of its completion, in journal order, with a decoded copy of the value. While replaying, a body without a record waits
+   * until all recorded completions are released. Asking again for a key that was released answers at once.
+   */
+  perform<T>(operation: Operation<T>): Promise<T>;
+  /** The completion recorded for a key, released or not; undefined if there is none. Synchronous. */
+  recorded(key: string): JournalEvent | undefined;
+  /** Facts recorded for a key, in journal order. */
+  facts(key: string): JournalEvent[];
+  /** All events whose key starts with the prefix, in journal order (since the checkpoint). */
+  journal(prefix: string): JournalEvent[];
+  /** Commits facts and what belongs to them in one transaction; resolves after the commit. */
+  append(batch: Append): Promise<void>;
+  /**
+   * Runs `body`; if the journal diverges under `prefix` meanwhile, rejects with `divergence` instead of parking the run, and
+   * takes the recorded completions under the prefix out of replay (`journal` still has them).
+   */
+  guard<T>(prefix: string, body: () => Promise<T>): Promise<T>;
+
+  /** Resolves when the time is reached; recorded as a timer under `key`. Milliseconds from now or a moment. */
+  sleep(key: string, until: number | Date): Promise<void>;
+  /** Messages for a hook or approval key, released ones only. */
+  mailbox(key: string): Mailbox;
+  /** Messages of kind `user`, released ones only, oldest first. `release` order is journal order. */
+  readonly userMessages: Mailbox;
+  /** Adds a hook row to the next commit; no later body, chunk or child starts before it. Rejections arrive in its mailbox. */
+  createHook(hook: NewHook): void;
+  /** Closes a hook row with the next commit. */
+  closeHook(tokenHash: string): void;
+  /** Starts a child (its row is committed before this resolves) and answers how it ended. `key` names it. */
+  child(key: string, run: NewRun): Promise<unknown>;
+
+  /** Buffers chunks for a stream of this run; a promise means: the buffer is full, await it. Throws `stream_closed`. */
+  emit(stream: string, chunks: Payload[]): Promise<void> | undefined;
+  /** Closes a stream after what was emitted. */
+  closeStream(stream: string): void;
+  /** Resolves when everything emitted so far is committed. */
+  flush(): Promise<void>;
+  /** Reads this run's own stream, what is committed of it. */
+  readStream(stream: string, from: number): Promise<StreamPage>;
+  /** The runs of this run's thread, before this one, oldest first. */
+  threadRuns(): Promise<Run[]>;
+}
+
+/** Kinds of scopes. `step` bodies are leaves: durable calls inside them are refused. */
+export type ScopeKind = 'workflow' | 'agent' | 'tool' | 'step' | 'shield';
+
+export interface NewScope {
+  path: string;
+  kind: ScopeKind;
+  /** Durable waits inside go on although the run is cancelled. Inherited. */
+  shielded?: boolean;
+  /** What getStepMetadata and getToolMetadata answer. Inherited by scopes of kind `shield`. */
+  metadata?: OperationMetadata;
+}
+
+export interface Scope extends NewScope {
+  readonly parent: Scope | null;
+}
+
+export interface OperationMetadata {
+  key: string;
+  /** Stable across attempts: `<run id>/<key>`. */
+  idempotencyKey: string;
+  /** From 1. */
+  attempt: number;
+  startedAt: number;
+  toolCallId?: string;
+  signal: AbortSignal;
+}
+
+export interface Operation<T> {
+  key: string;
+  kind: 'step' | 'turn' | 'tool' | 'agent';
+  /**
+   * `signal` is aborted by the run's signal and by the timeout. Runs in a child scope of kind `step` (leaf) for steps and turns,
+   * `tool` or `agent` (durable calls allowed) for the others. Called once per attempt.
+   */
+  body: (attempt: Attempt) => Promise<T> | T;
+  /** Attempts after the first. Default 0. Turns: failures are never recorded, the error goes to the caller. */
+  retries?: number;
+  timeoutMs?: number;
+  toolCallId?: string;
+  /** Commit a `tool_started` fact before the body; the attempt then knows of earlier starts through `facts(key)`. */
+  recordStart?: boolean;
+  /** Facts for the completion's header. */
+  meta?: (value: T) => Record<string, unknown>;
+  /** Committed in the same transaction as the completion. */
+  alongside?: (value: T) => Append;
+}
+
+export interface Attempt {
+  attempt: number;
+  signal: AbortSignal;
+}
+
+/** What is committed together. */
+export interface Append {
+  facts?: EventDraft[];
+  hooks?: NewHook[];
+  ledger?: LedgerRow[];
+  /** Move the checkpoint to the first fact of this batch. */
+  checkpoint?: boolean;
+}
+
+export interface Mailbox {
+  /** The next message, removed. Counts as a durable wait (the run may suspend). */
+  take(): Promise<Message & { value: unknown }>;
+  /** The next one if it is there, without removing it. */
+  peek(): (Message & { value: unknown }) | undefined;
+  /** All that are there, removed. */
+  drain(): Array<Message & { value: unknown }>;
+  /** Removes messages by id (those that a recorded turn consumed). */
+  remove(ids: string[]): Array<Message & { value: unknown }>;
+}
+
+/** Events that user code waits for; all others are facts. */
+export const COMPLETIONS: ReadonlySet<EventType> = new Set<EventType>([
+  'step_completed',
+  'step_failed',
+  'timer_fired',
+  'hook_conflict',
+  'message_received',
+  'cancel_requested',
+  'turn_completed',
+  'tool_completed',
+  'tool_failed',
+  'agent_completed',
+  'agent_failed',
+]);
+
+export interface Frame {
+  context: RunContext;
+  scope: Scope;
+}
+
+/** The run and scope of the code that executes now. The only module state of the framework. */
+export const currentFrame: AsyncLocalStorage<Frame> = new AsyncLocalStorage<Frame>();
+
+/** The current run's context. Throws `outside_run`, naming the call. */
+export function requireContext(call: string): RunContext {
+  const frame = currentFrame.getStore();
+  if (frame === undefined) {
+    throw new DurableError(
+      'outside_run',
+      `Cannot call ${call} here: this code does not run inside a workflow or an agent's run. Call it from a function ` +
+        'registered with createRuntime({ workflows }) and started by runtime.start, or from a tool of an agent that runs there.',
+    );
+  }
+  if (frame.scope.kind === 'step') {
+    throw new DurableError(
+      'inside_step',
+      `Cannot call ${call} inside the step "${frame.scope.path}": a step's body runs as one unit and cannot suspend. Call it from the ` +
+        'workflow or tool around the step.',
+    );
+  }
+  return frame.context;
+}

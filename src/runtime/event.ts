@@ -1,0 +1,105 @@
+/**
+ * Journal events: immutable facts of a run, past tense, in order. An event is a JSON header and an optional value, kept
+ * apart so that loading a journal parses headers only; a value is decoded when replay asks for it.
+ */
+
+import { decodeText, encodeText, parseValue, stringifyValue } from './codec.ts';
+import type { Payload } from './codec.ts';
+import { DurableError } from './errors.ts';
+
+export const EVENT_TYPES = [
+  'step_completed',
+  'step_failed',
+  'step_retrying',
+  'timer_started',
+  'timer_fired',
+  'hook_created',
+  'hook_conflict',
+  'child_started',
+  'message_received',
+  'cancel_requested',
+  'turn_completed',
+  'turn_failed',
+  'tool_started',
+  'tool_completed',
+  'tool_failed',
+  'tool_retrying',
+  'policy_decided',
+  'segment_completed',
+  'agent_completed',
+  'agent_failed',
+  'run_completed',
+  'run_failed',
+  'run_cancelled',
+] as const;
+
+export type EventType = (typeof EVENT_TYPES)[number];
+
+export interface EventHeader {
+  type: EventType;
+  /** Scope path + name + occurrence; '' for events of the run itself. */
+  key: string;
+  /** Store time when it was written. */
+  at: number;
+  attempt?: number;
+  /** When a timer or a delayed attempt falls due, on the store's clock. */
+  dueAt?: number;
+  /** Small facts for people and queries, JSON. */
+  meta?: Record<string, unknown>;
+}
+
+export interface JournalEvent extends EventHeader {
+  /** Decodes on first use; undefined if the event has none. */
+  readonly value: unknown;
+  readonly hasValue: boolean;
+}
+
+/** A new event, its value already in text form (so that encoding errors surface where the value was made). */
+export interface EventDraft extends EventHeader {
+  text?: string;
+}
+
+/** Puts a value into a draft. Throws as `stringifyValue` does. */
+export function draftEvent(header: EventHeader, value: { value: unknown; what: string } | null): EventDraft {
+  return value === null ? { ...header } : { ...header, text: stringifyValue(value.value, value.what) };
+}
+
+/** Header and value are separated by the first line feed; JSON has no raw ones. Throws `value_too_large`. */
+export function encodeEvent(draft: EventDraft): Payload {
+  const { text, ...header } = draft;
+  const line = JSON.stringify(header);
+  return encodeText(text === undefined ? line : `${line}\n${text}`, `the event ${draft.type} of "${draft.key}"`);
+}
+
+export function decodeEvent(payload: Payload): JournalEvent {
+  const text = decodeText(payload);
+  const cut = text.indexOf('\n');
+  return lazyEvent(parseHeader(cut < 0 ? text : text.slice(0, cut)), cut < 0 ? undefined : text.slice(cut + 1));
+}
+
+/** What a draft will be when it is read back: its value is a copy, never the caller's object. */
+export function readDraft(draft: EventDraft): JournalEvent {
+  const { text, ...header } = draft;
+  return lazyEvent(header, text);
+}
+
+function lazyEvent(header: EventHeader, text: string | undefined): JournalEvent {
+  let decoded: { value: unknown } | undefined;
+  return {
+    ...header,
+    hasValue: text !== undefined,
+    get value(): unknown {
+      if (text === undefined) return undefined;
+      decoded ??= { value: parseValue(text) };
+      return decoded.value;
+    },
+  };
+}
+
+function parseHeader(line: string): EventHeader {
+  try {
+    return JSON.parse(line) as EventHeader;
+  } catch (error) {
+    throw new DurableError('value_corrupt', 'Cannot read a journal event: its header is not JSON. Restore the store from a backup.', { cause: error });
+  }
+}

@@ -1,0 +1,31 @@
+/** What the runtime knows of a workflow or an agent: a function to run, and how it is versioned. */
+
+import type { RunContext } from './context.ts';
+
+export interface Registrable {
+  toWorkflow(name: string): WorkflowDefinition;
+}
+
+export interface WorkflowDefinition {
+  name: string;
+  /** `pinned`: runs stay with the version that started them; `newest`: any version may go on with them. */
+  versions: 'pinned' | 'newest';
+  /** Executed for each run, again from its top on replay. */
+  run: (context: RunContext, input: unknown) => Promise<unknown>;
+  /** Checks and completes what `runtime.start` was given; throws `payload_invalid` or `invalid_argument`. */
+  parseInput?: (input: unknown) => unknown;
+  /**
+   * Called instead of `run`'s end when messages came after it had returned: goes on and returns the new result. Without
+   * it the messages are journaled and the run ends.
+   */
+  reopen?: (context: RunContext, result: unknown) => Promise<unknown>;
+  /**
+   * Called before a failed or cancelled end is committed: what the run leaves behind for its thread (a result payload), and user
+   * messages that nobody consumed.
+   */
+  settle?: (context: RunContext, end: { status: 'failed' | 'cancelled'; error: unknown }) => Promise<SettledEnd>;
+}
+
+export interface SettledEnd {
+  result: unknown;
+}

@@ -1,0 +1,419 @@
+/**
+ * The store contract: where runs live. A store is a set of transitions, not tables to edit; each call is one atomic
+ * transition, or one per run where it takes several runs. The runtime is correct on any store that keeps these
+ * obligations; `everturn/testing` has the suite that checks them.
+ *
+ * General
+ *  S1  Refusals are results, never exceptions. A store throws only when it cannot tell, or cannot reach, its data
+ *      (`store_unavailable`, `store_full`, `store_read_only`, `store_corrupt`, `store_newer`); it then may or may not have
+ *      applied the call, and every call is safe to repeat with the same arguments.
+ *  S2  Payloads are opaque bytes. What is queried is a column.
+ *  S3  Only the store's clock compares times (`dueAt`, leases, ages). Times are milliseconds since the epoch, on that clock;
+ *      answers to holders carry `now`.
+ *  S4  What is acknowledged survives as `capabilities.durability` says.
+ * Scheduling
+ *  S5  `dueAt` is the queue. ready: the moment it became so; running: lease expiry; waiting: wake time or null; queued,
+ *      parked and ended: null. A run is claimable when `dueAt <= now`. Earliest first.
+ *  S6  A claim sets status running, adds one to `epoch`, stores the caller's `nonce`, sets `dueAt` to now + lease. The token
+ *      is both. A claim repeated with the same nonce returns the runs that the first one got and that are still held under it.
+ *  S7  A claim of a run that was never claimed (`from: 'start'`) or whose lease expired (`from: 'lease'`) adds one to
+ *      `attempts`; one after a wait, a yield or a resume does not.
+ *  S8  At most `suspects` of the runs that a claim returns have `attempts >= 2` after it.
+ *  S9  `nextDueInMs` is the time until the earliest `dueAt` among the queues asked for that the claim did not return (0 if
+ *      more is due now, but for suspects beyond the limit, which do not count); null if there is none.
+ * Start
+ *  S10 The id is the idempotency key: same workflow and inputHash answers `exists` and changes nothing, other values
+ *      `conflict`.
+ *  S11 A thread has at most one active run (ready, running, waiting, parked). If it has one, `whenBusy` decides: `reject`
+ *      (default) answers `busy`; `queue` inserts it as queued; `steer` appends the run's input to the active run's inbox as a
+ *      message of kind `user` whose id is the new run's id (wakes it as S20 does), no run is made; `interrupt` sets the active
+ *      run's cancel flag (as `control` does) and queues the new one. If cancelling ended the active run, the new one is ready.
+ *  S12 A start whose id was accepted as a `user` message by a run of its thread answers `steered` again with that run.
+ *  S13 With `claim`, a run that was created as ready is claimed in the same transition (S6, S7).
+ * Commit: the only write of a holder
+ *  S14 Order of checks, under the run's lock: (a) `id` equals the run's last commit id: nothing is applied and the answer is
+ *      `applied` as of now, `holder` telling whether the token still holds the run; (b) status running and token equal, else
+ *      `fenced`; (c) `expect` equals head, else `moved`; (d) `wait` and `end` need `seen == inboxHead`, else `pending` with the
+ *      messages from `received` on; a `close` of a hook that is resolved while the run has not `seen` its message likewise;
+ *      (e) a created hook whose token hash belongs to another run or key: `token_taken`; (f) a write to a closed stream:
+ *      `stream_closed`. A refusal applies nothing of that run and does not hinder the others of the batch.
+ *  S15 Applied is all or nothing: events appended at head (seq = position, from 0), chunks at each stream's tail, hooks,
+ *      starts (as S10, S11, `exists` is success; a `busy` thread queues), cancels, ledger rows (deduplicated by id), seen,
+ *      checkpoint, suspects.
+ *  S16 A commit with events sets `attempts` to 0 and `suspects` to null (unless it sets them). Chunks and heartbeats do not.
+ *  S17 `run`: `dueAt` moves to now + lease if `heartbeat` is set or less than two thirds of the lease is left; `extended`
+ *      says whether it moved. `wait`: status waiting, dueAt as given (at or before now: ready at once). `yield`: ready, due
+ *      now. `park`: parked with code and details. `end`: terminal with result and error; it never changes again.
+ *  S18 The end of a run, by whomever: closes its streams and open hooks; makes the thread's oldest queued run ready; appends
+ *      to its parent's inbox one message {kind: 'child', id: the run's id, key: the parent's key, payload: result or error}
+ *      with `status`, waking it as S20.
+ *  S19 The answer has the new messages (seq >= `received`) and the cancel flag.
+ * Deliver
+ *  S20 Appends to the inbox under the run's lock, bumps inboxHead; a waiting run becomes ready, due now. Runs that are parked
+ *      or queued keep it. `duplicate` if the run's inbox holds a message with that id. An ended run answers `gone`.
+ *  S21 To a hook: by token hash; kind `hook` needs a payload without decision, kind `approval` one with (else
+ *      `not_found`). An open hook takes it as a message of its run with the hook's key. A `once` hook is then resolved; an
+ *      approval is resolved when one responder denied or `needed` distinct responders approved, and only then is the message
+ *      appended (one: that of the deciding answer). Answers of a responder who answered already are `duplicate`.
+ *      A resolved or closed hook answers `gone` with the hook (its responders say who and when), but a repeated id `duplicate`.
+ * Control
+ *  S22 `cancel` sets the cancel flag; a queued or parked run ends at once as cancelled; a waiting one becomes ready, due
+ *      now. Children follow when the holder commits `cancels`, or with the run if it ended at once. `resume` makes a parked
+ *      run ready with attempts 0. `terminate` ends a run whatever its holder does, as failed; user messages (seq >= seen)
+ *      become queued runs of the thread (id and inputHash of the message, input its payload).
+ * Reading
+ *  S23 `load` answers events from `from` on, in order, without a gap up to head, and the messages from the row's `seen` on;
+ *      one consistent view.
+ *  S24 Offsets of a stream are dense, from 0, never reused. `read` answers whole chunks from `from` on, at least one if there
+ *      is one, else up to maxBytes; `closed` is true only with the chunks up to the tail.
+ *  S25 `gc` removes only ended runs, with all that belongs to them but their ledger rows.
+ *  S26 `watch` hints may be lost; each consumer has a poll behind it. Hints come after the transition is durable.
+ */
+
+import type { Payload } from './codec.ts';
+
+export type RunStatus =
+  | 'queued'
+  | 'ready'
+  | 'running'
+  | 'waiting'
+  | 'parked'
+  | 'completed'
+  | 'failed'
+  | 'cancelled';
+
+export type EndStatus = 'completed' | 'failed' | 'cancelled';
+
+/** The right of one worker to a run; valid while both values stand in its row. */
+export interface Token {
+  epoch: number;
+  nonce: string;
+}
+
+export interface NewRun {
+  id: string;
+  workflow: string;
+  version: string;
+  /** `workflow@version`, or `workflow@*` if the run follows the newest. */
+  queue: string;
+  thread: string | null;
+  tenant: string | null;
+  input: Payload;
+  /** Keyed hash of the input, made before the codec. */
+  inputHash: string;
+  attributes: Record<string, string>;
+  parent: { run: string; key: string } | null;
+  /** The run that this one replaces in its thread's history. */
+  supersedes: string | null;
+  whenBusy?: WhenBusy;
+}
+
+export type WhenBusy = 'reject' | 'queue' | 'steer' | 'interrupt';
+
+export interface Run extends Omit<NewRun, 'whenBusy'> {
+  status: RunStatus;
+  dueAt: number | null;
+  epoch: number;
+  nonce: string | null;
+  /** Number of journal events. */
+  head: number;
+  /** Seq of the event where loading starts. */
+  checkpoint: number;
+  inboxHead: number;
+  /** Number of messages that are journaled. */
+  seen: number;
+  cancel: boolean;
+  attempts: number;
+  /** Keys of the bodies in flight, written from the third attempt on. */
+  suspects: string[] | null;
+  result: Payload | null;
+  error: Payload | null;
+  errorCode: string | null;
+  /** Why it is parked. */
+  parked: { code: string; details: Payload } | null;
+  createdAt: number;
+  updatedAt: number;
+  endedAt: number | null;
+}
+
+export interface ClaimOptions {
+  nonce: string;
+  leaseMs: number;
+}
+
+export type StartResult =
+  | { kind: 'created'; run: Run; token: Token | null; now: number }
+  | { kind: 'exists'; run: Run }
+  | { kind: 'conflict'; run: Run }
+  | { kind: 'busy'; active: Run }
+  | { kind: 'steered'; active: Run };
+
+export interface ClaimRequest extends ClaimOptions {
+  queues: string[];
+  limit: number;
+  suspects: number;
+}
+
+export interface Claim {
+  run: Run;
+  token: Token;
+  from: 'start' | 'wait' | 'lease' | 'yield';
+}
+
+export interface ClaimResult {
+  claims: Claim[];
+  nextDueInMs: number | null;
+  now: number;
+}
+
+export type MessageKind = 'hook' | 'decision' | 'child' | 'user' | 'wake';
+
+export interface Message {
+  /** Position in the run's inbox, from 0, dense. */
+  seq: number;
+  id: string;
+  kind: MessageKind;
+  /** The hook's or child's key. */
+  key: string | null;
+  payload: Payload;
+  /** Of a `child`: how it ended. */
+  status: EndStatus | null;
+  /** Of a `user` message. */
+  inputHash: string | null;
+  /** Who sent it, where that is known. */
+  by: string | null;
+  at: number;
+}
+
+export interface Loaded {
+  run: Run;
+  events: Payload[];
+  messages: Message[];
+  now: number;
+}
+
+export interface NewHook {
+  /** Hex SHA-256 of the token. */
+  tokenHash: string;
+  key: string;
+  kind: 'hook' | 'approval';
+  /** Takes one payload. An approval always does. */
+  once: boolean;
+  /** Of an approval: how many must approve. */
+  needed: number;
+  /** Of an approval: the tool's name. */
+  tool: string | null;
+  /** Id, schema, metadata, input: whatever the runtime wants to read back. */
+  details: Payload;
+}
+
+export interface Responder {
+  by: string;
+  approved: boolean;
+  at: number;
+}
+
+export interface Hook extends NewHook {
+  run: string;
+  workflow: string;
+  thread: string | null;
+  tenant: string | null;
+  status: 'open' | 'resolved' | 'closed';
+  responders: Responder[];
+  notes: Payload[];
+  createdAt: number;
+  resolvedAt: number | null;
+}
+
+export interface StreamWrite {
+  stream: string;
+  chunks: Payload[];
+  close?: boolean;
+}
+
+export interface LedgerRow {
+  id: string;
+  run: string;
+  thread: string | null;
+  tenant: string | null;
+  /** The turn's key. */
+  key: string;
+  attempt: number;
+  provider: string;
+  model: string;
+  outcome: 'completed' | 'failed' | 'aborted' | 'unknown';
+  /** null where the provider said nothing. */
+  inputTokens: number | null;
+  outputTokens: number | null;
+  /** The provider's whole usage record and the like. */
+  details: Payload | null;
+  at: number;
+}
+
+export type Then =
+  | { kind: 'run'; heartbeat?: boolean }
+  | { kind: 'wait'; dueAt: number | null }
+  | { kind: 'yield' }
+  | { kind: 'park'; code: string; details: Payload }
+  | {
+      kind: 'end';
+      status: EndStatus;
+      result: Payload | null;
+      error: Payload | null;
+      errorCode: string | null;
+    };
+
+export interface Commit {
+  run: string;
+  token: Token;
+  expect: number;
+  id: string;
+  leaseMs: number;
+  events: Payload[];
+  chunks: StreamWrite[];
+  hooks: { create: NewHook[]; close: string[] };
+  starts: NewRun[];
+  /** Runs whose cancel flag is set, as by `control`. */
+  cancels: string[];
+  ledger: LedgerRow[];
+  /** Messages journaled, including those of this commit. */
+  seen: number;
+  /** Messages that the holder has in memory; the answer brings those after. */
+  received: number;
+  checkpoint?: number;
+  suspects?: string[];
+  then: Then;
+}
+
+export type CommitResult =
+  | {
+      kind: 'applied';
+      /** False if a repeated commit was applied and the run has gone to another holder since. */
+      holder: boolean;
+      head: number;
+      now: number;
+      extended: boolean;
+      cancel: boolean;
+      messages: Message[];
+      /** New tail of each stream that was written to. */
+      tails: Record<string, number>;
+    }
+  | { kind: 'fenced' }
+  | { kind: 'moved'; head: number }
+  | { kind: 'pending'; messages: Message[]; cancel: boolean; now: number }
+  | { kind: 'token_taken'; tokenHash: string; holder: { run: string; key: string } }
+  | { kind: 'stream_closed'; stream: string };
+
+export interface Delivery {
+  to: { run: string } | { hook: string };
+  id: string;
+  /** To a run: `wake` or `user`. */
+  kind?: 'wake' | 'user';
+  payload: Payload;
+  inputHash?: string;
+  by?: string;
+  /** Present: this answers an approval. */
+  decision?: { approved: boolean };
+}
+
+export type DeliverResult =
+  | { kind: 'ok'; run: string; hook: Hook | null }
+  | { kind: 'duplicate'; run: string; hook: Hook | null }
+  | { kind: 'gone'; run: string; hook: Hook | null }
+  | { kind: 'not_found' };
+
+export interface StreamPage {
+  chunks: Payload[];
+  /** Offset of the first chunk of this page. */
+  from: number;
+  tail: number;
+  /** Nothing comes after this page, ever. */
+  closed: boolean;
+}
+
+export interface Page<T> {
+  items: T[];
+  /** Pass it as `cursor` for the next page; null at the end. */
+  cursor: string | null;
+}
+
+export interface RunQuery {
+  status?: RunStatus[];
+  workflow?: string;
+  thread?: string;
+  tenant?: string;
+  attributes?: Record<string, string>;
+  errorCode?: string;
+  parent?: string;
+  createdAfter?: number;
+  createdBefore?: number;
+  /** Default 50, at most 500. Newest first. */
+  limit?: number;
+  cursor?: string;
+}
+
+export interface HookQuery {
+  kind?: 'hook' | 'approval';
+  status?: Hook['status'];
+  run?: string;
+  thread?: string;
+  tenant?: string;
+  tool?: string;
+  /** Default 50, at most 500. Newest first. */
+  limit?: number;
+  cursor?: string;
+}
+
+export interface LedgerQuery {
+  run?: string;
+  thread?: string;
+  tenant?: string;
+  /** Default 500, at most 5000. Oldest first. */
+  limit?: number;
+  cursor?: string;
+}
+
+export type Control = 'cancel' | 'resume' | 'terminate';
+
+export type ControlResult = { kind: 'ok'; run: Run } | { kind: 'refused'; run: Run } | { kind: 'not_found' };
+
+/** A doorbell: something may have changed. `due`: work can be claimed; `run`: messages, cancel or end; `stream`: new chunks. */
+export type Hint = { kind: 'due' } | { kind: 'run'; run: string } | { kind: 'stream'; run: string; stream: string };
+
+export interface Capabilities {
+  durability: 'fsync' | 'async' | 'none';
+  /** Hints reach other processes within milliseconds. */
+  push: boolean;
+  /** Least time between two stream flushes of a run that the store asks for. */
+  flushMs: number;
+}
+
+export interface Store {
+  readonly name: string;
+  readonly capabilities: Capabilities;
+  start(runs: NewRun[], claim?: ClaimOptions): Promise<StartResult[]>;
+  claim(request: ClaimRequest): Promise<ClaimResult>;
+  /** Null if there is no such run. `from` defaults to the run's checkpoint. */
+  load(run: string, from?: number): Promise<Loaded | null>;
+  /** At most one commit per run in a batch; answers in the order of the batch. */
+  commit(batch: Commit[]): Promise<CommitResult[]>;
+  deliver(messages: Delivery[]): Promise<DeliverResult[]>;
+  control(run: string, control: Control): Promise<ControlResult>;
+  /** Null if there is no such run; an empty page if the stream was never written to. */
+  read(run: string, stream: string, options: { from: number; maxBytes: number }): Promise<StreamPage | null>;
+  get(run: string): Promise<Run | null>;
+  list(query: RunQuery): Promise<Page<Run>>;
+  hook(tokenHash: string): Promise<Hook | null>;
+  listHooks(query: HookQuery): Promise<Page<Hook>>;
+  /** The runs of a thread, in order of creation, without superseded ones. */
+  thread(id: string): Promise<Run[]>;
+  /** Appends to a hook's notes, whatever its status. False if there is no such hook. */
+  note(tokenHash: string, note: Payload): Promise<boolean>;
+  ledger(query: LedgerQuery): Promise<Page<LedgerRow>>;
+  /** Keeps the proposal if the store has none; answers the one that it keeps. */
+  secret(proposed: Uint8Array): Promise<Uint8Array>;
+  /** Removes up to `limit` runs that ended longer than `olderThanMs` ago; answers how many. */
+  gc(options: { olderThanMs: number; limit: number }): Promise<number>;
+  watch?(listener: (hint: Hint) => void): () => void;
+  close(): Promise<void>;
+}
