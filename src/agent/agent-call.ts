@@ -1,0 +1,75 @@
+/** One call of an agent's loop inside a run: what the agent's run hands over, and what it gets back. */
+
+import type { LanguageModel, ModelMessage, StreamTextResult, ToolSet } from 'ai';
+import type { RunContext } from '../runtime/context.ts';
+import type { InDoubtAsk } from './in-doubt.ts';
+
+export interface AgentCallOptions {
+  /** Scope path and key prefix, e.g. `agent:support#2`. Turns are `<path>/t<n>`, tools `<path>/t<n>/tool:<toolCallId>`. */
+  path: string;
+  /** The whole prompt: history and what is new. */
+  messages: ModelMessage[];
+  /** The SDK's `options` (CALL_OPTIONS). */
+  callOptions?: unknown;
+  /** Merged with the run's signal. */
+  signal: AbortSignal;
+  /** Takes the place of the agent's model (fallback models). A model that prepareStep returns still wins. */
+  model?: LanguageModel;
+  /**
+   * Called once per live turn while its `finish` is held, before its commit: user messages to steer in. They are recorded with
+   * the turn and steered in at the same place on replay.
+   */
+  intake?: (turn: number) => SteeredMessage[];
+  /** After the turn's commit was released, live and on replay, before its `finish` part goes on. */
+  onTurn?: (turn: CommittedTurn) => void;
+  /** Edited approval inputs by toolCallId: the wrapped execute gets these. */
+  edits?: ReadonlyMap<string, unknown>;
+  /** Asks a person about a tool that was interrupted (`onInDoubt: 'ask'`). Without it such a tool fails as with `'fail'`. */
+  ask?: InDoubtAsk;
+}
+
+export interface SteeredMessage {
+  id: string;
+  message: ModelMessage;
+}
+
+export interface CommittedTurn {
+  n: number;
+  key: string;
+  /** Ids of the messages that were steered in after this turn. */
+  steered: string[];
+  replayed: boolean;
+}
+
+/**
+ * Why a call cannot stand, although the SDK may have resolved its result.
+ * `turn`: a model call failed before or in mid-stream (retries of the SDK spent); the segment may be entered again.
+ * `tool`: a tool threw a FatalError; the run fails. `stopped`: the signal aborted the call.
+ */
+export interface AgentCallFailure {
+  kind: 'turn' | 'tool' | 'stopped';
+  /** The turn's or tool's key. */
+  key: string;
+  /** Of a turn: how many model attempts it has had, over all processes. */
+  attempt: number;
+  error: unknown;
+}
+
+export interface AgentCall {
+  result: StreamTextResult<ToolSet, never, never>;
+  /** Final once the result's stream was consumed. */
+  failure: () => AgentCallFailure | undefined;
+}
+
+/** The part of a DurableAgent that starts calls; kept apart so that agent-call and durable-agent do not import each other. */
+export interface CallableAgent {
+  startCall(context: RunContext, options: AgentCallOptions): Promise<AgentCall>;
+}
+
+/**
+ * Runs the agent's loop once under `options.path`. The result is `super.stream`'s; consume its stream. Recorded turns and tools
+ * answer from the journal. Rejects only for what the SDK rejects at once (invalid prompts or settings).
+ */
+export function startAgentCall(agent: CallableAgent, context: RunContext, options: AgentCallOptions): Promise<AgentCall> {
+  return agent.startCall(context, options);
+}
