@@ -7,10 +7,9 @@ const checks: ReadonlyArray<readonly [name: string, script: string]> = [
   ['lint', 'npm run --silent lint'],
   ['types', 'npm run --silent types'],
   ['tests', 'npm test --silent'],
-  ['knip', 'knip --treat-config-hints-as-errors'],
+  ['unused', 'npm run --silent unused'],
   ['build', 'npm run --silent build'],
-  ['publint', 'publint --strict'],
-  ['attw', 'attw --pack . --profile esm-only'],
+  ['package', 'npm run --silent package'],
 ];
 
 const results = checks.map(([name, script]) => {
