@@ -122,6 +122,8 @@ export interface Operation<T> {
   retries?: number;
   timeoutMs?: number;
   toolCallId?: string;
+  /** For people, where the key does not say it: the tool's name. */
+  label?: string;
   /** Commit a `tool_started` fact before the body; the attempt then knows of earlier starts through `facts(key)`. */
   recordStart?: boolean;
   /** Facts for the completion's header. */
@@ -144,15 +146,18 @@ export interface Append {
   checkpoint?: boolean;
 }
 
+/** A journaled message with its decoded payload. */
+export type ReceivedMessage = Omit<Message, 'payload'> & { readonly value: unknown };
+
 export interface Mailbox {
   /** The next message, removed. Counts as a durable wait (the run may suspend). */
-  take(): Promise<Message & { value: unknown }>;
+  take(): Promise<ReceivedMessage>;
   /** The next one if it is there, without removing it. */
-  peek(): (Message & { value: unknown }) | undefined;
+  peek(): ReceivedMessage | undefined;
   /** All that are there, removed. */
-  drain(): Array<Message & { value: unknown }>;
+  drain(): ReceivedMessage[];
   /** Removes messages by id (those that a recorded turn consumed). */
-  remove(ids: string[]): Array<Message & { value: unknown }>;
+  remove(ids: string[]): ReceivedMessage[];
 }
 
 /** Events that user code waits for; all others are facts. */

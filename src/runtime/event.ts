@@ -18,6 +18,7 @@ export const EVENT_TYPES = [
   'child_started',
   'message_received',
   'cancel_requested',
+  'run_recovered',
   'turn_completed',
   'turn_failed',
   'tool_started',

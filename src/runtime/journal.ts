@@ -1,0 +1,87 @@
+/**
+ * The journal of one run in memory: what was recorded, by key. Pure; loading it parses headers only.
+ *
+ *  J1 Completions are answered by key; a key has at most one.
+ *  J2 Completions below an operation that is itself complete are never asked for again and do not take part in replay;
+ *     neither do those below a turn that never committed.
+ */
+
+import { COMPLETIONS } from './context.ts';
+import { decodeEvent } from './event.ts';
+import type { EventType, JournalEvent } from './event.ts';
+import type { Payload } from './codec.ts';
+
+/** An event with its position. */
+export interface Entry {
+  seq: number;
+  event: JournalEvent;
+}
+
+const SCOPED_ENDS: ReadonlySet<EventType> = new Set<EventType>(['tool_completed', 'tool_failed', 'agent_completed', 'agent_failed']);
+const TURN_IN_KEY = /\/t\d+(?=\/)/g;
+
+export class Journal {
+  readonly #entries: Entry[] = [];
+  readonly #completions = new Map<string, Entry>();
+  readonly #facts = new Map<string, Entry[]>();
+
+  static load(events: Payload[], from: number): Journal {
+    const journal = new Journal();
+    events.forEach((payload, index) => journal.add({ seq: from + index, event: decodeEvent(payload) }));
+    return journal;
+  }
+
+  add(entry: Entry): void {
+    this.#entries.push(entry);
+    const { type, key } = entry.event;
+    if (type === 'message_received' || type === 'cancel_requested') return;
+    if (COMPLETIONS.has(type)) {
+      this.#completions.set(key, entry);
+      return;
+    }
+    const list = this.#facts.get(key);
+    if (list === undefined) this.#facts.set(key, [entry]);
+    else list.push(entry);
+  }
+
+  get first(): Entry | undefined {
+    return this.#entries[0];
+  }
+
+  completion(key: string): Entry | undefined {
+    return this.#completions.get(key);
+  }
+
+  facts(key: string): JournalEvent[] {
+    return (this.#facts.get(key) ?? []).map((entry) => entry.event);
+  }
+
+  under(prefix: string): JournalEvent[] {
+    return this.#entries.filter((entry) => entry.event.key.startsWith(prefix)).map((entry) => entry.event);
+  }
+
+  /** Positions of the recoveries after a position, with how many attempts each stands for. */
+  recoveredAfter(seq: number): number {
+    let count = 0;
+    for (const { event, seq: at } of this.#entries) {
+      if (event.type === 'run_recovered' && at > seq) count += Number(event.meta?.['attempts'] ?? 1);
+    }
+    return count;
+  }
+
+  /** The completions that replay releases, in order (J2). */
+  replayable(): Entry[] {
+    return this.#entries.filter(({ event }) => COMPLETIONS.has(event.type) && this.#takesPart(event.key));
+  }
+
+  #takesPart(key: string): boolean {
+    for (let cut = key.lastIndexOf('/'); cut > 0; cut = key.lastIndexOf('/', cut - 1)) {
+      const end = this.#completions.get(key.slice(0, cut));
+      if (end !== undefined && SCOPED_ENDS.has(end.event.type)) return false;
+    }
+    for (const match of key.matchAll(TURN_IN_KEY)) {
+      if (!this.#completions.has(key.slice(0, match.index + match[0].length))) return false;
+    }
+    return true;
+  }
+}
