@@ -1,0 +1,186 @@
+/** The holder's commit: checks first, changes after them, so that a refusal has nothing to undo. */
+
+import type { Commit, CommitResult, Message } from '../../runtime/store.ts';
+import { extendedLease } from '../rules.ts';
+import { cancelRun, closeHook, endRun } from './end.ts';
+import { startFromCommit } from './start.ts';
+import { makeReady, nextOrder, release, setDue } from './state.ts';
+import type { MemoryState, RunRecord } from './state.ts';
+
+export function commit(state: MemoryState, request: Commit): CommitResult {
+  const record = state.runs.get(request.run);
+  if (record === undefined) return { kind: 'fenced' };
+  if (record.lastCommit === request.id) return applied(state, { record, commit: request, extended: false });
+  const refusal = refusalOf(state, { record, commit: request });
+  if (refusal !== null) return refusal;
+  return applied(state, { record, commit: request, extended: apply(state, { record, commit: request }) });
+}
+
+interface Pair {
+  record: RunRecord;
+  commit: Commit;
+}
+
+/** S14, but for (a). */
+function refusalOf(state: MemoryState, pair: Pair): CommitResult | null {
+  const { record, commit: request } = pair;
+  if (!holds(pair)) return { kind: 'fenced' };
+  if (request.expect !== record.run.head) return { kind: 'moved', head: record.run.head };
+  if (hasUnseen(state, pair)) return { kind: 'pending', messages: messagesFrom(pair), cancel: record.run.cancel, now: state.clock.now() };
+  return takenToken(state, pair) ?? closedStream(pair);
+}
+
+function holds({ record, commit: request }: Pair): boolean {
+  return record.run.status === 'running' && record.run.epoch === request.token.epoch && record.run.nonce === request.token.nonce;
+}
+
+function hasUnseen(state: MemoryState, { record, commit: request }: Pair): boolean {
+  const { kind } = request.then;
+  if ((kind === 'wait' || kind === 'end') && request.seen !== record.run.inboxHead) return true;
+  return request.hooks.close.some((token) => {
+    const found = state.hooks.get(token);
+    return found?.hook.run === request.run && found.hook.status === 'resolved' && found.resolvedSeq >= request.seen;
+  });
+}
+
+function takenToken(state: MemoryState, { commit: request }: Pair): CommitResult | null {
+  const own = new Map<string, string>();
+  for (const { tokenHash, key } of request.hooks.create) {
+    const stored = state.hooks.get(tokenHash)?.hook;
+    const holder = stored === undefined ? { run: request.run, key: own.get(tokenHash) ?? key } : { run: stored.run, key: stored.key };
+    if (holder.run !== request.run || holder.key !== key) return { kind: 'token_taken', tokenHash, holder };
+    own.set(tokenHash, key);
+  }
+  return null;
+}
+
+/** Closing once more what is closed is no write. */
+function closedStream({ record, commit: request }: Pair): CommitResult | null {
+  const closed = new Set<string>();
+  for (const { stream, chunks, close } of request.chunks) {
+    const isClosed = closed.has(stream) || record.streams.get(stream)?.closed === true;
+    if (isClosed && chunks.length > 0) return { kind: 'stream_closed', stream };
+    if (close === true) closed.add(stream);
+  }
+  return null;
+}
+
+/** S19 */
+function applied(state: MemoryState, to: Pair & { extended: boolean }): CommitResult {
+  const { record, commit: request, extended } = to;
+  const tails: Record<string, number> = {};
+  for (const { stream } of request.chunks) tails[stream] = record.streams.get(stream)?.chunks.length ?? 0;
+  return {
+    kind: 'applied',
+    holder: holds(to),
+    head: record.run.head,
+    now: state.clock.now(),
+    extended,
+    cancel: record.run.cancel,
+    messages: messagesFrom(to),
+    tails,
+  };
+}
+
+function messagesFrom({ record, commit: request }: Pair): Message[] {
+  return record.inbox.slice(request.received);
+}
+
+/** S15. Answers whether the lease moved. */
+function apply(state: MemoryState, pair: Pair): boolean {
+  const { record, commit: request } = pair;
+  const { run } = record;
+  record.lastCommit = request.id;
+  record.events.push(...request.events);
+  run.head += request.events.length;
+  run.seen = request.seen;
+  run.updatedAt = state.clock.now();
+  if (request.checkpoint !== undefined) run.checkpoint = request.checkpoint;
+  // S16
+  if (request.events.length > 0) {
+    run.attempts = 0;
+    run.suspects = null;
+  }
+  if (request.suspects !== undefined) run.suspects = [...request.suspects];
+  writeStreams(state, pair);
+  writeHooks(state, pair);
+  for (const row of request.ledger) {
+    if (!state.ledger.has(row.id)) state.ledger.set(row.id, { row: { ...row }, order: nextOrder(state) });
+  }
+  for (const start of request.starts) startFromCommit(state, start);
+  const extended = goOn(state, pair);
+  // After the run's own transition: a child that ends at once wakes a parent that has just begun to wait.
+  for (const id of request.cancels) {
+    const target = state.runs.get(id);
+    if (target !== undefined) cancelRun(state, target);
+  }
+  return extended;
+}
+
+function writeStreams(state: MemoryState, { record, commit: request }: Pair): void {
+  for (const { stream, chunks, close } of request.chunks) {
+    const stored = record.streams.get(stream) ?? { chunks: [], closed: false };
+    stored.chunks.push(...chunks);
+    if (close === true) stored.closed = true;
+    record.streams.set(stream, stored);
+    state.hints.push({ kind: 'stream', run: record.run.id, stream });
+  }
+}
+
+function writeHooks(state: MemoryState, { record, commit: request }: Pair): void {
+  const { id, workflow, thread, tenant } = record.run;
+  for (const created of request.hooks.create) {
+    if (state.hooks.has(created.tokenHash)) continue;
+    const hook = { ...created, run: id, workflow, thread, tenant, status: 'open' as const, responders: [], notes: [], createdAt: state.clock.now(), resolvedAt: null };
+    state.hooks.set(created.tokenHash, { hook, order: nextOrder(state), answers: new Set(), resolvedSeq: -1 });
+    record.hooks.push(created.tokenHash);
+  }
+  for (const token of request.hooks.close) {
+    if (state.hooks.get(token)?.hook.run === id) closeHook(state, token);
+  }
+}
+
+/** S17. Answers whether the lease moved. */
+function goOn(state: MemoryState, { record, commit: request }: Pair): boolean {
+  const { then } = request;
+  const { run } = record;
+  const now = state.clock.now();
+  switch (then.kind) {
+    case 'run': {
+      const dueAt = extendedLease(request, { dueAt: run.dueAt, now });
+      if (dueAt !== null) setDue(state, { record, dueAt });
+      return dueAt !== null;
+    }
+    case 'wait':
+      release(state, record);
+      record.origin = 'wait';
+      wait(state, { record, dueAt: then.dueAt });
+      return false;
+    case 'yield':
+      release(state, record);
+      record.origin = 'yield';
+      makeReady(state, record);
+      return false;
+    case 'park':
+      release(state, record);
+      setDue(state, { record, dueAt: null });
+      run.status = 'parked';
+      run.parked = { code: then.code, details: then.details };
+      state.hints.push({ kind: 'run', run: run.id });
+      return false;
+    case 'end':
+      endRun(state, { record, ending: { status: then.status, result: then.result, error: then.error, errorCode: then.errorCode } });
+      return false;
+  }
+}
+
+function wait(state: MemoryState, { record, dueAt }: { record: RunRecord; dueAt: number | null }): void {
+  if (dueAt !== null && dueAt <= state.clock.now()) {
+    makeReady(state, record);
+    return;
+  }
+  record.run.status = 'waiting';
+  setDue(state, { record, dueAt });
+  // A sleeping claimer learns that there is something to wake up for earlier.
+  if (dueAt !== null) state.hints.push({ kind: 'due' });
+}

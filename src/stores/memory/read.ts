@@ -1,0 +1,132 @@
+/** Questions: they change nothing. And `gc`, which changes nothing that anybody still asks for. */
+
+import type { Payload } from '../../runtime/codec.ts';
+import type { Hook, HookQuery, LedgerQuery, LedgerRow, Loaded, Page, Run, RunQuery, StreamPage } from '../../runtime/store.ts';
+import { isEnded, pageSize } from '../rules.ts';
+import { copyHook, copyRun, threadOf } from './state.ts';
+import type { MemoryState, RunRecord } from './state.ts';
+
+/** S23 */
+export function load(state: MemoryState, request: { id: string; from: number | undefined }): Loaded | null {
+  const record = state.runs.get(request.id);
+  if (record === undefined) return null;
+  const { run } = record;
+  return {
+    run: copyRun(run),
+    events: record.events.slice(request.from ?? run.checkpoint),
+    messages: record.inbox.slice(run.seen),
+    now: state.clock.now(),
+  };
+}
+
+/** S24 */
+export function read(state: MemoryState, request: { id: string; stream: string; from: number; maxBytes: number }): StreamPage | null {
+  const record = state.runs.get(request.id);
+  if (record === undefined) return null;
+  const stream = record.streams.get(request.stream);
+  const all = stream?.chunks ?? [];
+  const from = Math.max(0, request.from);
+  const chunks = chunksUpTo(all, { from, maxBytes: request.maxBytes });
+  const isClosed = stream?.closed === true || isEnded(record.run.status);
+  return { chunks, from, tail: all.length, closed: isClosed && from + chunks.length >= all.length };
+}
+
+function chunksUpTo(all: Payload[], limits: { from: number; maxBytes: number }): Payload[] {
+  let end = limits.from;
+  let bytes = 0;
+  for (let chunk = all[end]; chunk !== undefined; chunk = all[end]) {
+    bytes += chunk.length;
+    if (bytes > limits.maxBytes && end > limits.from) break;
+    end += 1;
+  }
+  return all.slice(limits.from, end);
+}
+
+const RUNS_PER_PAGE = { normal: 50, most: 500 };
+const LEDGER_PER_PAGE = { normal: 500, most: 5000 };
+
+export function list(state: MemoryState, query: RunQuery): Page<Run> {
+  const found = [...state.runs.values()].filter((record) => isBeforeCursor(record.order, query.cursor) && matchesRun(record.run, query));
+  return toPage(found.toReversed(), { size: pageSize(query.limit, RUNS_PER_PAGE), item: (record) => copyRun(record.run) });
+}
+
+function matchesRun(run: Run, query: RunQuery): boolean {
+  const attributes = Object.entries(query.attributes ?? {});
+  return (
+    (query.status === undefined || query.status.includes(run.status)) &&
+    isSameIfAsked(query.workflow, run.workflow) &&
+    isSameIfAsked(query.thread, run.thread) &&
+    isSameIfAsked(query.tenant, run.tenant) &&
+    isSameIfAsked(query.errorCode, run.errorCode) &&
+    isSameIfAsked(query.parent, run.parent?.run) &&
+    run.createdAt > (query.createdAfter ?? -Infinity) &&
+    run.createdAt < (query.createdBefore ?? Infinity) &&
+    attributes.every(([name, value]) => run.attributes[name] === value)
+  );
+}
+
+export function listHooks(state: MemoryState, query: HookQuery): Page<Hook> {
+  const found = [...state.hooks.values()].filter((record) => isBeforeCursor(record.order, query.cursor) && matchesHook(record.hook, query));
+  return toPage(found.toReversed(), { size: pageSize(query.limit, RUNS_PER_PAGE), item: (record) => copyHook(record.hook) });
+}
+
+function matchesHook(hook: Hook, query: HookQuery): boolean {
+  return (
+    isSameIfAsked(query.kind, hook.kind) &&
+    isSameIfAsked(query.status, hook.status) &&
+    isSameIfAsked(query.run, hook.run) &&
+    isSameIfAsked(query.thread, hook.thread) &&
+    isSameIfAsked(query.tenant, hook.tenant) &&
+    isSameIfAsked(query.tool, hook.tool)
+  );
+}
+
+export function ledger(state: MemoryState, query: LedgerQuery): Page<LedgerRow> {
+  const after = query.cursor === undefined ? 0 : Number(query.cursor);
+  const found = [...state.ledger.values()].filter(
+    ({ row, order }) =>
+      order > after && isSameIfAsked(query.run, row.run) && isSameIfAsked(query.thread, row.thread) && isSameIfAsked(query.tenant, row.tenant),
+  );
+  return toPage(found, { size: pageSize(query.limit, LEDGER_PER_PAGE), item: ({ row }) => ({ ...row }) });
+}
+
+function isSameIfAsked<T>(asked: T | undefined, value: T | null | undefined): boolean {
+  return asked === undefined || asked === value;
+}
+
+/** Newest first: a page goes on with what is older than its cursor. */
+function isBeforeCursor(order: number, cursor: string | undefined): boolean {
+  return cursor === undefined || order < Number(cursor);
+}
+
+function toPage<R extends { order: number }, T>(records: R[], page: { size: number; item: (record: R) => T }): Page<T> {
+  const taken = records.slice(0, page.size);
+  const last = taken.at(-1);
+  return { items: taken.map(page.item), cursor: last !== undefined && records.length > page.size ? String(last.order) : null };
+}
+
+export function thread(state: MemoryState, id: string): Run[] {
+  const records = state.threads.get(id)?.runs ?? [];
+  const superseded = new Set(records.map(({ run }) => run.supersedes));
+  return records.filter(({ run }) => !superseded.has(run.id)).map(({ run }) => copyRun(run));
+}
+
+/** S25 */
+export function gc(state: MemoryState, options: { olderThanMs: number; limit: number }): number {
+  const before = state.clock.now() - options.olderThanMs;
+  const old = [...state.runs.values()]
+    .filter(({ run }) => run.endedAt !== null && run.endedAt < before)
+    .toSorted((a, b) => (a.run.endedAt ?? 0) - (b.run.endedAt ?? 0) || a.order - b.order)
+    .slice(0, options.limit);
+  for (const record of old) remove(state, record);
+  return old.length;
+}
+
+function remove(state: MemoryState, record: RunRecord): void {
+  state.runs.delete(record.run.id);
+  for (const token of record.hooks) state.hooks.delete(token);
+  if (record.run.thread === null) return;
+  const rest = threadOf(state, record.run.thread);
+  rest.runs = rest.runs.filter((other) => other !== record);
+  if (rest.runs.length === 0) state.threads.delete(record.run.thread);
+}

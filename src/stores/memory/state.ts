@@ -1,0 +1,167 @@
+/** What the memory store holds, and the small changes that all its transitions are made of. */
+
+import type { Clock } from '../../runtime/clock.ts';
+import type { Payload } from '../../runtime/codec.ts';
+import type { Hint, Hook, LedgerRow, Message, NewRun, Run } from '../../runtime/store.ts';
+import { createdRun, isActive } from '../rules.ts';
+import type { Origin } from '../rules.ts';
+import { DueHeap } from './due-heap.ts';
+
+export interface RunRecord {
+  run: Run;
+  order: number;
+  slot: number;
+  origin: Origin;
+  lastCommit: string | null;
+  events: Payload[];
+  inbox: Message[];
+  inboxIds: Set<string>;
+  streams: Map<string, StreamRecord>;
+  hooks: string[];
+  children: string[];
+}
+
+export interface StreamRecord {
+  chunks: Payload[];
+  closed: boolean;
+}
+
+export interface HookRecord {
+  hook: Hook;
+  order: number;
+  /** Ids of the answers to an approval. */
+  answers: Set<string>;
+  /** Of a resolved hook: the seq of its message. */
+  resolvedSeq: number;
+}
+
+interface ThreadRecord {
+  runs: RunRecord[];
+  active: RunRecord | null;
+  queued: RunRecord[];
+}
+
+export interface MemoryState {
+  clock: Clock;
+  runs: Map<string, RunRecord>;
+  hooks: Map<string, HookRecord>;
+  threads: Map<string, ThreadRecord>;
+  due: Map<string, DueHeap<RunRecord>>;
+  /** Runs by the nonce that holds them. */
+  held: Map<string, Set<RunRecord>>;
+  ledger: Map<string, { row: LedgerRow; order: number }>;
+  secret: Uint8Array | null;
+  /** Counts what was created, for the order of pages. */
+  created: number;
+  /** What the transition under way will tell watchers. */
+  hints: Hint[];
+}
+
+export function createState(clock: Clock): MemoryState {
+  return {
+    clock,
+    runs: new Map(),
+    hooks: new Map(),
+    threads: new Map(),
+    due: new Map(),
+    held: new Map(),
+    ledger: new Map(),
+    secret: null,
+    created: 0,
+    hints: [],
+  };
+}
+
+export function nextOrder(state: MemoryState): number {
+  state.created += 1;
+  return state.created;
+}
+
+/** A copy that its receiver may keep. */
+export function copyRun(run: Run): Run {
+  return {
+    ...run,
+    attributes: { ...run.attributes },
+    parent: run.parent === null ? null : { ...run.parent },
+    parked: run.parked === null ? null : { ...run.parked },
+    suspects: run.suspects === null ? null : [...run.suspects],
+  };
+}
+
+export function copyHook(hook: Hook): Hook {
+  return { ...hook, responders: hook.responders.map((responder) => ({ ...responder })), notes: [...hook.notes] };
+}
+
+export function heapOf(state: MemoryState, queue: string): DueHeap<RunRecord> {
+  let heap = state.due.get(queue);
+  if (heap === undefined) {
+    heap = new DueHeap();
+    state.due.set(queue, heap);
+  }
+  return heap;
+}
+
+/** The only way to change `dueAt`. */
+export function setDue(state: MemoryState, change: { record: RunRecord; dueAt: number | null }): void {
+  const { record, dueAt } = change;
+  const heap = heapOf(state, record.run.queue);
+  if (record.slot >= 0) heap.remove(record);
+  record.run.dueAt = dueAt;
+  if (dueAt !== null) heap.add(record);
+}
+
+/** Ends the hold of a run, if it has one; its status is the caller's to set. */
+export function release(state: MemoryState, record: RunRecord): void {
+  if (record.run.status !== 'running' || record.run.nonce === null) return;
+  const held = state.held.get(record.run.nonce);
+  held?.delete(record);
+  if (held?.size === 0) state.held.delete(record.run.nonce);
+}
+
+/** Makes a run claimable now. */
+export function makeReady(state: MemoryState, record: RunRecord): void {
+  const now = state.clock.now();
+  record.run.status = 'ready';
+  record.run.updatedAt = now;
+  setDue(state, { record, dueAt: now });
+  state.hints.push({ kind: 'due' });
+}
+
+export function threadOf(state: MemoryState, id: string): ThreadRecord {
+  let thread = state.threads.get(id);
+  if (thread === undefined) {
+    thread = { runs: [], active: null, queued: [] };
+    state.threads.set(id, thread);
+  }
+  return thread;
+}
+
+export function insertRun(state: MemoryState, created: { start: NewRun; status: 'ready' | 'queued' }): RunRecord {
+  const run = createdRun(created.start, { now: state.clock.now(), status: created.status });
+  const record: RunRecord = {
+    run,
+    order: nextOrder(state),
+    slot: -1,
+    origin: 'start',
+    lastCommit: null,
+    events: [],
+    inbox: [],
+    inboxIds: new Set(),
+    streams: new Map(),
+    hooks: [],
+    children: [],
+  };
+  state.runs.set(run.id, record);
+  if (run.parent !== null) state.runs.get(run.parent.run)?.children.push(run.id);
+  if (run.thread !== null) {
+    const thread = threadOf(state, run.thread);
+    thread.runs.push(record);
+    if (isActive(run.status)) thread.active = record;
+    else thread.queued.push(record);
+  }
+  if (run.dueAt !== null) {
+    heapOf(state, run.queue).add(record);
+    state.hints.push({ kind: 'due' });
+  }
+  return record;
+}

@@ -1,0 +1,127 @@
+/** Decisions that every store takes alike. Pure: rows in, answers out; each store reads and writes its own rows. */
+
+import type { Payload } from '../runtime/codec.ts';
+import { DurableError } from '../runtime/errors.ts';
+import type { Claim, Commit, EndStatus, Message, NewRun, Responder, Run, RunStatus } from '../runtime/store.ts';
+
+/** What a run came to its holder from, or will come from once it is due. */
+export type Origin = Claim['from'];
+
+/** How a run ends. The store ends runs by itself without an error payload: it cannot encode one. */
+export interface Ending {
+  status: EndStatus;
+  result: Payload | null;
+  error: Payload | null;
+  errorCode: string | null;
+}
+
+export const CANCELLED_BY_STORE: Ending = { status: 'cancelled', result: null, error: null, errorCode: 'cancelled' };
+export const TERMINATED: Ending = { status: 'failed', result: null, error: null, errorCode: 'terminated' };
+
+export function isEnded(status: RunStatus): status is EndStatus {
+  return status === 'completed' || status === 'failed' || status === 'cancelled';
+}
+
+/** Has its thread to itself. */
+export function isActive(status: RunStatus): boolean {
+  return status === 'ready' || status === 'running' || status === 'waiting' || status === 'parked';
+}
+
+/** S10: whether a start with a known id asks for the same run. */
+export function isSameStart(known: Pick<Run, 'workflow' | 'inputHash'>, start: NewRun): boolean {
+  return known.workflow === start.workflow && known.inputHash === start.inputHash;
+}
+
+/** The row of a run that was just created. */
+export function createdRun(start: NewRun, at: { now: number; status: 'ready' | 'queued' }): Run {
+  return {
+    id: start.id,
+    workflow: start.workflow,
+    version: start.version,
+    queue: start.queue,
+    thread: start.thread,
+    tenant: start.tenant,
+    input: start.input,
+    inputHash: start.inputHash,
+    attributes: { ...start.attributes },
+    parent: start.parent === null ? null : { ...start.parent },
+    supersedes: start.supersedes,
+    status: at.status,
+    dueAt: at.status === 'ready' ? at.now : null,
+    epoch: 0,
+    nonce: null,
+    head: 0,
+    checkpoint: 0,
+    inboxHead: 0,
+    seen: 0,
+    cancel: false,
+    attempts: 0,
+    suspects: null,
+    result: null,
+    error: null,
+    errorCode: null,
+    parked: null,
+    createdAt: at.now,
+    updatedAt: at.now,
+    endedAt: null,
+  };
+}
+
+/** S7: what a claim of a due run counts as; `origin` is what its row says. */
+export function claimedFrom(status: RunStatus, origin: Origin): Origin {
+  return status === 'running' ? 'lease' : origin;
+}
+
+/** S7 */
+export function attemptsAfterClaim(attempts: number, from: Origin): number {
+  return from === 'start' || from === 'lease' ? attempts + 1 : attempts;
+}
+
+/** S8: from this many attempts on a run is suspected of taking its process along. */
+export const SUSPECT_ATTEMPTS = 2;
+
+/** S17: when the lease of a run that goes on ends; null if it stays as it is. */
+export function extendedLease(commit: Pick<Commit, 'then' | 'leaseMs'>, row: { dueAt: number | null; now: number }): number | null {
+  if (commit.then.kind !== 'run') return null;
+  const left = (row.dueAt ?? row.now) - row.now;
+  return commit.then.heartbeat === true || left * 3 < commit.leaseMs * 2 ? row.now + commit.leaseMs : null;
+}
+
+/** S21: whether the answers so far decide an approval. */
+export function isDecided(responders: Responder[], needed: number): boolean {
+  return responders.some((responder) => !responder.approved) || responders.length >= needed;
+}
+
+/** S22: the run that an unread user message of a terminated run becomes. */
+export function handedOver(run: Run, message: Message): NewRun {
+  return {
+    id: message.id,
+    workflow: run.workflow,
+    version: run.version,
+    queue: run.queue,
+    thread: run.thread,
+    tenant: run.tenant,
+    input: message.payload,
+    inputHash: message.inputHash ?? '',
+    attributes: run.attributes,
+    parent: null,
+    supersedes: null,
+    whenBusy: 'queue',
+  };
+}
+
+const NOTHING: Payload = new Uint8Array(0);
+
+/** S18: what a parent is told; empty if the run ended with neither result nor error. */
+export function childPayload(ending: Ending): Payload {
+  return ending.result ?? ending.error ?? NOTHING;
+}
+
+/** The number of items of a page. */
+export function pageSize(limit: number | undefined, bounds: { normal: number; most: number }): number {
+  return Math.max(1, Math.min(limit ?? bounds.normal, bounds.most));
+}
+
+export function closedError(name: string): DurableError {
+  return new DurableError('store_unavailable', `Cannot use the ${name} store: it was closed. Open a new one.`);
+}
