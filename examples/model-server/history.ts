@@ -97,16 +97,13 @@ function checkLength(value: string, param: string): void {
 }
 
 function checkDuplicates(items: readonly InputItem[]): void {
-  const seen = new Set<unknown>();
+  const seen = new Set<string>();
   for (const { id } of items) {
-    if (id === undefined || id === null) continue;
+    if (typeof id !== 'string') continue;
     if (seen.has(id)) {
-      throw new ApiError(
-        `Duplicate item found with id ${String(id)}. Remove duplicate items from your input and try again.`,
-        {
-          param: 'input',
-        },
-      );
+      throw new ApiError(`Duplicate item found with id ${id}. Remove duplicate items from your input and try again.`, {
+        param: 'input',
+      });
     }
     seen.add(id);
   }

@@ -44,6 +44,11 @@ export function markText(text: string, token: string): string {
   return [token, halves[0], token, halves[1], token].filter(Boolean).join(' ');
 }
 
+/** The text as the scenario wrote it. */
+export function unmarkText(text: string): string {
+  return text.replaceAll(/ ?tk_[0-9a-f]{8}( ?)/g, '$1').trim();
+}
+
 /** Equal histories have equal hashes. */
 export function hashHistory({ instructions, messages }: History): string {
   return createHash('sha256')
