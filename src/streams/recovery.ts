@@ -1,0 +1,110 @@
+/**
+ * What a re-executed agent loop has to write again, given what its segment had written before. Pure.
+ *
+ *  R1 A step whose `finish-step` is stored is complete: the re-execution's chunks of it are dropped.
+ *  R2 Of the step after those, whatever is stored is taken back by one `reset-step`, and the whole step follows. A client
+ *     keeps its `step-start` part on `reset-step` (AI SDK, process-ui-message-stream.ts), so `start-step` is not repeated.
+ *  R3 A chunk outside of steps is skipped if the segment has stored one of the same type and id; the n-th of several if n
+ *     are stored. A preliminary tool output never stands for the final one.
+ *  R4 After a stored `abort` or `error` only `finish` may follow: the text that a stopped user saw stays.
+ *  R5 Crashing at any point and executing again gives a client the same message as no crash, if the loop repeats what it
+ *     had completed. (Of an incomplete step the second execution counts.)
+ */
+
+import type { UIMessageChunk } from 'ai';
+
+/** What a segment has stored of its stream. */
+export interface RecoveryPlan {
+  /** Steps with a stored `finish-step`. */
+  completedSteps: number;
+  /** The step after them has a stored `start-step`. */
+  openStep: boolean;
+  /** Something of the open step is visible to a client: stored since its start or its last `reset-step`. */
+  visible: boolean;
+  /** Chunks stored outside of steps, counted by type and id. */
+  outside: ReadonlyMap<string, number>;
+  /** An `abort` or `error` is stored. */
+  ended: boolean;
+}
+
+export interface RecoveryFilter {
+  /** What to append for the next chunk of the re-executed sequence. */
+  next(chunk: UIMessageChunk): UIMessageChunk[];
+  /** The `reset-step` that the open step needs, now rather than before its first chunk; none if it needs none (any more). */
+  reset(): UIMessageChunk[];
+}
+
+export function recoveryPlan(stored: Iterable<UIMessageChunk>): RecoveryPlan {
+  const outside = new Map<string, number>();
+  const plan = { completedSteps: 0, openStep: false, visible: false, outside, ended: false };
+  for (const chunk of stored) addStored(plan, chunk, outside);
+  return plan;
+}
+
+function addStored(plan: RecoveryPlan, chunk: UIMessageChunk, outside: Map<string, number>): void {
+  if (chunk.type === 'abort' || chunk.type === 'error') plan.ended = true;
+  if (isFrame(chunk) || (!plan.openStep && chunk.type !== 'start-step')) {
+    const identity = identityOf(chunk);
+    outside.set(identity, (outside.get(identity) ?? 0) + 1);
+  } else if (chunk.type === 'start-step') {
+    plan.openStep = true;
+    plan.visible = false;
+  } else if (chunk.type === 'finish-step') {
+    plan.completedSteps += 1;
+    plan.openStep = false;
+    plan.visible = false;
+  } else {
+    plan.visible = chunk.type !== 'reset-step';
+  }
+}
+
+/** A filter for one re-execution from the segment's start. An empty plan lets everything pass. */
+export function createRecoveryFilter(plan: RecoveryPlan): RecoveryFilter {
+  const outside = new Map(plan.outside);
+  let step = -1;
+  let inStep = false;
+  let resetDue = plan.openStep && plan.visible;
+
+  const isStored = (chunk: UIMessageChunk): boolean => {
+    const identity = identityOf(chunk);
+    const left = outside.get(identity) ?? 0;
+    outside.set(identity, left - 1);
+    return left > 0;
+  };
+
+  const reset = (): UIMessageChunk[] => {
+    if (!resetDue) return [];
+    resetDue = false;
+    return [{ type: 'reset-step' }];
+  };
+
+  const nextInStep = (chunk: UIMessageChunk): UIMessageChunk[] => {
+    if (chunk.type === 'finish-step') inStep = false;
+    if (step < plan.completedSteps) return []; // R1
+    return step === plan.completedSteps ? [...reset(), chunk] : [chunk]; // R2
+  };
+
+  const next = (chunk: UIMessageChunk): UIMessageChunk[] => {
+    if (plan.ended && chunk.type !== 'finish') return []; // R4
+    if (isFrame(chunk)) return isStored(chunk) ? [] : [chunk]; // R3
+    if (chunk.type === 'start-step') {
+      step += 1;
+      inStep = true;
+      return step < plan.completedSteps || (step === plan.completedSteps && plan.openStep) ? [] : [chunk];
+    }
+    if (inStep) return nextInStep(chunk);
+    return isStored(chunk) ? [] : [chunk];
+  };
+
+  return { next, reset };
+}
+
+/** Chunks that belong to the message, wherever they stand. */
+function isFrame(chunk: UIMessageChunk): boolean {
+  return chunk.type === 'start' || chunk.type === 'finish' || chunk.type === 'abort' || chunk.type === 'error';
+}
+
+function identityOf(chunk: UIMessageChunk): string {
+  const { toolCallId, approvalId, id, preliminary } = chunk as Partial<Record<'toolCallId' | 'approvalId' | 'id' | 'preliminary', unknown>>;
+  return JSON.stringify([chunk.type, toolCallId ?? approvalId ?? id ?? null, preliminary === true]);
+}
