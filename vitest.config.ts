@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config';
 const ci = process.env['CI'] !== undefined;
 
 export default defineConfig({
-  resolve: { conditions: ['source'] },
-  ssr: { resolve: { conditions: ['source'] } },
+  resolve: { conditions: ['everturn-source'] },
+  ssr: { resolve: { conditions: ['everturn-source'] } },
   test: {
     include: ['test/**/*.test.ts'],
     exclude: ['test/faults/**'],

@@ -72,6 +72,8 @@
 
 import type { Payload } from './codec.ts';
 
+export type { Payload } from './codec.ts';
+
 export type RunStatus =
   | 'queued'
   | 'ready'

@@ -1,8 +1,7 @@
 /** Decisions that every store takes alike. Pure: rows in, answers out; each store reads and writes its own rows. */
 
-import type { Payload } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
-import type { Claim, Commit, EndStatus, Message, NewRun, Responder, Run, RunStatus } from '../runtime/store.ts';
+import type { Claim, Commit, EndStatus, Message, NewRun, Payload, Responder, Run, RunStatus } from '../runtime/store.ts';
 
 /** What a run came to its holder from, or will come from once it is due. */
 export type Origin = Claim['from'];

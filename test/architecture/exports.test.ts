@@ -20,7 +20,7 @@ describe('the public surface', () => {
     (name, conditions) => {
       const file = name === '.' ? 'index' : name.slice('./'.length);
       expect(Object.entries(conditions ?? {})).toEqual([
-        ['source', `./src/${file}.ts`],
+        ['everturn-source', `./src/${file}.ts`],
         ['types', `./dist/${file}.d.ts`],
         ['default', `./dist/${file}.js`],
       ]);

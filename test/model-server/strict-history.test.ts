@@ -129,7 +129,7 @@ describe('histories through the OpenAI provider', () => {
   it.each(cases)('$name', async ({ prompt, openai }) => {
     const server = started(0);
     const model = createOpenAI({ baseURL: server.baseURL, apiKey: 'local' })('gpt-5');
-    const outcome = await model.doGenerate({ prompt }).catch((error: unknown) => error);
+    const outcome = await Promise.resolve(model.doGenerate({ prompt })).catch((error: unknown) => error);
     if (openai === null) expect(outcome).toMatchObject({ finishReason: { unified: 'stop' } });
     else expect(outcome).toMatchObject({ statusCode: 400, isRetryable: false, message: openai });
     expect(server.log.at(-1)).toMatchObject({ status: openai === null ? 200 : 400, error: openai });
@@ -140,7 +140,7 @@ describe('histories through the Anthropic provider', () => {
   it.each(cases)('$name', async ({ prompt, anthropic }) => {
     const server = started(1);
     const model = createAnthropic({ baseURL: server.baseURL, apiKey: 'local' })('claude-sonnet-4-5');
-    const outcome = await model.doGenerate({ prompt }).catch((error: unknown) => error);
+    const outcome = await Promise.resolve(model.doGenerate({ prompt })).catch((error: unknown) => error);
     if (anthropic === null) expect(outcome).toMatchObject({ finishReason: { unified: 'stop' } });
     else expect(outcome).toMatchObject({ statusCode: 400, isRetryable: false, message: anthropic });
     expect(server.log.at(-1)).toMatchObject({ status: anthropic === null ? 200 : 400, error: anthropic });

@@ -1,7 +1,6 @@
 /** Questions: they change nothing. And `gc`, which changes nothing that anybody still asks for. */
 
-import type { Payload } from '../../runtime/codec.ts';
-import type { Hook, HookQuery, LedgerQuery, LedgerRow, Loaded, Page, Run, RunQuery, StreamPage } from '../../runtime/store.ts';
+import type { Hook, HookQuery, LedgerQuery, LedgerRow, Loaded, Page, Payload, Run, RunQuery, StreamPage } from '../../runtime/store.ts';
 import { isEnded, pageSize } from '../rules.ts';
 import { copyHook, copyRun, threadOf } from './state.ts';
 import type { MemoryState, RunRecord } from './state.ts';

@@ -1,8 +1,7 @@
 /** What the memory store holds, and the small changes that all its transitions are made of. */
 
 import type { Clock } from '../../runtime/clock.ts';
-import type { Payload } from '../../runtime/codec.ts';
-import type { Hint, Hook, LedgerRow, Message, NewRun, Run } from '../../runtime/store.ts';
+import type { Hint, Hook, LedgerRow, Message, NewRun, Payload, Run } from '../../runtime/store.ts';
 import { createdRun, isActive } from '../rules.ts';
 import type { Origin } from '../rules.ts';
 import { DueHeap } from './due-heap.ts';
