@@ -23,9 +23,13 @@ export function decodeChunk(payload: Payload): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
-    throw new DurableError('value_corrupt', 'Cannot read a stream chunk: its text is not JSON. Restore the store from a backup.', {
-      cause: error,
-    });
+    throw new DurableError(
+      'value_corrupt',
+      'Cannot read a stream chunk: its text is not JSON. Restore the store from a backup.',
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -43,7 +47,10 @@ function jsonText(value: unknown): string {
     const text = JSON.stringify(value) as string | undefined;
     if (text !== undefined) return text;
   } catch (error) {
-    throw notSerializable(findFlaw(value, { path: '', strict: false, seen: [] }) ?? { path: '', reason: String(error) }, error);
+    throw notSerializable(
+      findFlaw(value, { path: '', strict: false, seen: [] }) ?? { path: '', reason: String(error) },
+      error,
+    );
   }
   throw notSerializable({ path: '', reason: `it is ${typeof value}` });
 }
@@ -75,7 +82,9 @@ function primitiveFlaw(value: unknown, strict: boolean): string | undefined {
   if (typeof value === 'bigint') return 'it is a bigint';
   if (!strict) return undefined;
   if (typeof value === 'number') return Number.isFinite(value) ? undefined : `it is ${value}`;
-  return value === null || typeof value === 'string' || typeof value === 'boolean' ? undefined : `it is ${typeof value}`;
+  return value === null || typeof value === 'string' || typeof value === 'boolean'
+    ? undefined
+    : `it is ${typeof value}`;
 }
 
 function findFlawInside(value: object, walk: Walk): Flaw | undefined {

@@ -1,6 +1,6 @@
 /** Chunks of a UI message stream, from its start up to any point, as the message that a client shows. */
 
-import { readUIMessageStream } from 'ai';
+import { createUIMessageStream } from 'ai';
 import type { UIMessage, UIMessageChunk } from 'ai';
 
 export interface FoldOptions {
@@ -9,37 +9,28 @@ export interface FoldOptions {
 }
 
 /**
- * The message that the AI SDK's client makes of the chunks; null if they show none. `reset-step` is honoured; a stream
- * that stops in the middle gives what is visible then. Throws what the SDK throws for chunks that do not fit
- * together (a delta without its start).
+ * The message that the AI SDK's client makes of the chunks; null without chunks. `reset-step` is honoured; a stream that
+ * stops in the middle gives what is visible then. Throws what the SDK throws for chunks that do not fit together (a
+ * delta without its start).
  */
-export async function foldMessage(chunks: Iterable<UIMessageChunk>, options: FoldOptions = {}): Promise<UIMessage | null> {
-  const shown = mergeDeltas(chunks).filter((chunk) => chunk.type !== 'error');
-  if (shown.length === 0) return options.message ?? null;
+export async function foldMessage(
+  chunks: Iterable<UIMessageChunk>,
+  options: FoldOptions = {},
+): Promise<UIMessage | null> {
+  const merged = mergeDeltas(chunks);
+  if (merged.length === 0) return options.message ?? null;
   let message: UIMessage | null = null;
-  const snapshots = readUIMessageStream({
-    stream: streamOf([...shown, showAll(shown, options.message)]),
-    terminateOnError: true,
-    ...(options.message === undefined ? {} : { message: structuredClone(options.message) }),
-  });
-  for await (const snapshot of snapshots) message = snapshot;
-  return message;
-}
-
-/** The SDK shows a message only when a chunk changes it; one more `start` with the same id makes it show what it has. */
-function showAll(chunks: UIMessageChunk[], message: UIMessage | undefined): UIMessageChunk {
-  let messageId = message?.id ?? '';
-  for (const chunk of chunks) if (chunk.type === 'start') messageId = chunk.messageId ?? messageId;
-  return { type: 'start', messageId };
-}
-
-function streamOf(chunks: UIMessageChunk[]): ReadableStream<UIMessageChunk> {
-  return new ReadableStream({
-    start(controller) {
-      for (const chunk of chunks) controller.enqueue(chunk);
-      controller.close();
+  // readUIMessageStream makes a copy of the message for every chunk; the SDK's server side folds in place.
+  const folded = createUIMessageStream({
+    execute: ({ writer }) => merged.forEach((chunk) => writer.write(chunk)),
+    originalMessages: options.message === undefined ? [] : [options.message],
+    generateId: () => '',
+    onEnd: ({ responseMessage }) => {
+      message = responseMessage;
     },
   });
+  await folded.pipeTo(new WritableStream());
+  return message;
 }
 
 /**
@@ -68,7 +59,9 @@ export function mergeDeltas(chunks: Iterable<UIMessageChunk>): UIMessageChunk[] 
 
 function joinDeltas(last: UIMessageChunk | undefined, chunk: UIMessageChunk): UIMessageChunk | undefined {
   if (last?.type === 'tool-input-delta' && chunk.type === 'tool-input-delta') {
-    return last.toolCallId === chunk.toolCallId ? { ...last, inputTextDelta: last.inputTextDelta + chunk.inputTextDelta } : undefined;
+    return last.toolCallId === chunk.toolCallId
+      ? { ...last, inputTextDelta: last.inputTextDelta + chunk.inputTextDelta }
+      : undefined;
   }
   if (last?.type === 'text-delta' && chunk.type === 'text-delta' && last.id === chunk.id) {
     return { ...last, ...chunk, delta: last.delta + chunk.delta };

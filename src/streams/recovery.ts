@@ -105,6 +105,8 @@ function isFrame(chunk: UIMessageChunk): boolean {
 }
 
 function identityOf(chunk: UIMessageChunk): string {
-  const { toolCallId, approvalId, id, preliminary } = chunk as Partial<Record<'toolCallId' | 'approvalId' | 'id' | 'preliminary', unknown>>;
+  const { toolCallId, approvalId, id, preliminary } = chunk as Partial<
+    Record<'toolCallId' | 'approvalId' | 'id' | 'preliminary', unknown>
+  >;
   return JSON.stringify([chunk.type, toolCallId ?? approvalId ?? id ?? null, preliminary === true]);
 }

@@ -74,7 +74,7 @@ function endOf(chunk: UIMessageChunk): PipeEnd | undefined {
 async function readStored(context: RunContext, start: { stream: string; from: number }): Promise<UIMessageChunk[]> {
   await context.flush();
   const stored: UIMessageChunk[] = [];
-  for (let from = start.from; ; ) {
+  for (let from = start.from; ;) {
     const page = await context.readStream(start.stream, from);
     for (const payload of page.chunks) stored.push(decodeChunk(payload) as UIMessageChunk);
     from = page.from + page.chunks.length;
@@ -87,5 +87,7 @@ function isCancelled(context: RunContext): boolean {
 }
 
 function isLeaving(signal: AbortSignal): boolean {
-  return signal.aborted && (DurableError.is(signal.reason, 'lease_lost') || DurableError.is(signal.reason, 'runtime_closed'));
+  return (
+    signal.aborted && (DurableError.is(signal.reason, 'lease_lost') || DurableError.is(signal.reason, 'runtime_closed'))
+  );
 }
