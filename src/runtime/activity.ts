@@ -63,7 +63,7 @@ export class Activity {
   leave(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.parent?.#count(this.#state, -1);
+    if (this.parent !== null) this.parent.#count(this.#state, -1);
   }
 
   #count(state: ActivityState, by: number): void {

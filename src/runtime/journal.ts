@@ -48,6 +48,11 @@ export class Journal {
     return this.#entries[0];
   }
 
+  /** Whether an event of a type is there. */
+  has(type: EventType): boolean {
+    return this.#entries.some(({ event }) => event.type === type);
+  }
+
   completion(key: string): Entry | undefined {
     return this.#completions.get(key);
   }

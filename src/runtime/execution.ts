@@ -1,0 +1,542 @@
+/**
+ * One claimed run in this process: its continuation, its token, its commits.
+ *
+ *  E1 At most one commit of the run is in flight. Nothing is sent under a token whose lease has run out.
+ *  E2 `wait`, `yield` and `end` carry all that is pending; they are sent when nothing else is in flight.
+ *  E3 A suspended continuation stays usable; it goes on in place if the next claim's epoch is its own plus one.
+ *  E4 After a lost lease nothing of it is awaited, written or counted.
+ */
+
+import type { CommitSource } from './committer.ts';
+import { decodeText, encodeValue } from './codec.ts';
+import { currentFrame } from './context.ts';
+import { COMPLETIONS } from './context.ts';
+import { DivergenceWatch } from './divergence.ts';
+import { DurableError } from './errors.ts';
+import { endOf, leftoverRuns } from './run-end.ts';
+import type { Outcome } from './run-end.ts';
+import { messageMeta } from './mailbox.ts';
+import { emptyPending, isEmptyPending, joinPending, pendingEvent } from './pending.ts';
+import type { Pending } from './pending.ts';
+import type { WorkflowDefinition } from './registrable.ts';
+import { ExecutionContext } from './run-context.ts';
+import type { Guard } from './run-context.ts';
+import type { RunCore } from './run-core.ts';
+import type { Claim, Commit, CommitResult, Message, StreamWrite, Then, Token } from './store.ts';
+
+export type ExecutionState = 'running' | 'suspended' | 'stale' | 'finished';
+
+export interface ExecutionHost {
+  /** It waits; its continuation may be kept. */
+  suspended(execution: Execution): void;
+  /** It has left this process: ended, parked, yielded or lost. */
+  finished(execution: Execution, how: 'ended' | 'parked' | 'yielded' | 'lost'): void;
+  /** Its lease ran out while this process did not look; it writes nothing until a claim says who holds it. */
+  stale(execution: Execution): void;
+  /** A suspended continuation asked for something durable. */
+  wake(execution: Execution): void;
+  request(execution: Execution): void;
+}
+
+export interface ExecutionOptions {
+  claim: Claim;
+  claimedAt: number;
+  leaseMs: number;
+  definition: WorkflowDefinition;
+  input: unknown;
+  secret: Uint8Array;
+  host: ExecutionHost;
+  core: (execution: Execution) => RunCore;
+}
+
+interface InFlight {
+  pending: Pending;
+  writes: StreamWrite[];
+  then: Then;
+}
+
+/** How long a cancelled run may clean up. */
+const CANCEL_GRACE_MS = 30_000;
+/** A run claimed this often without progress is parked. */
+export const MAX_ATTEMPTS = 5;
+
+export class Execution implements CommitSource {
+  readonly id: string;
+  readonly core: RunCore;
+  readonly #options: ExecutionOptions;
+  readonly #guards: Guard[] = [];
+  readonly #divergence: DivergenceWatch;
+  #token: Token;
+  #head: number;
+  #seen: number;
+  #received: number;
+  #leaseFrom: number;
+  #state: ExecutionState = 'running';
+  #inFlight: InFlight | undefined;
+  #heartbeatDue = false;
+  #suspects: string[] | undefined;
+  #wantsWait = false;
+  #parking: { code: string; details: Record<string, unknown> } | undefined;
+  #ending: Outcome | undefined;
+  #outcome: Outcome | undefined;
+  #settling = false;
+  #cancelJournaled = false;
+  #draining: 'no' | 'boundary' | 'now' = 'no';
+  #evaluateScheduled = false;
+  #cancelGrace: (() => void) | undefined;
+
+  constructor(options: ExecutionOptions) {
+    const { claim } = options;
+    this.#options = options;
+    this.id = claim.run.id;
+    this.#token = claim.token;
+    this.#head = claim.run.head;
+    this.#seen = claim.run.seen;
+    this.#received = claim.run.seen;
+    this.#leaseFrom = options.claimedAt;
+    this.core = options.core(this);
+    this.core.context = new ExecutionContext({
+      core: this.core,
+      secret: options.secret,
+      guards: this.#guards,
+      diverged: (difference) => this.#diverged({ ...difference, why: 'the code asks for it as another kind' }),
+      suspect: (key) => this.#suspect(key),
+    });
+    this.#divergence = new DivergenceWatch(this.core, (details) => this.#diverged(details));
+  }
+
+  get state(): ExecutionState {
+    return this.#state;
+  }
+
+  get epoch(): number {
+    return this.#token.epoch;
+  }
+
+  get head(): number {
+    return this.#head;
+  }
+
+  get received(): number {
+    return this.#received;
+  }
+
+  /** Runs the function from its top. `messages` are those that are not journaled yet. */
+  start(messages: Message[]): void {
+    const { claim, definition, input } = this.#options;
+    const { attempts } = claim.run;
+    if (claim.from === 'lease') this.core.recoveries = Math.max(1, attempts - 1);
+    if (attempts >= MAX_ATTEMPTS) {
+      this.#park('crash_loop', { attempts, suspects: claim.run.suspects ?? [] });
+      return;
+    }
+    this.#receive(messages, claim.run.cancel);
+    this.core.queue.kick();
+    const frame = { context: this.core.context, scope: this.core.root };
+    currentFrame.run(frame, () => runFunction(() => definition.run(this.core.context, input))).then(
+      (value) => this.#functionEnded({ status: 'completed', value }),
+      (error: unknown) => this.#functionEnded({ status: 'failed', error }),
+    );
+    this.evaluate();
+  }
+
+  /** Goes on in place under a new claim (E3). */
+  resume(claim: Claim, options: { messages: Message[]; claimedAt: number; now: number }): void {
+    this.#token = claim.token;
+    this.core.run = claim.run;
+    this.#leaseFrom = options.claimedAt;
+    this.#state = 'running';
+    this.#wantsWait = false;
+    this.core.active = true;
+    this.core.syncTime(options.now);
+    this.#receive(options.messages, claim.run.cancel);
+    this.core.timers.resume(options.now);
+    this.core.queue.kick();
+    this.#options.host.request(this);
+    this.evaluate();
+  }
+
+  /** The event loop stalled past the lease: nothing is written until a claim says who holds the run. */
+  markStale(): void {
+    if (this.#state !== 'running') return;
+    this.#state = 'stale';
+    const bodies = [...this.core.bodies].map((body) => body.label);
+    this.core.logger.warn(
+      { code: 'lease_lost', step: bodies.join(', '), epoch: this.epoch },
+      'the event loop stalled longer than the lease; nothing is written until the run is claimed again',
+    );
+    this.#options.host.stale(this);
+  }
+
+  heartbeat(): void {
+    if (this.#state !== 'running') return;
+    this.#heartbeatDue = true;
+    this.#options.host.request(this);
+  }
+
+  /** Asks for new messages and the cancel flag. */
+  poll(): void {
+    this.heartbeat();
+  }
+
+  holdsLease(): boolean {
+    const { leaseMs } = this.#options;
+    return this.#state === 'running' && this.core.clock.monotonic() < this.#leaseFrom + leaseMs - leaseMargin(leaseMs);
+  }
+
+  /** The lease is lost or given up: the continuation is dropped (E4). */
+  drop(code: 'lease_lost' | 'runtime_closed', message: string): void {
+    if (this.#state === 'finished') return;
+    this.#state = 'finished';
+    this.#stopTimers();
+    this.core.drop(new DurableError(code, message, { details: { run: this.id } }));
+    this.#options.host.finished(this, 'lost');
+  }
+
+  /** Yields at the next boundary, or now. */
+  drain(when: 'boundary' | 'now'): void {
+    this.#draining = when;
+    this.core.active = false;
+    if (when === 'now') {
+      const reason = new DurableError('runtime_closed', `The runtime was closed while the run "${this.id}" executed; it goes on elsewhere.`);
+      for (const body of this.core.bodies) body.abort(reason);
+    }
+    this.evaluate();
+    this.#options.host.request(this);
+  }
+
+  /** Something changed; looked at after the code has settled. */
+  evaluate(): void {
+    if (this.#evaluateScheduled || this.#state === 'finished') return;
+    if (this.core.root.activity.state === 'busy' && !this.core.holding && this.#outcome === undefined && this.#draining === 'no') return;
+    this.#evaluateScheduled = true;
+    const { clock } = this.core;
+    void clock
+      .settle()
+      .then(() => clock.settle())
+      .then(() => {
+        this.#evaluateScheduled = false;
+        this.#evaluate();
+      });
+  }
+
+  takeCommit(): Commit | null {
+    if (this.#inFlight !== undefined || this.#state !== 'running') return null;
+    if (this.core.clock.monotonic() > this.#leaseFrom + this.#options.leaseMs) {
+      this.markStale();
+      return null;
+    }
+    let then = this.#then();
+    const idle = then.kind === 'run' && !this.#heartbeatDue && this.#suspects === undefined;
+    if (idle && isEmptyPending(this.core.pending) && this.core.outbox.empty) return null;
+    const writes = this.core.outbox.take();
+    if (!this.core.outbox.empty && then.kind !== 'run') then = { kind: 'run' };
+    const pending = this.#takePending(then);
+    this.#inFlight = { pending, writes, then };
+    return this.#commitOf(this.#inFlight);
+  }
+
+  commitSettled(commit: Commit, outcome: CommitResult | { kind: 'lost'; error: unknown }, sentAt: number): void {
+    const sent = this.#inFlight;
+    this.#inFlight = undefined;
+    if (sent === undefined || this.#state === 'finished') return;
+    switch (outcome.kind) {
+      case 'applied':
+        this.#applied(sent, outcome, sentAt);
+        break;
+      case 'pending':
+        this.#refused(sent);
+        this.core.syncTime(outcome.now);
+        this.#receive(outcome.messages, outcome.cancel);
+        break;
+      case 'token_taken':
+        this.#tokenTaken(sent, outcome);
+        break;
+      case 'stream_closed':
+        this.core.logger.error({ code: 'stream_closed', stream: outcome.stream }, 'chunks were written to a closed stream and are dropped');
+        this.#refused(sent, outcome.stream);
+        break;
+      case 'fenced':
+      case 'moved':
+      case 'lost':
+        this.#lost(commit, outcome);
+        return;
+    }
+    this.#options.host.request(this);
+    this.evaluate();
+  }
+
+  #then(): Then {
+    if (this.#parking !== undefined) {
+      return { kind: 'park', code: this.#parking.code, details: encodeValue(this.#parking.details, 'the reason of parking') };
+    }
+    if (this.#ending !== undefined) return endOf(this.#ending);
+    if (this.#mayYield()) return { kind: 'yield' };
+    if (this.#wantsWait && this.#mayWait()) return { kind: 'wait', dueAt: this.core.timers.nextDueAt };
+    return this.#heartbeatDue ? { kind: 'run', heartbeat: true } : { kind: 'run' };
+  }
+
+  #mayWait(): boolean {
+    const { queue, root, pending, holding } = this.core;
+    return root.activity.state === 'waiting' && queue.empty && queue.resting && !holding && !pending.events.some(({ event }) => COMPLETIONS.has(event.type));
+  }
+
+  #mayYield(): boolean {
+    if (this.#draining === 'no') return false;
+    return this.#draining === 'now' || [...this.core.bodies].every((body) => body.activity.state !== 'busy');
+  }
+
+  #takePending(then: Then): Pending {
+    let pending = this.core.pending;
+    this.core.pending = emptyPending();
+    const { recoveries, run } = this.core;
+    if (recoveries > 0 && pending.events.length > 0) {
+      const recovered = pendingEvent({ type: 'run_recovered', key: '', at: this.core.storeNow(), meta: { attempts: recoveries } });
+      pending = joinPending({ ...emptyPending(), events: [recovered] }, pending);
+      this.core.recoveries = 0;
+    }
+    if (then.kind === 'end' && then.status !== 'completed') {
+      pending.starts.push(...leftoverRuns(run, this.core.mailbox('').drain()));
+      pending.cancels.push(...this.core.children.values());
+    }
+    return pending;
+  }
+
+  #commitOf({ pending, writes, then }: InFlight): Commit {
+    const messages = pending.events.filter(({ event }) => event.type === 'message_received').length;
+    return {
+      run: this.id,
+      token: this.#token,
+      expect: this.#head,
+      id: this.core.ids.nonce(),
+      leaseMs: this.#options.leaseMs,
+      events: pending.events.map(({ payload }) => payload),
+      chunks: writes,
+      hooks: { create: pending.hooks, close: pending.closeHooks },
+      starts: pending.starts,
+      cancels: pending.cancels,
+      ledger: pending.ledger,
+      seen: this.#seen + messages,
+      received: this.#received,
+      ...(pending.checkpoint === null ? {} : { checkpoint: this.#head + pending.checkpoint }),
+      ...(this.#suspects === undefined ? {} : { suspects: this.#suspects }),
+      then,
+    };
+  }
+
+  #applied(sent: InFlight, answer: Extract<CommitResult, { kind: 'applied' }>, sentAt: number): void {
+    if (!answer.holder) {
+      if (sent.then.kind === 'run') this.#lost(undefined, { kind: 'fenced' });
+      else this.#left(sent.then);
+      return;
+    }
+    this.#head += sent.pending.events.length;
+    this.#seen += sent.pending.events.filter(({ event }) => event.type === 'message_received').length;
+    if (answer.extended) {
+      this.#leaseFrom = sentAt;
+      this.#heartbeatDue = false;
+    }
+    if (sent.pending.events.length > 0) this.core.run = { ...this.core.run, attempts: 0 };
+    this.#suspects = undefined;
+    this.core.syncTime(answer.now);
+    this.core.outbox.committed(sent.writes);
+    this.core.committed(sent.pending, this.#head);
+    this.#left(sent.then);
+    if (this.#state === 'running') this.#receive(answer.messages, answer.cancel);
+  }
+
+  #left(then: Then): void {
+    if (then.kind === 'run') return;
+    if (then.kind === 'wait') {
+      this.#state = 'suspended';
+      this.core.active = false;
+      this.core.timers.pause();
+      this.#options.host.suspended(this);
+      if (!isEmptyPending(this.core.pending) || !this.core.outbox.empty) this.#options.host.wake(this);
+      return;
+    }
+    this.#state = 'finished';
+    this.#stopTimers();
+    const reason = new DurableError('runtime_closed', `The run "${this.id}" has left this process.`);
+    this.core.drop(reason);
+    this.#options.host.finished(this, then.kind === 'end' ? 'ended' : then.kind === 'park' ? 'parked' : 'yielded');
+  }
+
+  /** The commit was refused and applied nothing: its content goes before what came since. */
+  #refused({ pending, writes, then }: InFlight, withoutStream?: string): void {
+    this.core.pending = joinPending(pending, this.core.pending);
+    this.core.outbox.refused(writes, withoutStream);
+    this.#wantsWait = false;
+    if (then.kind === 'end') {
+      this.#ending = undefined;
+      this.#settling = false;
+    }
+  }
+
+  #tokenTaken(sent: InFlight, { tokenHash, holder }: Extract<CommitResult, { kind: 'token_taken' }>): void {
+    const hook = sent.pending.hooks.find((candidate) => candidate.tokenHash === tokenHash);
+    sent.pending.hooks = sent.pending.hooks.filter((candidate) => candidate.tokenHash !== tokenHash);
+    sent.pending.events = sent.pending.events.filter(({ event }) => event.type !== 'hook_created' || event.key !== hook?.key);
+    this.#refused(sent);
+    if (hook === undefined) return;
+    const error = new DurableError(
+      'hook_conflict',
+      `Cannot create the hook "${hook.key}" of run "${this.id}": its token belongs to the hook "${holder.key}" of run "${holder.run}". Use another token.`,
+      { details: { run: this.id, key: hook.key, holder } },
+    );
+    this.core.pending.events.push(
+      pendingEvent({ type: 'hook_conflict', key: hook.key, at: this.core.storeNow(), meta: { holder }, text: decodeText(encodeValue(error, 'an error')) }),
+    );
+  }
+
+  #lost(commit: Commit | undefined, outcome: { kind: string; error?: unknown }): void {
+    this.core.logger.warn(
+      { code: 'lease_lost', epoch: this.epoch, refusal: outcome.kind, commit: commit?.id, err: outcome.error },
+      'the lease was lost; the run goes on elsewhere',
+    );
+    this.drop('lease_lost', `The lease of run "${this.id}" was lost. The run goes on with its new holder; drop this attempt.`);
+  }
+
+  /** Every message is journaled with the next commit, in inbox order, awaited or not. */
+  #receive(messages: Message[], cancel: boolean): void {
+    for (const message of messages) {
+      if (message.seq !== this.#received) continue;
+      this.#received += 1;
+      this.core.record({ type: 'message_received', key: message.key ?? '', meta: messageMeta(message), text: decodeText(message.payload) });
+    }
+    if (cancel && !this.#cancelJournaled) this.#journalCancel();
+  }
+
+  #journalCancel(): void {
+    this.#cancelJournaled = true;
+    if (!this.core.journal.has('cancel_requested')) {
+      this.core.record({ type: 'cancel_requested', key: '' });
+      this.core.pending.cancels.push(...this.core.children.values());
+      this.core.logger.info({ code: 'cancelled' }, 'the run is cancelled');
+    }
+    this.#cancelGrace = this.core.clock.schedule(() => {
+      this.#functionEnded({ status: 'failed', error: this.core.cancelled });
+    }, CANCEL_GRACE_MS);
+  }
+
+  #functionEnded(outcome: Outcome): void {
+    if (this.#outcome !== undefined || this.#state === 'finished') return;
+    this.#outcome = outcome;
+    if (this.#state === 'suspended') this.#options.host.wake(this);
+    this.evaluate();
+  }
+
+  #evaluate(): void {
+    if (this.#state === 'suspended' && this.core.holding) this.#options.host.wake(this);
+    if (this.#state !== 'running') return;
+    this.core.queue.kick();
+    if (!this.core.queue.resting) return;
+    this.core.startHeld();
+    if (this.#draining !== 'no') this.#options.host.request(this);
+    if (this.#outcome !== undefined) this.#finish(this.#outcome);
+    else if (this.core.root.activity.state !== 'busy') this.#atRest();
+  }
+
+  #atRest(): void {
+    this.#divergence.look();
+    if (this.core.root.activity.state !== 'waiting' || this.#inFlight !== undefined || !this.#mayWait()) return;
+    this.#wantsWait = true;
+    this.#options.host.request(this);
+  }
+
+  #finish(outcome: Outcome): void {
+    if (this.#settling || this.#parking !== undefined) return;
+    if (this.#divergence.lookAtEnd()) return;
+    if (!this.core.queue.empty || this.core.pending.events.some(({ event }) => event.type === 'message_received')) return;
+    this.#settling = true;
+    void this.#settleEnd(outcome);
+  }
+
+  async #settleEnd(outcome: Outcome): Promise<void> {
+    const { definition } = this.#options;
+    const { context, root } = this.core;
+    const ended: Outcome = this.core.cancelled === undefined ? outcome : { status: 'cancelled', error: this.core.cancelled };
+    try {
+      if (ended.status === 'completed') {
+        if (definition.reopen !== undefined && this.core.mailbox('').peek() !== undefined) {
+          const { reopen } = definition;
+          this.#outcome = undefined;
+          const value = await currentFrame.run({ context, scope: root }, () => reopen(context, ended.value));
+          this.#settling = false;
+          this.#functionEnded({ status: 'completed', value });
+          return;
+        }
+      } else if (definition.settle !== undefined) {
+        const { settle } = definition;
+        const { result } = await currentFrame.run({ context, scope: root }, () => settle(context, { status: ended.status, error: ended.error }));
+        ended.value = result;
+      }
+      this.#end(ended);
+    } catch (error) {
+      this.#end({ status: 'failed', error });
+    }
+  }
+
+  #end(outcome: Outcome): void {
+    const checked = checkedOutcome(outcome, this.id);
+    const type = checked.status === 'completed' ? 'run_completed' : checked.status === 'failed' ? 'run_failed' : 'run_cancelled';
+    if (checked.status === 'failed') this.core.logger.error({ code: 'run_failed', err: checked.error }, 'the run failed');
+    if (!this.core.pending.events.some(({ event }) => event.key === '' && event.type.startsWith('run_') && event.type !== 'run_recovered')) {
+      this.core.record({ type, key: '' });
+    }
+    this.#ending = checked;
+    this.#options.host.request(this);
+  }
+
+  #park(code: string, details: Record<string, unknown>): void {
+    this.#parking = { code, details };
+    this.core.active = false;
+    this.core.logger.error({ code, ...details }, 'the run is parked; resume it after a fix');
+    this.#options.host.request(this);
+  }
+
+  #diverged(details: { key: string; recorded: string; asked: string; why: string }): void {
+    const error = new DurableError(
+      'divergence',
+      `The code of run "${this.id}" no longer matches its journal at "${details.key}": recorded is ${details.recorded}, asked for is ` +
+        `${details.asked} (${details.why}). Bring the old code back or give the changed workflow a new version, then call runtime.resume("${this.id}").`,
+      { details },
+    );
+    const guard = this.#guards.findLast(({ prefix }) => details.key.startsWith(prefix));
+    if (guard !== undefined) guard.diverged(error);
+    else this.#park('divergence', details);
+  }
+
+  #suspect(key: string): Promise<void> {
+    this.#suspects = [...(this.#suspects ?? [...this.core.bodies].map((body) => body.label)), key];
+    return new Promise((resolve) => {
+      this.core.pending.settled.push(resolve);
+      this.#options.host.request(this);
+    });
+  }
+
+  #stopTimers(): void {
+    this.#cancelGrace?.();
+    this.#divergence.stop();
+  }
+}
+
+async function runFunction(run: () => Promise<unknown>): Promise<unknown> {
+  return run();
+}
+
+/** A result that cannot be stored fails the run instead of losing it. */
+function checkedOutcome(outcome: Outcome, run: string): Outcome {
+  if (outcome.status !== 'completed') return outcome;
+  try {
+    encodeValue(outcome.value, `the result of run "${run}"`);
+    return outcome;
+  } catch (error) {
+    return { status: 'failed', error };
+  }
+}
+
+/** How long before the end of a lease its holder gives up. */
+export function leaseMargin(leaseMs: number): number {
+  return Math.min(3_000, leaseMs / 5);
+}

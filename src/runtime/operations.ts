@@ -1,0 +1,326 @@
+/**
+ * Keyed operations: steps, turns, tools, agent calls.
+ *
+ *  P1 The completion is recorded once; afterwards the body never runs again.
+ *  P2 Each attempt has the same idempotency key, `<run id>/<key>`, and a higher attempt number, across crashes too.
+ *  P3 A failure of a turn is never recorded: the error goes to the caller, who may ask again.
+ */
+
+import type { Activity } from './activity.ts';
+import { backoffMs, STEP_BACKOFF } from './backoff.ts';
+import { stringifyValue } from './codec.ts';
+import { currentFrame } from './context.ts';
+import type { Operation } from './context.ts';
+import { momentOf } from './duration.ts';
+import { DurableError, FatalError, RetryableError } from './errors.ts';
+import type { EventType } from './event.ts';
+import type { Entry } from './journal.ts';
+import { addAppend } from './append.ts';
+import type { Await, Body, RunCore } from './run-core.ts';
+import { RunScope } from './run-scope.ts';
+
+/** Delays up to this are waited for in place; longer ones are timers of the run. */
+const INLINE_DELAY_MS = 1_000;
+/** From this many claims without progress on, the keys in flight are stored before their bodies start. */
+const SUSPECT_ATTEMPTS = 3;
+
+interface KindEvents {
+  completed: EventType;
+  failed: EventType;
+  retrying: EventType;
+}
+
+const EVENTS: Record<Operation<unknown>['kind'], KindEvents> = {
+  step: { completed: 'step_completed', failed: 'step_failed', retrying: 'step_retrying' },
+  turn: { completed: 'turn_completed', failed: 'turn_failed', retrying: 'turn_failed' },
+  tool: { completed: 'tool_completed', failed: 'tool_failed', retrying: 'tool_retrying' },
+  agent: { completed: 'agent_completed', failed: 'agent_failed', retrying: 'step_retrying' },
+};
+
+export interface OperationsOptions {
+  core: RunCore;
+  /** The code asks for something that the journal has as another kind. */
+  diverged: (difference: { key: string; recorded: string; asked: string }) => void;
+  /** Commits the keys in flight before a body of a run that keeps crashing starts. */
+  suspect: (key: string) => Promise<void>;
+}
+
+export function performOperation<T>(options: OperationsOptions, operation: Operation<T>): Promise<T> {
+  const { core } = options;
+  const scope = core.scope();
+  if (core.cancelled !== undefined && !scope.shielded) return Promise.reject(core.cancelled);
+  const entry = core.journal.completion(operation.key);
+  if (entry !== undefined) return replayed(options, operation, entry) as Promise<T>;
+  if (core.isOpen(operation.key)) return Promise.reject(duplicateKey(core, operation.key));
+  return core
+    .wait<Entry>({ scope, state: 'held', arm: (settle, leaf) => new OpenOperation(options, { operation, scope, leaf, settle }).begin() })
+    .then(outcomeOf) as Promise<T>;
+}
+
+function replayed(options: OperationsOptions, operation: { key: string; kind: Operation<unknown>['kind'] }, entry: Entry): Promise<unknown> {
+  const { core } = options;
+  const events = EVENTS[operation.kind];
+  const { type } = entry.event;
+  if (type !== events.completed && type !== events.failed) {
+    options.diverged({ key: operation.key, recorded: type, asked: operation.kind });
+    return new Promise(() => {});
+  }
+  if (core.isReleased(operation.key)) return Promise.resolve(entry).then(outcomeOf);
+  return core
+    .wait<Entry>({ scope: core.scope(), state: 'held', arm: (settle) => core.ask(operation.key, settle) })
+    .then(outcomeOf);
+}
+
+function outcomeOf({ event }: Entry): unknown {
+  if (event.type.endsWith('_failed')) throw event.value;
+  return event.value;
+}
+
+interface OpenOptions<T> {
+  operation: Operation<T>;
+  scope: RunScope;
+  leaf: Activity;
+  settle: Await<Entry>;
+}
+
+class OpenOperation<T> {
+  readonly #options: OperationsOptions;
+  readonly #core: RunCore;
+  readonly #operation: Operation<T>;
+  readonly #scope: RunScope;
+  readonly #settle: Await<Entry>;
+  readonly #firstAttempt: number;
+  #activity: Activity;
+  #detached = false;
+
+  constructor(options: OperationsOptions, open: OpenOptions<T>) {
+    this.#options = options;
+    this.#core = options.core;
+    this.#operation = open.operation;
+    this.#scope = open.scope;
+    this.#activity = open.leaf;
+    this.#settle = open.settle;
+    this.#firstAttempt = nextAttempt(options.core, open.operation);
+  }
+
+  /** Answers what to do when the await was rejected from outside. */
+  begin(): () => void {
+    const { key } = this.#operation;
+    const unask = this.#core.ask(key, {
+      resolve: (entry) => {
+        this.#activity.leave();
+        this.#settle.resolve(entry);
+      },
+      reject: (error) => this.#settle.reject(error),
+    });
+    if (this.#core.mayStart) this.#start();
+    else this.#core.hold(() => this.#start());
+    return () => {
+      this.#detached = true;
+      this.#activity.leave();
+      unask();
+    };
+  }
+
+  #start(): void {
+    if (this.#detached) return;
+    const { kind, key } = this.#operation;
+    if (kind === 'tool' || kind === 'agent') {
+      const leaf = this.#activity;
+      this.#activity = this.#scope.activity.scope(kind === 'agent' ? key : null);
+      if (kind === 'agent') this.#core.addAgent(this.#activity);
+      leaf.leave();
+    } else this.#activity.set('busy');
+    void this.#attempts();
+  }
+
+  async #attempts(): Promise<void> {
+    let attempt = this.#firstAttempt;
+    let failures = this.#retryFacts().length;
+    const delayedTo = this.#retryFacts().at(-1)?.dueAt;
+    if (delayedTo !== undefined && delayedTo > this.#core.storeNow()) await this.#pauseUntil(delayedTo);
+    for (; !this.#core.dropped; attempt += 1) {
+      if (this.#needsRecord) await this.#recordStart(attempt);
+      const outcome = await this.#attempt(attempt);
+      if (this.#core.dropped) return;
+      if ('value' in outcome) return this.#complete(outcome.value, attempt);
+      if (this.#operation.kind === 'turn') return this.#reject(outcome.error);
+      if (this.#detached) return;
+      failures += 1;
+      if (!isRetryable(outcome.error) || failures > (this.#operation.retries ?? 0)) return this.#fail(outcome.error, attempt);
+      await this.#delay(outcome.error, { attempt, failures });
+    }
+  }
+
+  get #needsRecord(): boolean {
+    return this.#operation.recordStart === true || this.#core.run.attempts >= SUSPECT_ATTEMPTS;
+  }
+
+  async #recordStart(attempt: number): Promise<void> {
+    const { key, recordStart, label } = this.#operation;
+    if (recordStart === true) {
+      await new Promise<void>((resolve) => {
+        this.#core.record({ type: 'tool_started', key, attempt });
+        this.#core.pending.settled.push(resolve);
+      });
+    }
+    if (this.#core.run.attempts >= SUSPECT_ATTEMPTS) await this.#options.suspect(label === undefined ? key : `${key} (${label})`);
+  }
+
+  #attempt(attempt: number): Promise<{ value: T } | { error: unknown }> {
+    const { key, toolCallId, timeoutMs, kind, body, label } = this.#operation;
+    const controller = new AbortController();
+    const open: Body = {
+      key,
+      label: label ?? key,
+      activity: this.#activity,
+      shielded: this.#scope.shielded,
+      abort: (reason) => controller.abort(reason),
+    };
+    this.#core.bodies.add(open);
+    const scope = new RunScope({
+      path: key,
+      kind: kind === 'turn' ? 'step' : kind,
+      parent: this.#scope,
+      activity: this.#activity,
+      metadata: {
+        key,
+        idempotencyKey: `${this.#core.run.id}/${key}`,
+        attempt,
+        startedAt: this.#core.storeNow(),
+        signal: controller.signal,
+        ...(toolCallId === undefined ? {} : { toolCallId }),
+      },
+    });
+    const { context } = this.#core;
+    return new Promise((resolve) => {
+      const cancelTimeout = timeoutMs === undefined ? undefined : this.#timeout({ controller, attempt, timeoutMs, expired: (error) => resolve({ error }) });
+      const done = (outcome: { value: T } | { error: unknown }): void => {
+        cancelTimeout?.();
+        resolve(outcome);
+      };
+      currentFrame.run({ context, scope }, () => callBody(() => body({ attempt, signal: controller.signal }))).then(
+        (value) => done({ value }),
+        (error: unknown) => done({ error }),
+      );
+    }).then((outcome) => {
+      this.#core.bodies.delete(open);
+      return outcome as { value: T } | { error: unknown };
+    });
+  }
+
+  #timeout(options: { controller: AbortController; attempt: number; timeoutMs: number; expired: (error: DurableError) => void }): () => void {
+    const { controller, attempt, timeoutMs, expired } = options;
+    const { key, kind } = this.#operation;
+    return this.#core.clock.schedule(() => {
+      const error = new DurableError(
+        'step_timeout',
+        `The ${kind} "${key}" took longer than its timeout of ${timeoutMs} ms (attempt ${attempt}). Raise its timeout, or let it do less at once.`,
+        { retryable: true, details: { key, attempt, timeoutMs } },
+      );
+      controller.abort(error);
+      expired(error);
+    }, timeoutMs);
+  }
+
+  async #delay(error: unknown, options: { attempt: number; failures: number }): Promise<void> {
+    const { attempt, failures } = options;
+    const { key, kind } = this.#operation;
+    const now = this.#core.storeNow();
+    const after = RetryableError.is(error) ? error.retryAfter : undefined;
+    const dueAt =
+      after === undefined
+        ? now + backoffMs(STEP_BACKOFF, failures, this.#core.ids.random())
+        : momentOf(after, { now, where: `retryAfter of "${key}"` });
+    this.#core.logger.warn({ step: key, attempt, code: 'step_failed', err: error, retryInMs: dueAt - now }, `a ${kind} failed and is tried again`);
+    if (dueAt - now <= INLINE_DELAY_MS) {
+      await new Promise<void>((resolve) => this.#core.clock.schedule(resolve, dueAt - now));
+    } else {
+      this.#core.record({ type: EVENTS[kind].retrying, key, attempt, dueAt, text: errorText(error) });
+      await this.#pauseUntil(dueAt);
+    }
+    await this.#ready();
+  }
+
+  /** A wait of the run: it may suspend meanwhile. */
+  #pauseUntil(dueAt: number): Promise<void> {
+    const leaf = this.#operation.kind === 'tool' || this.#operation.kind === 'agent' ? this.#activity.leaf('waiting') : this.#activity;
+    leaf.set('waiting');
+    return new Promise((resolve) => {
+      this.#core.timers.at(dueAt, () => {
+        if (leaf === this.#activity) leaf.set('busy');
+        else leaf.leave();
+        resolve();
+      });
+    });
+  }
+
+  #ready(): Promise<void> {
+    return this.#core.mayStart ? Promise.resolve() : new Promise((resolve) => this.#core.hold(resolve));
+  }
+
+  #complete(value: T, attempt: number): void {
+    const { key, kind, meta, alongside } = this.#operation;
+    try {
+      const text = stringifyValue(value, `the result of the ${kind} "${key}"`);
+      const facts = meta?.(value);
+      this.#core.record({ type: EVENTS[kind].completed, key, attempt, text, ...(facts === undefined ? {} : { meta: facts }) });
+    } catch (error) {
+      if (kind === 'turn') this.#reject(error);
+      else this.#fail(error, attempt);
+      return;
+    }
+    if (alongside !== undefined) addAppend(this.#core, alongside(value));
+  }
+
+  #fail(error: unknown, attempt: number): void {
+    const { key, kind } = this.#operation;
+    this.#core.logger.warn({ step: key, attempt, code: 'step_failed', err: error }, `a ${kind} failed`);
+    this.#core.record({ type: EVENTS[kind].failed, key, attempt, text: errorText(error) });
+  }
+
+  #reject(error: unknown): void {
+    this.#core.forget(this.#operation.key);
+    this.#activity.leave();
+    if (!this.#detached) this.#settle.reject(error);
+  }
+
+  #retryFacts(): Array<{ dueAt?: number; attempt?: number }> {
+    const { key, kind } = this.#operation;
+    return kind === 'turn' ? [] : this.#core.journal.facts(key).filter((event) => event.type === EVENTS[kind].retrying);
+  }
+}
+
+/** Synchronous throws become rejections; the body itself is called at once. */
+async function callBody<T>(body: () => Promise<T> | T): Promise<T> {
+  return body();
+}
+
+function nextAttempt<T>(core: RunCore, { key }: Operation<T>): number {
+  let last = 0;
+  for (const event of core.journal.facts(key)) last = Math.max(last, event.attempt ?? 0);
+  return 1 + Math.max(last, core.lostAttempts());
+}
+
+function isRetryable(error: unknown): boolean {
+  return !FatalError.is(error) && !DurableError.is(error, 'inside_step') && !DurableError.is(error, 'outside_run');
+}
+
+/** An error that cannot be stored is kept as its text: the failure itself must not be lost. */
+function errorText(error: unknown): string {
+  try {
+    return stringifyValue(error, 'an error');
+  } catch (reason) {
+    const text = error instanceof Error ? error.message : String(error);
+    return stringifyValue(new Error(text, { cause: reason }), 'an error');
+  }
+}
+
+function duplicateKey(core: RunCore, key: string): DurableError {
+  return new DurableError(
+    'duplicate_key',
+    `Cannot start "${key}" in run "${core.run.id}": an operation with this key is open already. Explicit keys must be unique: add ` +
+      'what tells the two apart (an id, an index) to the key, or leave it out.',
+    { details: { key } },
+  );
+}

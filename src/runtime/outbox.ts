@@ -1,0 +1,174 @@
+/**
+ * Chunks on their way to the store: bytes, one buffer per run.
+ *
+ *  O1 Order within a stream is the order of `emit`.
+ *  O2 The first chunk after a pause is flushed at the end of its macrotask; later flushes are at least
+ *     max(flushMs, twice the last one's duration) apart. A commit for another reason takes all chunks along.
+ *  O3 Bounded: above the limit `emit` answers a promise that resolves when there is room.
+ */
+
+import type { Clock } from './clock.ts';
+import type { Payload } from './codec.ts';
+import { DurableError } from './errors.ts';
+import type { StreamWrite } from './store.ts';
+
+const MAX_BYTES = 1_048_576;
+const MAX_CHUNKS = 4_096;
+/** One commit carries at most this much of the buffer. */
+const MAX_COMMIT_BYTES = 524_288;
+
+export interface OutboxOptions {
+  clock: Clock;
+  flushMs: number;
+  /** Asks for a commit at the end of this macrotask. */
+  request: () => void;
+}
+
+export class Outbox {
+  readonly #options: OutboxOptions;
+  #writes: StreamWrite[] = [];
+  #bytes = 0;
+  #chunks = 0;
+  #emitted = 0;
+  #committed = 0;
+  #inFlight = 0;
+  #sentAt = 0;
+  #notBefore = 0;
+  #cancelTimer: (() => void) | undefined;
+  #roomWaiters: Array<() => void> = [];
+  #flushWaiters: Array<{ upTo: number; resolve: () => void }> = [];
+  readonly #closed = new Set<string>();
+
+  constructor(options: OutboxOptions) {
+    this.#options = options;
+  }
+
+  get empty(): boolean {
+    return this.#writes.length === 0;
+  }
+
+  /** Everything that was emitted is committed. */
+  get idle(): boolean {
+    return this.empty && this.#inFlight === 0;
+  }
+
+  emit(stream: string, chunks: Payload[]): Promise<void> | undefined {
+    if (this.#closed.has(stream)) {
+      throw new DurableError(
+        'stream_closed',
+        `Cannot write to the stream "${stream}": it was closed. Write before closing it, or use another namespace.`,
+        { details: { stream } },
+      );
+    }
+    this.#writeFor(stream).chunks.push(...chunks);
+    for (const chunk of chunks) this.#bytes += chunk.length;
+    this.#chunks += chunks.length;
+    this.#emitted += chunks.length;
+    this.#schedule();
+    if (this.#bytes < MAX_BYTES && this.#chunks < MAX_CHUNKS) return undefined;
+    return new Promise((resolve) => this.#roomWaiters.push(resolve));
+  }
+
+  close(stream: string): void {
+    if (this.#closed.has(stream)) return;
+    this.#closed.add(stream);
+    this.#writeFor(stream).close = true;
+    this.#options.request();
+  }
+
+  /** Resolves when all that was emitted before is committed. */
+  flush(): Promise<void> {
+    if (this.idle) return Promise.resolve();
+    this.#options.request();
+    return new Promise((resolve) => this.#flushWaiters.push({ upTo: this.#emitted, resolve }));
+  }
+
+  /** The chunks for a commit that is sent now. */
+  take(): StreamWrite[] {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    const writes = this.#bytes <= MAX_COMMIT_BYTES ? this.#writes : this.#head();
+    this.#writes = writes === this.#writes ? [] : this.#writes;
+    for (const write of writes) {
+      this.#inFlight += write.chunks.length;
+      this.#chunks -= write.chunks.length;
+      for (const chunk of write.chunks) this.#bytes -= chunk.length;
+    }
+    this.#sentAt = this.#options.clock.monotonic();
+    return writes;
+  }
+
+  /** The commit was applied. */
+  committed(writes: StreamWrite[]): void {
+    const now = this.#options.clock.monotonic();
+    const count = this.#release(writes);
+    if (count > 0) this.#notBefore = now + Math.max(this.#options.flushMs, 2 * (now - this.#sentAt));
+    this.#committed += count;
+    for (const resolve of this.#roomWaiters.splice(0)) resolve();
+    this.#flushWaiters = this.#flushWaiters.filter((waiter) => {
+      if (waiter.upTo > this.#committed) return true;
+      waiter.resolve();
+      return false;
+    });
+    if (!this.empty) this.#schedule();
+  }
+
+  /** The commit was refused: its chunks go back to the front. Those of `without` are dropped. */
+  refused(writes: StreamWrite[], without?: string): void {
+    this.#release(writes);
+    const kept = writes.filter((write) => write.stream !== without);
+    for (const write of writes) if (write.stream === without) this.#emitted -= write.chunks.length;
+    for (const write of kept) {
+      this.#chunks += write.chunks.length;
+      for (const chunk of write.chunks) this.#bytes += chunk.length;
+    }
+    this.#writes = [...kept, ...this.#writes];
+  }
+
+  #release(writes: StreamWrite[]): number {
+    let count = 0;
+    for (const write of writes) count += write.chunks.length;
+    this.#inFlight -= count;
+    return count;
+  }
+
+  #writeFor(stream: string): StreamWrite {
+    const last = this.#writes.at(-1);
+    if (last !== undefined && last.stream === stream && last.close !== true) return last;
+    const write: StreamWrite = { stream, chunks: [] };
+    this.#writes.push(write);
+    return write;
+  }
+
+  /** Whole writes from the front, the last one cut, so that a commit stays within its limit. */
+  #head(): StreamWrite[] {
+    const taken: StreamWrite[] = [];
+    let room = MAX_COMMIT_BYTES;
+    while (room > 0) {
+      const write = this.#writes[0];
+      if (write === undefined) break;
+      let count = 0;
+      while (count < write.chunks.length && room > 0) room -= write.chunks[count++]?.length ?? 0;
+      if (count === write.chunks.length) {
+        taken.push(write);
+        this.#writes.shift();
+      } else {
+        taken.push({ stream: write.stream, chunks: write.chunks.splice(0, count) });
+      }
+    }
+    return taken;
+  }
+
+  #schedule(): void {
+    if (this.#cancelTimer !== undefined) return;
+    const wait = this.#notBefore - this.#options.clock.monotonic();
+    if (wait <= 0) {
+      this.#options.request();
+      return;
+    }
+    this.#cancelTimer = this.#options.clock.schedule(() => {
+      this.#cancelTimer = undefined;
+      this.#options.request();
+    }, wait);
+  }
+}

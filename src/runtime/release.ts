@@ -1,0 +1,104 @@
+/**
+ * The order in which completions reach user code.
+ *
+ *  R1 Journal order, one at a time, the code settling in between; live and on replay alike.
+ *  R2 A keyed completion that nobody has asked for yet holds back those behind it.
+ *  R3 While an agent call is busy, only completions below it are released; the others keep their place.
+ *  R4 Messages to the run itself (user messages) and cancel are released whoever is busy.
+ */
+
+import type { Clock } from './clock.ts';
+import type { Entry } from './journal.ts';
+
+export interface ReleaseOptions {
+  clock: Clock;
+  /** Hands the completion to whoever asked; false if nobody did. */
+  deliver: (entry: Entry) => boolean;
+  /** Key prefixes of the agent calls that are busy. */
+  busyAgents: () => string[];
+  /** Nothing more can be released now. */
+  onRest: () => void;
+}
+
+export class ReleaseQueue {
+  readonly #options: ReleaseOptions;
+  #entries: Entry[] = [];
+  #loaded = new Set<Entry>();
+  #running = false;
+  #stopped = false;
+
+  constructor(options: ReleaseOptions) {
+    this.#options = options;
+  }
+
+  /** Recorded completions wait to be released. */
+  get replaying(): boolean {
+    return this.#loaded.size > 0;
+  }
+
+  get empty(): boolean {
+    return this.#entries.length === 0;
+  }
+
+  get resting(): boolean {
+    return !this.#running;
+  }
+
+  /** Completions of a journal that was loaded. */
+  load(entries: Entry[]): void {
+    this.#entries.push(...entries);
+    for (const entry of entries) this.#loaded.add(entry);
+  }
+
+  push(entry: Entry): void {
+    this.#entries.push(entry);
+  }
+
+  /** The first completion that should be released and that nobody asked for. */
+  blocked(asked: (entry: Entry) => boolean): Entry | undefined {
+    const next = this.#candidate();
+    return next !== undefined && !asked(next) ? next : undefined;
+  }
+
+  /** Takes the completions under a prefix out; used when their scope starts anew. */
+  discard(prefix: string): void {
+    const gone = (entry: Entry): boolean => entry.event.key.startsWith(prefix) && entry.event.type !== 'message_received';
+    for (const entry of this.#entries) if (gone(entry)) this.#loaded.delete(entry);
+    this.#entries = this.#entries.filter((entry) => !gone(entry));
+  }
+
+  /** The continuation is gone: nothing is released any more. */
+  stop(): void {
+    this.#stopped = true;
+    this.#entries = [];
+    this.#loaded.clear();
+  }
+
+  kick(): void {
+    if (this.#running || this.#stopped) return;
+    this.#running = true;
+    void this.#loop();
+  }
+
+  async #loop(): Promise<void> {
+    while (this.#releaseNext()) await this.#options.clock.settle();
+    this.#running = false;
+    if (!this.#stopped) this.#options.onRest();
+  }
+
+  #releaseNext(): boolean {
+    const entry = this.#candidate();
+    if (entry === undefined || !this.#options.deliver(entry)) return false;
+    if (this.#entries[0] === entry) this.#entries.shift();
+    else this.#entries.splice(this.#entries.indexOf(entry), 1);
+    this.#loaded.delete(entry);
+    return true;
+  }
+
+  #candidate(): Entry | undefined {
+    if (this.#entries.length === 0) return undefined;
+    const busy = this.#options.busyAgents();
+    if (busy.length === 0) return this.#entries[0];
+    return this.#entries.find(({ event }) => event.key === '' || busy.some((path) => event.key.startsWith(path)));
+  }
+}

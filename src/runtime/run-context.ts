@@ -1,0 +1,253 @@
+/** What user code and the agent see of a run: `RunContext` over the run's core. */
+
+import type { Activity } from './activity.ts';
+import { addAppend } from './append.ts';
+import type { Payload } from './codec.ts';
+import { currentFrame } from './context.ts';
+import type { Append, Mailbox, NewScope, Operation, RunContext } from './context.ts';
+import { DurableError } from './errors.ts';
+import type { JournalEvent } from './event.ts';
+import { seededRandom } from './ids.ts';
+import type { Logger } from './logger.ts';
+import { performOperation } from './operations.ts';
+import type { OperationsOptions } from './operations.ts';
+import type { RunCore } from './run-core.ts';
+import { RunScope } from './run-scope.ts';
+import { sha256Hex, signHex } from './signature.ts';
+import type { NewHook, NewRun, Run, StreamPage } from './store.ts';
+
+export interface ExecutionContextOptions extends OperationsOptions {
+  secret: Uint8Array;
+  guards: Guard[];
+}
+
+/** Somebody who takes care of divergence under a prefix. */
+export interface Guard {
+  prefix: string;
+  diverged: (error: DurableError) => void;
+}
+
+export class ExecutionContext implements RunContext {
+  readonly #options: ExecutionContextOptions;
+  readonly #core: RunCore;
+  readonly #random: () => number;
+
+  constructor(options: ExecutionContextOptions) {
+    this.#options = options;
+    this.#core = options.core;
+    this.#random = seededRandom(Number.parseInt(sha256Hex(options.core.run.id).slice(0, 8), 16));
+  }
+
+  get run(): Run {
+    return this.#core.run;
+  }
+
+  get logger(): Logger {
+    return this.#core.logger;
+  }
+
+  get signal(): AbortSignal {
+    return this.#core.controller.signal;
+  }
+
+  get replaying(): boolean {
+    return this.#core.queue.replaying;
+  }
+
+  get checkpoint(): JournalEvent | null {
+    return this.#core.checkpoint;
+  }
+
+  get userMessages(): Mailbox {
+    return this.#core.mailbox('');
+  }
+
+  now(): number {
+    return this.#core.now();
+  }
+
+  random(): number {
+    return this.#random();
+  }
+
+  sign(text: string): string {
+    return signHex(this.#options.secret, text);
+  }
+
+  scope(): RunScope {
+    return this.#core.scope();
+  }
+
+  nextKey(name: string): string {
+    return this.#core.scope().nextKey(name);
+  }
+
+  within<T>(options: NewScope, body: () => T): T {
+    const parent = this.#core.scope();
+    const activity = options.kind === 'agent' ? parent.activity.scope(options.path) : parent.activity;
+    if (options.kind === 'agent') this.#core.addAgent(activity);
+    const scope = new RunScope({ ...options, parent, activity });
+    const result = currentFrame.run({ context: this, scope }, body);
+    if (activity !== parent.activity) leaveAfter(activity, result);
+    return result;
+  }
+
+  perform<T>(operation: Operation<T>): Promise<T> {
+    return performOperation(this.#options, operation);
+  }
+
+  recorded(key: string): JournalEvent | undefined {
+    return this.#core.journal.completion(key)?.event;
+  }
+
+  facts(key: string): JournalEvent[] {
+    return this.#core.journal.facts(key);
+  }
+
+  journal(prefix: string): JournalEvent[] {
+    return this.#core.journal.under(prefix);
+  }
+
+  append(batch: Append): Promise<void> {
+    return this.#core.wait<void>({
+      scope: this.#core.scope(),
+      state: 'busy',
+      arm: (settle) => {
+        addAppend(this.#core, batch);
+        this.#core.pending.settled.push(() => settle.resolve());
+        this.#core.request();
+        return () => {};
+      },
+    });
+  }
+
+  async guard<T>(prefix: string, body: () => Promise<T>): Promise<T> {
+    const { guards } = this.#options;
+    let guard: Guard | undefined;
+    const diverged = new Promise<never>((_, reject) => {
+      guard = {
+        prefix,
+        diverged: (error) => {
+          this.#core.abandon(prefix, error);
+          reject(error);
+        },
+      };
+      guards.push(guard);
+    });
+    try {
+      return await Promise.race([body(), diverged]);
+    } finally {
+      guards.splice(guards.indexOf(guard as Guard), 1);
+    }
+  }
+
+  sleep(key: string, until: number | Date): Promise<void> {
+    const core = this.#core;
+    const scope = core.scope();
+    if (core.journal.completion(key) !== undefined) return core.wait({ scope, state: 'held', arm: (settle) => core.ask(key, settle) }).then(() => undefined);
+    const started = core.journal.facts(key).find((event) => event.type === 'timer_started');
+    const dueAt = started?.dueAt ?? (until instanceof Date ? until.getTime() : core.storeNow() + until);
+    return core
+      .wait<unknown>({
+        scope,
+        state: 'held',
+        arm: (settle, leaf) => {
+          const unask = core.ask(key, settle);
+          let disarm = (): void => {};
+          let live = true;
+          const start = (): void => {
+            if (!live) return;
+            if (started === undefined) core.record({ type: 'timer_started', key, dueAt });
+            leaf.set('waiting');
+            disarm = core.timers.at(dueAt, () => {
+              leaf.set('busy');
+              core.record({ type: 'timer_fired', key });
+            });
+          };
+          if (core.mayStart) start();
+          else core.hold(start);
+          return () => {
+            live = false;
+            disarm();
+            unask();
+          };
+        },
+      })
+      .then(() => undefined);
+  }
+
+  mailbox(key: string): Mailbox {
+    return this.#core.mailbox(key);
+  }
+
+  createHook(hook: NewHook): void {
+    const core = this.#core;
+    if (core.journal.facts(hook.key).some((event) => event.type === 'hook_created')) return;
+    if (core.journal.completion(hook.key) !== undefined) return;
+    const create = (): void => {
+      core.pending.hooks.push(hook);
+      core.record({ type: 'hook_created', key: hook.key, meta: { kind: hook.kind, tokenHash: hook.tokenHash } });
+    };
+    if (core.queue.replaying || !core.active) core.hold(create);
+    else create();
+  }
+
+  closeHook(tokenHash: string): void {
+    this.#core.pending.closeHooks.push(tokenHash);
+    this.#core.request();
+  }
+
+  async child(key: string, run: NewRun): Promise<unknown> {
+    const core = this.#core;
+    core.assertNotCancelled(core.scope());
+    if (!core.journal.facts(key).some((event) => event.type === 'child_started')) {
+      const start = (): void => {
+        core.pending.starts.push({ ...run, parent: { run: core.run.id, key } });
+        core.record({ type: 'child_started', key, meta: { run: run.id, workflow: run.workflow } });
+      };
+      if (core.mayStart) start();
+      else core.hold(start);
+    }
+    core.children.set(key, run.id);
+    const message = await core.mailbox(key).take();
+    core.children.delete(key);
+    if (message.status === 'completed') return message.value;
+    throw message.value ?? new DurableError('cancelled', `The child run "${run.id}" was cancelled.`, { details: { run: run.id } });
+  }
+
+  emit(stream: string, chunks: Payload[]): Promise<void> | undefined {
+    if (this.#core.dropped) return new Promise(() => {});
+    return this.#core.outbox.emit(stream, chunks);
+  }
+
+  closeStream(stream: string): void {
+    this.#core.outbox.close(stream);
+  }
+
+  flush(): Promise<void> {
+    return this.#core.outbox.flush();
+  }
+
+  async readStream(stream: string, from: number): Promise<StreamPage> {
+    const page = await this.#core.store.read(this.run.id, stream, { from, maxBytes: 1_048_576 });
+    if (page === null) throw new DurableError('run_not_found', `Cannot read the stream "${stream}": the run "${this.run.id}" is gone.`);
+    return page;
+  }
+
+  async threadRuns(): Promise<Run[]> {
+    const { thread, id } = this.run;
+    if (thread === null) return [];
+    const runs = await this.#core.store.thread(thread);
+    const own = runs.findIndex((run) => run.id === id);
+    return own < 0 ? runs : runs.slice(0, own);
+  }
+}
+
+function leaveAfter(activity: Activity, result: unknown): void {
+  if (!(result instanceof Promise)) {
+    activity.leave();
+    return;
+  }
+  const leave = (): void => activity.leave();
+  result.then(leave, leave);
+}

@@ -1,0 +1,324 @@
+/**
+ * The state of one run in this process that its parts share: journal, release queue, pending commit, chunks, activity.
+ * It knows nothing of leases; `execution.ts` drives it.
+ *
+ *  K1 A completion resolves an await only through the release queue, after its commit.
+ *  K2 After cancel was released, pending and later awaits outside a shield reject with `cancelled`.
+ *  K3 A dropped continuation's awaits never settle.
+ */
+
+import { Activity } from './activity.ts';
+import type { ActivityState } from './activity.ts';
+import type { Clock } from './clock.ts';
+import { COMPLETIONS, currentFrame } from './context.ts';
+import type { RunContext } from './context.ts';
+import { DurableError } from './errors.ts';
+import type { EventDraft, JournalEvent } from './event.ts';
+import type { Ids } from './ids.ts';
+import { Journal } from './journal.ts';
+import type { Entry } from './journal.ts';
+import type { Logger } from './logger.ts';
+import { messageOf, RunMailbox } from './mailbox.ts';
+import { Outbox } from './outbox.ts';
+import { emptyPending, pendingEvent } from './pending.ts';
+import type { Pending } from './pending.ts';
+import { ReleaseQueue } from './release.ts';
+import { RunScope } from './run-scope.ts';
+import type { Run, Store } from './store.ts';
+import { Timers } from './timers.ts';
+
+export interface RunCoreOptions {
+  run: Run;
+  store: Store;
+  clock: Clock;
+  ids: Ids;
+  logger: Logger;
+  journal: Journal;
+  /** Asks for a commit at the end of this macrotask. */
+  request: () => void;
+  /** Something changed that may let the run suspend, end or start held bodies. */
+  evaluate: () => void;
+}
+
+/** An await of user code that the runtime settles. */
+export interface Await<T> {
+  resolve: (value: T) => void;
+  reject: (error: unknown) => void;
+}
+
+/** A body that is open: a step, a turn, a tool. */
+export interface Body {
+  key: string;
+  label: string;
+  activity: Activity;
+  shielded: boolean;
+  abort: (reason: unknown) => void;
+}
+
+export class RunCore {
+  run: Run;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly logger: Logger;
+  readonly journal: Journal;
+  readonly queue: ReleaseQueue;
+  readonly outbox: Outbox;
+  readonly timers: Timers;
+  readonly root: RunScope;
+  readonly controller: AbortController = new AbortController();
+  readonly bodies = new Set<Body>();
+  /** Children that have not ended: run ids by key. */
+  readonly children = new Map<string, string>();
+  /** The event at the run's checkpoint. */
+  readonly checkpoint: JournalEvent | null;
+  readonly request: () => void;
+  readonly evaluate: () => void;
+  pending: Pending = emptyPending();
+  /** Set when cancel was released. */
+  cancelled: DurableError | undefined;
+  /** Claims without progress before this one that the journal does not know of yet. */
+  recoveries = 0;
+  /** False while a body must not start: draining, suspended, stale. */
+  active = true;
+  dropped = false;
+  /** The context that user code sees; set once by the execution. */
+  context!: RunContext;
+  #now: number;
+  #storeTime: { now: number; at: number };
+  readonly #asked = new Map<string, Await<Entry> | null>();
+  readonly #released = new Set<string>();
+  readonly #mailboxes = new Map<string, RunMailbox>();
+  readonly #cancellable = new Map<(error: unknown) => void, RunScope>();
+  readonly #agents = new Set<Activity>();
+  #held: Array<() => void> = [];
+  #releasedSeq = -1;
+
+  constructor(options: RunCoreOptions) {
+    this.run = options.run;
+    this.store = options.store;
+    this.clock = options.clock;
+    this.ids = options.ids;
+    this.logger = options.logger;
+    this.journal = options.journal;
+    this.request = options.request;
+    this.evaluate = options.evaluate;
+    this.checkpoint = options.run.checkpoint > 0 ? (options.journal.first?.event ?? null) : null;
+    this.#now = options.run.createdAt;
+    this.#storeTime = { now: options.run.updatedAt, at: options.clock.monotonic() };
+    this.root = new RunScope({ path: '', kind: 'workflow', parent: null, activity: Activity.root(options.evaluate) });
+    this.timers = new Timers(options.clock, () => this.storeNow());
+    this.outbox = new Outbox({ clock: options.clock, flushMs: options.store.capabilities.flushMs, request: options.request });
+    this.queue = new ReleaseQueue({
+      clock: options.clock,
+      deliver: (entry) => this.#deliver(entry),
+      busyAgents: () => this.#busyAgents(),
+      onRest: options.evaluate,
+    });
+    this.queue.load(this.journal.replayable());
+  }
+
+  /** The store's clock, estimated from its last answer. */
+  storeNow(): number {
+    return Math.floor(this.#storeTime.now + (this.clock.monotonic() - this.#storeTime.at));
+  }
+
+  /** An answer of the store said what time it is. */
+  syncTime(now: number): void {
+    this.#storeTime = { now, at: this.clock.monotonic() };
+  }
+
+  /** Time of the last released event. */
+  now(): number {
+    return this.#now;
+  }
+
+  scope(): RunScope {
+    const frame = currentFrame.getStore();
+    return frame !== undefined && frame.context === this.context ? (frame.scope as RunScope) : this.root;
+  }
+
+  /** Adds an event to the next commit. Throws what encoding throws. */
+  record(draft: Omit<EventDraft, 'at'>): void {
+    this.pending.events.push(pendingEvent({ ...draft, at: this.storeNow() }));
+    this.request();
+  }
+
+  /** The commit was applied: its events are the journal's, its completions wait for their release. */
+  committed(pending: Pending, head: number): void {
+    const first = head - pending.events.length;
+    pending.events.forEach(({ event }, index) => {
+      const entry = { seq: first + index, event };
+      this.journal.add(entry);
+      if (isCompletion(entry)) this.queue.push(entry);
+    });
+    for (const settled of pending.settled) settled();
+    this.queue.kick();
+  }
+
+  /** Bodies may start now: nothing is replayed, no hook row is on its way, the run is active. */
+  get mayStart(): boolean {
+    return this.active && !this.queue.replaying && this.pending.hooks.length === 0 && !this.dropped;
+  }
+
+  /** Calls `start` when bodies may start, in the order of asking. */
+  hold(start: () => void): void {
+    this.#held.push(start);
+    this.evaluate();
+  }
+
+  startHeld(): void {
+    while (this.mayStart) {
+      const start = this.#held.shift();
+      if (start === undefined) return;
+      start();
+    }
+  }
+
+  get holding(): boolean {
+    return this.#held.length > 0;
+  }
+
+  /** Throws `cancelled` where a durable call must not go on. */
+  assertNotCancelled(scope: RunScope): void {
+    if (this.cancelled !== undefined && !scope.shielded) throw this.cancelled;
+  }
+
+  /**
+   * An await that settles through `arm`, counts as `state` and rejects on cancel. The disarm function that `arm` answers is
+   * called when the await was rejected from outside.
+   */
+  wait<T>(options: { scope: RunScope; state: ActivityState; arm: (settle: Await<T>, activity: Activity) => () => void }): Promise<T> {
+    const { scope, state, arm } = options;
+    if (this.cancelled !== undefined && !scope.shielded) return Promise.reject(this.cancelled);
+    return new Promise((resolve, reject) => {
+      const activity = scope.activity.leaf(state);
+      const done = (): void => {
+        this.#cancellable.delete(onCancel);
+        activity.leave();
+      };
+      const settle: Await<T> = {
+        resolve: (value) => {
+          done();
+          resolve(value);
+        },
+        reject: (error) => {
+          done();
+          reject(error as Error);
+        },
+      };
+      const onCancel = (error: unknown): void => {
+        disarm();
+        settle.reject(error);
+      };
+      this.#cancellable.set(onCancel, scope);
+      const disarm = arm(settle, activity);
+    });
+  }
+
+  /** The completion of a key reaches `settle` when it is released. */
+  ask(key: string, settle: Await<Entry>): () => void {
+    this.#asked.set(key, settle);
+    this.queue.kick();
+    return () => this.#asked.set(key, null);
+  }
+
+  /** The scope under the prefix starts anew: what is open there is aborted and may be asked for again. */
+  abandon(prefix: string, reason: unknown): void {
+    this.queue.discard(prefix);
+    for (const body of this.bodies) if (body.key.startsWith(prefix)) body.abort(reason);
+    for (const key of this.#asked.keys()) if (key.startsWith(prefix)) this.#asked.set(key, null);
+  }
+
+  /** Nobody waits for the key any more, and nothing will be recorded for it. */
+  forget(key: string): void {
+    this.#asked.delete(key);
+  }
+
+  isAsked(entry: Entry): boolean {
+    const { type, key } = entry.event;
+    return type === 'message_received' || type === 'cancel_requested' || type === 'hook_conflict' || this.#asked.has(key);
+  }
+
+  isOpen(key: string): boolean {
+    return this.#asked.has(key) && !this.#released.has(key);
+  }
+
+  /** Keys that were asked for and not answered. */
+  openKeys(): string[] {
+    return [...this.#asked.keys()].filter((key) => !this.#released.has(key));
+  }
+
+  isReleased(key: string): boolean {
+    return this.#released.has(key);
+  }
+
+  mailbox(key: string): RunMailbox {
+    let mailbox = this.#mailboxes.get(key);
+    if (mailbox === undefined) {
+      mailbox = new RunMailbox(key, ({ arm }) => this.wait({ scope: this.scope(), state: 'waiting', arm }));
+      this.#mailboxes.set(key, mailbox);
+    }
+    return mailbox;
+  }
+
+  /** Attempts that died with their process since the last completion that this run's code has seen. */
+  lostAttempts(): number {
+    return this.recoveries + this.journal.recoveredAfter(this.#releasedSeq);
+  }
+
+  addAgent(activity: Activity): void {
+    this.#agents.add(activity);
+  }
+
+  /** The continuation is dropped: nothing of it is awaited any more (K3). */
+  drop(reason: DurableError): void {
+    this.dropped = true;
+    this.active = false;
+    this.queue.stop();
+    this.timers.stop();
+    this.controller.abort(reason);
+    for (const body of this.bodies) body.abort(reason);
+    this.#held = [];
+    this.#cancellable.clear();
+  }
+
+  #busyAgents(): string[] {
+    const busy: string[] = [];
+    for (const agent of this.#agents) {
+      if (!agent.open) this.#agents.delete(agent);
+      else if (agent.state !== 'waiting' && agent.agentPath !== null) busy.push(`${agent.agentPath}/`);
+    }
+    return busy;
+  }
+
+  #deliver(entry: Entry): boolean {
+    const { event } = entry;
+    if (!this.isAsked(entry)) return false;
+    this.#now = Math.max(this.#now, event.at);
+    this.#releasedSeq = Math.max(this.#releasedSeq, entry.seq);
+    if (event.type === 'message_received') this.mailbox(event.key).put(messageOf(event));
+    else if (event.type === 'cancel_requested') this.#cancel();
+    else if (event.type === 'hook_conflict') this.mailbox(event.key).fail(event.value);
+    else {
+      this.#released.add(event.key);
+      this.#asked.get(event.key)?.resolve(entry);
+    }
+    return true;
+  }
+
+  #cancel(): void {
+    if (this.cancelled !== undefined) return;
+    const error = new DurableError('cancelled', `The run "${this.run.id}" was cancelled. Clean up inside shield(), then let the error pass.`, {
+      details: { run: this.run.id },
+    });
+    this.cancelled = error;
+    this.controller.abort(error);
+    for (const [reject, scope] of this.#cancellable) if (!scope.shielded) reject(error);
+    for (const body of this.bodies) if (!body.shielded) body.abort(error);
+  }
+}
+
+function isCompletion({ event }: Entry): boolean {
+  return COMPLETIONS.has(event.type);
+}

@@ -1,0 +1,54 @@
+/** Scopes: key prefixes with counters. */
+
+import type { Activity } from './activity.ts';
+import type { OperationMetadata, Scope, ScopeKind } from './context.ts';
+
+export interface RunScopeOptions {
+  path: string;
+  kind: ScopeKind;
+  parent: RunScope | null;
+  activity: Activity;
+  shielded?: boolean;
+  metadata?: OperationMetadata;
+}
+
+export class RunScope implements Scope {
+  readonly path: string;
+  readonly kind: ScopeKind;
+  readonly parent: RunScope | null;
+  readonly #activity: Activity;
+  readonly shielded: boolean;
+  readonly metadata?: OperationMetadata;
+  readonly #counts = new Map<string, number>();
+
+  constructor(options: RunScopeOptions) {
+    this.path = options.path;
+    this.kind = options.kind;
+    this.parent = options.parent;
+    this.#activity = options.activity;
+    this.shielded = options.shielded ?? options.parent?.shielded ?? false;
+    const metadata = options.metadata ?? (options.kind === 'shield' ? options.parent?.metadata : undefined);
+    if (metadata !== undefined) this.metadata = metadata;
+  }
+
+  /** Where children are counted: this scope's node, or the nearest one that is still open. */
+  get activity(): Activity {
+    return this.#activity.open || this.parent === null ? this.#activity : this.parent.activity;
+  }
+
+  /** The next key for a name: `<path>/<name>#<occurrence>`, without `#0`. */
+  nextKey(name: string): string {
+    const count = this.#counts.get(name) ?? 0;
+    this.#counts.set(name, count + 1);
+    return this.keyOf(count === 0 ? name : `${name}#${count}`);
+  }
+
+  keyOf(name: string): string {
+    return this.path === '' ? name : `${this.path}/${name}`;
+  }
+}
+
+/** Names that users give stand between slashes in keys, so the separators are escaped. */
+export function keyName(name: string): string {
+  return name.replaceAll('%', '%25').replaceAll('/', '%2F').replaceAll('#', '%23');
+}
