@@ -16,6 +16,7 @@ export const EVENT_TYPES = [
   'hook_created',
   'hook_conflict',
   'child_started',
+  'chunk_written',
   'message_received',
   'cancel_requested',
   'run_recovered',

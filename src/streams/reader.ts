@@ -1,0 +1,164 @@
+/**
+ * Reads a durable stream from any offset, to its end and as it grows. A reader asks for a page when it has room for one: a slow one
+ * holds up nobody and is buffered nowhere.
+ *
+ *  D1 Every chunk from the offset on comes once, in order, after its commit.
+ *  D2 A stream ends after its last chunk, when it is closed; without `follow` at the tail.
+ *  D3 A reader that is cancelled or aborted leaves nothing behind: no timer, no watch.
+ */
+
+import type { Clock } from '../runtime/clock.ts';
+import { DurableError } from '../runtime/errors.ts';
+import type { StreamPage } from '../runtime/store.ts';
+import { decodeChunk } from './chunk.ts';
+import { createSubscriptions } from './subscriptions.ts';
+import type { StreamStore, Topic } from './subscriptions.ts';
+
+export interface StreamReadOptions {
+  run: string;
+  stream: string;
+  /** Default 0. Beyond the tail: waits for that offset. Negative: so many chunks before the tail of now. */
+  from?: number;
+  /** Go on at the tail until the stream is closed. Default true. */
+  follow?: boolean;
+  /** Ends the stream, without an error. */
+  signal?: AbortSignal;
+}
+
+export interface StreamItem {
+  offset: number;
+  /** A JSON value, or bytes. */
+  chunk: unknown;
+}
+
+export interface StreamReader {
+  /** The stream in pages of stored payloads, none of them empty. Readers at the same offset get the same page object. */
+  pages(options: StreamReadOptions): ReadableStream<StreamPage>;
+  /** The stream chunk by chunk, decoded. */
+  chunks(options: StreamReadOptions): ReadableStream<StreamItem>;
+}
+
+/** One per process and store: its readers share their subscriptions. Streams error with `run_not_found` for an unknown run. */
+export function createStreamReader(options: { store: StreamStore; clock: Clock }): StreamReader {
+  const subscriptions = createSubscriptions(options);
+  const pages = (request: StreamReadOptions): ReadableStream<StreamPage> => {
+    const cursor = new Cursor(subscriptions.open(request.run, request.stream), request);
+    let isCancelled = false;
+    return new ReadableStream<StreamPage>(
+      {
+        async pull(controller) {
+          const page = await cursor.next();
+          if (isCancelled) return;
+          if (page === undefined) controller.close();
+          else controller.enqueue(page);
+        },
+        cancel() {
+          isCancelled = true;
+          cursor.finish();
+        },
+      },
+      { highWaterMark: 0 },
+    );
+  };
+  return { pages, chunks: (request) => decodePages(pages(request)) };
+}
+
+/** One reader's position. */
+class Cursor {
+  readonly #topic: Topic;
+  readonly #request: StreamReadOptions;
+  #from: number;
+  /** The topic's version at which this reader stood at the tail: nothing to read before the next one. */
+  #tailVersion = -1;
+  #isDone = false;
+  #wake: (() => void) | undefined;
+
+  constructor(topic: Topic, request: StreamReadOptions) {
+    this.#topic = topic;
+    this.#request = request;
+    this.#from = request.from ?? 0;
+    if (request.signal?.aborted === true) this.finish();
+    else request.signal?.addEventListener('abort', this.finish);
+  }
+
+  /** The next page that has chunks; undefined at the end. */
+  async next(): Promise<StreamPage | undefined> {
+    try {
+      if (this.#from < 0) this.#from = Math.max(0, (await this.#read(Number.MAX_SAFE_INTEGER)).tail + this.#from);
+      while (!this.#isDone) {
+        const page = await this.#advance();
+        if (page !== undefined) return page;
+      }
+      return undefined;
+    } catch (error) {
+      this.finish();
+      throw error;
+    }
+  }
+
+  readonly finish = (): void => {
+    if (this.#isDone) return;
+    this.#isDone = true;
+    this.#request.signal?.removeEventListener('abort', this.finish);
+    this.#topic.release();
+    this.#wake?.();
+  };
+
+  async #advance(): Promise<StreamPage | undefined> {
+    if (this.#tailVersion === this.#topic.version) await this.#change();
+    if (this.#isDone) return undefined;
+    const version = this.#topic.version;
+    const page = await this.#read(this.#from);
+    if (this.#isDone) return undefined;
+    const end = page.from + page.chunks.length;
+    if (end >= page.tail) this.#tailVersion = version;
+    if (page.closed || (end >= page.tail && this.#request.follow === false)) this.finish();
+    if (page.chunks.length === 0) return undefined;
+    this.#from = end;
+    return page;
+  }
+
+  async #change(): Promise<void> {
+    let forget: (() => void) | undefined;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      forget = this.#topic.onChange(this.#tailVersion, resolve);
+    });
+    this.#wake = undefined;
+    forget?.();
+  }
+
+  async #read(offset: number): Promise<StreamPage> {
+    const page = await this.#topic.read(offset);
+    if (page === null) throw runNotFound(this.#request);
+    return page;
+  }
+}
+
+function decodePages(pages: ReadableStream<StreamPage>): ReadableStream<StreamItem> {
+  const source = pages.getReader();
+  return new ReadableStream<StreamItem>(
+    {
+      async pull(controller) {
+        const { done, value: page } = await source.read();
+        if (done) {
+          controller.close();
+          return;
+        }
+        for (const [index, payload] of page.chunks.entries())
+          controller.enqueue({ offset: page.from + index, chunk: decodeChunk(payload) });
+      },
+      cancel: (reason) => source.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+function runNotFound(request: StreamReadOptions): DurableError {
+  return new DurableError(
+    'run_not_found',
+    `Cannot read the stream "${request.stream}" of run "${request.run}": there is no such run in this store. Check the id; ended runs ` +
+      'are removed with their streams by gc.',
+    { details: { run: request.run, stream: request.stream } },
+  );
+}
