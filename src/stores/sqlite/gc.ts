@@ -1,0 +1,40 @@
+/** Removing old runs, and the store's own secret. */
+
+import { allRows, getRow } from './rows.ts';
+import type { Session } from './session.ts';
+
+export interface Upkeep {
+  /** S25 */
+  gc(options: { olderThanMs: number; limit: number }): number;
+  secret(proposed: Uint8Array): Uint8Array;
+}
+
+/** In this order: notes and chunks are found through what they belong to. */
+const DELETES = [
+  'DELETE FROM notes WHERE hook IN (SELECT key FROM hooks WHERE run = ?)',
+  'DELETE FROM hooks WHERE run = ?',
+  'DELETE FROM chunks WHERE stream IN (SELECT key FROM streams WHERE run = ?)',
+  'DELETE FROM streams WHERE run = ?',
+  'DELETE FROM messages WHERE run = ?',
+  'DELETE FROM events WHERE run = ?',
+  'DELETE FROM payloads WHERE run = ?',
+  'DELETE FROM runs WHERE key = ?',
+];
+
+export function prepareUpkeep({ db, clock }: Session): Upkeep {
+  const old = db.prepare('SELECT key FROM runs WHERE ended_at < ? ORDER BY ended_at, key LIMIT ?');
+  const deletes = DELETES.map((sql) => db.prepare(sql));
+  const propose = db.prepare("INSERT INTO settings (name, value) VALUES ('secret', ?) ON CONFLICT (name) DO NOTHING");
+  const secret = db.prepare("SELECT value FROM settings WHERE name = 'secret'");
+  return {
+    gc({ olderThanMs, limit }) {
+      const rows = allRows<{ key: number }>(old, clock.now() - olderThanMs, limit);
+      for (const { key } of rows) for (const statement of deletes) statement.run(key);
+      return rows.length;
+    },
+    secret(proposed) {
+      propose.run(proposed);
+      return getRow<{ value: Uint8Array }>(secret)?.value ?? proposed;
+    },
+  };
+}

@@ -1,0 +1,93 @@
+/** The rows of hooks and approvals, and their notes. */
+
+import type { StatementSync } from 'node:sqlite';
+import type { Payload } from '../../runtime/codec.ts';
+import type { Hook, HookQuery, NewHook, Page } from '../../runtime/store.ts';
+import { pageSize } from '../rules.ts';
+import { ITEMS_PER_PAGE, toPage, where } from './paging.ts';
+import { allRows, getRow, toHook, toPayload } from './rows.ts';
+import type { Row } from './rows.ts';
+import type { Session } from './session.ts';
+
+export interface Hooks {
+  get(tokenHash: string): Hook | null;
+  list(query: HookQuery): Page<Hook>;
+  note(tokenHash: string, note: Payload): boolean;
+  holder(tokenHash: string): HookHolder | undefined;
+  /** Does nothing if there is a hook of that token. */
+  create(run: number, hook: NewHook): void;
+  /** Closes a hook of this run, if it is open. */
+  close(run: number, tokenHash: string): void;
+  closeAll(run: number): void;
+}
+
+export interface HookHolder {
+  run: string;
+  key: string;
+  status: Hook['status'];
+  resolvedSeq: number;
+}
+
+const FULL_HOOKS = `SELECT hooks.*, runs.id AS run_id, runs.workflow, runs.thread, runs.tenant FROM hooks JOIN runs ON runs.key = hooks.run`;
+
+export function prepareHooks(session: Session): Hooks {
+  const { db } = session;
+  const full = db.prepare(`${FULL_HOOKS} WHERE token_hash = ?`);
+  const keyOf = db.prepare('SELECT key FROM hooks WHERE token_hash = ?');
+  const notes = db.prepare('SELECT note FROM notes WHERE hook = ? ORDER BY key');
+  const insertNote = db.prepare('INSERT INTO notes (hook, note) VALUES (?, ?)');
+  const toFull = (row: Row): Hook => toHook(row, notesOf(notes, Number(row['key'])));
+  return {
+    ...prepareChanges(session),
+    get(tokenHash) {
+      const row = getRow<Row>(full, tokenHash);
+      return row === undefined ? null : toFull(row);
+    },
+    list: (query) => listHooks(session, { query, toFull }),
+    note(tokenHash, note) {
+      const row = getRow<{ key: number }>(keyOf, tokenHash);
+      if (row === undefined) return false;
+      insertNote.run(row.key, note);
+      return true;
+    },
+  };
+}
+
+function notesOf(statement: StatementSync, hook: number): Payload[] {
+  return allRows<Row>(statement, hook).map((row) => toPayload(row['note']));
+}
+
+function prepareChanges({ db, clock }: Session): Pick<Hooks, 'holder' | 'create' | 'close' | 'closeAll'> {
+  const holder = db.prepare(
+    'SELECT runs.id AS run, hooks.target AS key, hooks.status, hooks.resolved_seq AS resolvedSeq FROM hooks JOIN runs ON runs.key = hooks.run WHERE token_hash = ?',
+  );
+  const insert = db.prepare(
+    `INSERT INTO hooks (token_hash, run, target, kind, once, needed, tool, details, status, answers, resolved_seq, created_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open', '[]', -1, ?) ON CONFLICT (token_hash) DO NOTHING`,
+  );
+  const close = db.prepare("UPDATE hooks SET status = 'closed' WHERE token_hash = ? AND run = ? AND status = 'open'");
+  const closeAll = db.prepare("UPDATE hooks SET status = 'closed' WHERE run = ? AND status = 'open'");
+  return {
+    holder: (tokenHash) => getRow<HookHolder>(holder, tokenHash),
+    create(run, hook) {
+      insert.run(hook.tokenHash, run, hook.key, hook.kind, hook.once ? 1 : 0, hook.needed, hook.tool, hook.details, clock.now());
+    },
+    close: (run, tokenHash) => void close.run(tokenHash, run),
+    closeAll: (run) => void closeAll.run(run),
+  };
+}
+
+function listHooks({ db }: Session, { query, toFull }: { query: HookQuery; toFull: (row: Row) => Hook }): Page<Hook> {
+  const size = pageSize(query.limit, ITEMS_PER_PAGE);
+  const filter = where([
+    ['hooks.kind = ?', query.kind],
+    ['hooks.status = ?', query.status],
+    ['runs.id = ?', query.run],
+    ['runs.thread = ?', query.thread],
+    ['runs.tenant = ?', query.tenant],
+    ['hooks.tool = ?', query.tool],
+    ['hooks.key < ?', query.cursor === undefined ? undefined : Number(query.cursor)],
+  ]);
+  const rows = db.prepare(`${FULL_HOOKS} ${filter.sql} ORDER BY hooks.key DESC LIMIT ?`).all(...filter.values, size + 1);
+  return toPage(rows, { size, toItem: toFull });
+}

@@ -1,0 +1,171 @@
+/**
+ * The tables, as numbered steps forward. `PRAGMA user_version` is the number of steps that a file has taken; a step that
+ * was released never changes. What is written with each commit is kept narrow: payloads have tables of their own, and no
+ * index holds a column that a plain step changes.
+ */
+
+import type { DatabaseSync } from 'node:sqlite';
+import { DurableError } from '../../runtime/errors.ts';
+
+/** "evrt": tells this store's files from those of other applications. */
+const APPLICATION_ID = 0x65767274;
+
+const MIGRATIONS: readonly string[] = [
+  `CREATE TABLE runs (
+     key INTEGER PRIMARY KEY,
+     id TEXT NOT NULL UNIQUE,
+     status TEXT NOT NULL,
+     due_at INTEGER,
+     epoch INTEGER NOT NULL DEFAULT 0,
+     nonce TEXT,
+     head INTEGER NOT NULL DEFAULT 0,
+     checkpoint INTEGER NOT NULL DEFAULT 0,
+     inbox_head INTEGER NOT NULL DEFAULT 0,
+     seen INTEGER NOT NULL DEFAULT 0,
+     cancel INTEGER NOT NULL DEFAULT 0,
+     attempts INTEGER NOT NULL DEFAULT 0,
+     suspects TEXT,
+     last_commit TEXT,
+     origin TEXT NOT NULL DEFAULT 'start',
+     queue TEXT NOT NULL,
+     workflow TEXT NOT NULL,
+     version TEXT NOT NULL,
+     thread TEXT,
+     tenant TEXT,
+     input_hash TEXT NOT NULL,
+     parent_run TEXT,
+     parent_key TEXT,
+     supersedes TEXT,
+     error_code TEXT,
+     created_at INTEGER NOT NULL,
+     updated_at INTEGER NOT NULL,
+     ended_at INTEGER
+   );
+   CREATE INDEX runs_due ON runs (queue, due_at) WHERE due_at IS NOT NULL;
+   CREATE INDEX runs_ended ON runs (ended_at);
+   CREATE INDEX runs_thread ON runs (thread, ended_at) WHERE thread IS NOT NULL;
+   CREATE INDEX runs_tenant ON runs (tenant) WHERE tenant IS NOT NULL;
+   CREATE INDEX runs_parent ON runs (parent_run) WHERE parent_run IS NOT NULL;
+   CREATE INDEX runs_error ON runs (error_code) WHERE error_code IS NOT NULL;
+
+   CREATE TABLE payloads (
+     run INTEGER PRIMARY KEY,
+     input BLOB,
+     attributes TEXT NOT NULL,
+     result BLOB,
+     error BLOB,
+     park_code TEXT,
+     park_details BLOB
+   );
+
+   CREATE TABLE events (key INTEGER PRIMARY KEY, run INTEGER NOT NULL, seq INTEGER NOT NULL, data BLOB);
+   CREATE UNIQUE INDEX events_run ON events (run, seq);
+
+   CREATE TABLE messages (
+     key INTEGER PRIMARY KEY,
+     run INTEGER NOT NULL,
+     seq INTEGER NOT NULL,
+     id TEXT NOT NULL,
+     kind TEXT NOT NULL,
+     target TEXT,
+     payload BLOB,
+     status TEXT,
+     input_hash TEXT,
+     sender TEXT,
+     at INTEGER NOT NULL
+   );
+   CREATE UNIQUE INDEX messages_run ON messages (run, seq);
+   CREATE UNIQUE INDEX messages_id ON messages (id, run);
+
+   CREATE TABLE hooks (
+     key INTEGER PRIMARY KEY,
+     token_hash TEXT NOT NULL UNIQUE,
+     run INTEGER NOT NULL,
+     target TEXT NOT NULL,
+     kind TEXT NOT NULL,
+     once INTEGER NOT NULL,
+     needed INTEGER NOT NULL,
+     tool TEXT,
+     details BLOB,
+     status TEXT NOT NULL,
+     answers TEXT NOT NULL,
+     resolved_seq INTEGER NOT NULL,
+     created_at INTEGER NOT NULL,
+     resolved_at INTEGER
+   );
+   CREATE INDEX hooks_run ON hooks (run);
+   CREATE INDEX hooks_open ON hooks (kind) WHERE status = 'open';
+   CREATE TABLE notes (key INTEGER PRIMARY KEY, hook INTEGER NOT NULL, note BLOB);
+   CREATE INDEX notes_hook ON notes (hook);
+
+   CREATE TABLE streams (key INTEGER PRIMARY KEY, run INTEGER NOT NULL, name TEXT NOT NULL, tail INTEGER NOT NULL, closed INTEGER NOT NULL);
+   CREATE UNIQUE INDEX streams_run ON streams (run, name);
+   CREATE TABLE chunks (key INTEGER PRIMARY KEY, stream INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL, bytes BLOB);
+   CREATE UNIQUE INDEX chunks_stream ON chunks (stream, first);
+
+   CREATE TABLE ledger (
+     key INTEGER PRIMARY KEY,
+     id TEXT NOT NULL UNIQUE,
+     run TEXT NOT NULL,
+     thread TEXT,
+     tenant TEXT,
+     turn TEXT NOT NULL,
+     attempt INTEGER NOT NULL,
+     provider TEXT NOT NULL,
+     model TEXT NOT NULL,
+     outcome TEXT NOT NULL,
+     input_tokens INTEGER,
+     output_tokens INTEGER,
+     details BLOB,
+     at INTEGER NOT NULL
+   );
+   CREATE INDEX ledger_run ON ledger (run);
+   CREATE INDEX ledger_thread ON ledger (thread) WHERE thread IS NOT NULL;
+   CREATE INDEX ledger_tenant ON ledger (tenant) WHERE tenant IS NOT NULL;
+
+   CREATE TABLE settings (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
+   PRAGMA application_id = ${APPLICATION_ID};`,
+];
+
+/**
+ * Brings the file up to this release's tables, in one transaction that other processes wait for.
+ * Throws `store_newer` for a file of a newer release and `invalid_argument` for another application's file; neither is changed.
+ */
+export function migrate(db: DatabaseSync, path: string): void {
+  if (checkedVersion(db, path) === MIGRATIONS.length) return;
+  db.exec('BEGIN IMMEDIATE');
+  try {
+    // Another process may have done it meanwhile.
+    for (const step of MIGRATIONS.slice(checkedVersion(db, path))) db.exec(step);
+    db.exec(`PRAGMA user_version = ${MIGRATIONS.length}`);
+    db.exec('COMMIT');
+  } catch (error) {
+    db.exec('ROLLBACK');
+    throw error;
+  }
+}
+
+function checkedVersion(db: DatabaseSync, path: string): number {
+  const version = readNumber(db, 'PRAGMA user_version');
+  const isOurs = readNumber(db, 'PRAGMA application_id') === APPLICATION_ID;
+  if (!isOurs && (version > 0 || readNumber(db, 'SELECT count(*) FROM sqlite_schema') > 0)) {
+    throw new DurableError(
+      'invalid_argument',
+      `Cannot open the store "${path}": the file is another application's SQLite database. Give the store a file of its own.`,
+      { details: { path } },
+    );
+  }
+  if (version > MIGRATIONS.length) {
+    throw new DurableError(
+      'store_newer',
+      `Cannot open the store "${path}": its schema is number ${version} and this release knows up to ${MIGRATIONS.length}. ` +
+        'Run the release that wrote it, or a newer one.',
+      { details: { path, found: version, known: MIGRATIONS.length } },
+    );
+  }
+  return version;
+}
+
+function readNumber(db: DatabaseSync, sql: string): number {
+  return Number(Object.values(db.prepare(sql).get() ?? {})[0] ?? 0);
+}

@@ -1,0 +1,57 @@
+/** The operations of the store, put together from the parts that prepare their statements. */
+
+import type { Store } from '../../runtime/store.ts';
+import { prepareClaims } from './claim.ts';
+import { prepareCommit } from './commit.ts';
+import { prepareEndings } from './end.ts';
+import type { Gate } from './gate.ts';
+import { prepareUpkeep } from './gc.ts';
+import { prepareHooks } from './hooks.ts';
+import { prepareDeliveries, prepareInbox } from './inbox.ts';
+import { prepareLedger } from './ledger.ts';
+import { prepareReads } from './read.ts';
+import { prepareRuns } from './runs.ts';
+import type { Session } from './session.ts';
+import { prepareStarts } from './start.ts';
+import { prepareStreams } from './streams.ts';
+
+type Operations = Omit<Store, 'name' | 'capabilities' | 'watch' | 'close'>;
+
+export function prepareOperations(session: Session, { join, read, write, writeAll }: Gate): Operations {
+  const runs = prepareRuns(session);
+  const hooks = prepareHooks(session);
+  const streams = prepareStreams(session);
+  const ledger = prepareLedger(session);
+  const inbox = prepareInbox(session, runs);
+  const claims = prepareClaims(session, runs);
+  const endings = prepareEndings(session, { runs, inbox, hooks });
+  const starts = prepareStarts(session, { runs, inbox, endings, claims });
+  const commit = prepareCommit(session, { runs, hooks, streams, starts, endings, ledger });
+  const deliver = prepareDeliveries(session, { runs, inbox, hooks });
+  const reads = prepareReads(session, runs);
+  const upkeep = prepareUpkeep(session);
+  return {
+    async start(news, claim) {
+      if (claim !== undefined) join();
+      return writeAll(news.map((run) => () => starts.start(run, claim)));
+    },
+    async claim(request) {
+      join();
+      return (await read(() => claims.idle(request))) ?? write(() => claims.claim(request));
+    },
+    commit: (batch) => writeAll(batch.map((one) => () => commit(one))),
+    deliver: (messages) => writeAll(messages.map((message) => () => deliver(message))),
+    control: (id, command) => write(() => endings.control(id, command)),
+    note: (tokenHash, note) => write(() => hooks.note(tokenHash, note)),
+    secret: (proposed) => write(() => upkeep.secret(proposed)),
+    gc: (limits) => write(() => upkeep.gc(limits)),
+    load: (id, from) => read(() => reads.load(id, from)),
+    get: (id) => read(() => runs.full(id)),
+    list: (query) => read(() => reads.list(query)),
+    thread: (id) => read(() => reads.thread(id)),
+    read: (id, stream, options) => read(() => streams.read(id, { ...options, stream })),
+    hook: (tokenHash) => read(() => hooks.get(tokenHash)),
+    listHooks: (query) => read(() => hooks.list(query)),
+    ledger: (query) => read(() => ledger.list(query)),
+  };
+}

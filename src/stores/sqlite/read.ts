@@ -1,0 +1,77 @@
+/** Questions about runs: they change nothing. */
+
+import type { Loaded, Page, Run, RunQuery } from '../../runtime/store.ts';
+import { isEnded, pageSize } from '../rules.ts';
+import { ITEMS_PER_PAGE, toPage, where } from './paging.ts';
+import { allRows, getRow, toMessage, toPayload, toRun } from './rows.ts';
+import type { Row } from './rows.ts';
+import { FULL_RUNS } from './runs.ts';
+import type { Runs } from './runs.ts';
+import type { Session } from './session.ts';
+
+export interface Reads {
+  load(id: string, from?: number): Loaded | null;
+  list(query: RunQuery): Page<Run>;
+  thread(id: string): Run[];
+}
+
+export function prepareReads(session: Session, runs: Runs): Reads {
+  const { db, clock } = session;
+  const keyOf = db.prepare('SELECT key FROM runs WHERE id = ?');
+  const events = db.prepare('SELECT data FROM events WHERE run = ? AND seq >= ? ORDER BY seq');
+  const messages = db.prepare('SELECT * FROM messages WHERE run = ? AND seq >= ? ORDER BY seq');
+  const ofThread = db.prepare(
+    `${FULL_RUNS} WHERE thread = ?1 AND id NOT IN (SELECT supersedes FROM runs WHERE thread = ?1 AND supersedes IS NOT NULL) ORDER BY key`,
+  );
+  const begin = db.prepare('BEGIN');
+  const commit = db.prepare('COMMIT');
+  const loadNow = (id: string, from?: number): Loaded | null => {
+    const run = runs.full(id);
+    const row = getRow<{ key: number }>(keyOf, id);
+    if (run === null || row === undefined) return null;
+    return {
+      run,
+      events: allRows<Row>(events, row.key, from ?? run.checkpoint).map(({ data }) => toPayload(data)),
+      messages: allRows<Row>(messages, row.key, run.seen).map(toMessage),
+      now: clock.now(),
+    };
+  };
+  return {
+    /** S23: one view of three tables, whatever other processes commit meanwhile. */
+    load(id, from) {
+      begin.run();
+      try {
+        return loadNow(id, from);
+      } finally {
+        commit.run();
+      }
+    },
+    list: (query) => listRuns(session, query),
+    thread: (id) => allRows<Row>(ofThread, id).map(toRun),
+  };
+}
+
+/** Each wanted attribute is there: as pairs, since names may hold any character. */
+const HAS_ATTRIBUTES = `NOT EXISTS (SELECT 1 FROM json_each(?) AS want WHERE NOT EXISTS
+  (SELECT 1 FROM json_each(payloads.attributes) AS has WHERE has.key = want.key AND has.value = want.value))`;
+
+function listRuns({ db }: Session, query: RunQuery): Page<Run> {
+  const size = pageSize(query.limit, ITEMS_PER_PAGE);
+  const filter = where([
+    ['status IN (SELECT value FROM json_each(?))', query.status && JSON.stringify(query.status)],
+    ['workflow = ?', query.workflow],
+    ['thread = ?', query.thread],
+    ['tenant = ?', query.tenant],
+    ['error_code = ?', query.errorCode],
+    ['parent_run = ?', query.parent],
+    ['created_at > ?', query.createdAfter],
+    ['created_at < ?', query.createdBefore],
+    [HAS_ATTRIBUTES, query.attributes && JSON.stringify(query.attributes)],
+    ['key < ?', query.cursor === undefined ? undefined : Number(query.cursor)],
+  ]);
+  // Says once more what the statuses say: an index finds the few live runs among many ended ones.
+  const isLive = query.status !== undefined && !query.status.some(isEnded);
+  const sql = isLive ? `${filter.sql} AND ended_at IS NULL` : filter.sql;
+  const rows = db.prepare(`${FULL_RUNS} ${sql} ORDER BY key DESC LIMIT ?`).all(...filter.values, size + 1);
+  return toPage(rows, { size, toItem: toRun });
+}

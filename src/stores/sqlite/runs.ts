@@ -1,0 +1,87 @@
+/** The rows of runs. */
+
+import type { NewRun, Run } from '../../runtime/store.ts';
+import { createdRun } from '../rules.ts';
+import { allRows, BRIEF_COLUMNS, getRow, toRun } from './rows.ts';
+import type { BriefRow, Row } from './rows.ts';
+import type { Session } from './session.ts';
+
+export interface Runs {
+  full(id: string): Run | null;
+  /** Of a run that this transaction has read before. */
+  known(id: string): Run;
+  brief(id: string): BriefRow | undefined;
+  insert(start: NewRun, status: 'ready' | 'queued'): Run;
+  /** Makes a run claimable now. */
+  makeReady(key: number): void;
+  /** Runs of a thread that have not ended, oldest first. */
+  liveOfThread(thread: string): BriefRow[];
+  /** The run that has its thread to itself. */
+  activeOfThread(thread: string | null): BriefRow | undefined;
+  liveChildren(id: string): BriefRow[];
+}
+
+export const FULL_RUNS = 'SELECT * FROM runs JOIN payloads ON payloads.run = runs.key';
+
+export function prepareRuns(session: Session): Runs {
+  const { db, clock, hints } = session;
+  const full = db.prepare(`${FULL_RUNS} WHERE id = ?`);
+  const brief = db.prepare(`SELECT ${BRIEF_COLUMNS} FROM runs WHERE id = ?`);
+  const ready = db.prepare("UPDATE runs SET status = 'ready', due_at = ?, updated_at = ? WHERE key = ?");
+  const ofThread = db.prepare(`SELECT ${BRIEF_COLUMNS} FROM runs WHERE thread = ? AND ended_at IS NULL ORDER BY key`);
+  const children = db.prepare(`SELECT ${BRIEF_COLUMNS} FROM runs WHERE parent_run = ? AND ended_at IS NULL ORDER BY key`);
+  const insert = prepareInsert(session);
+  const liveOfThread = (thread: string): BriefRow[] => allRows<BriefRow>(ofThread, thread);
+  const read = (id: string): Run | null => {
+    const row = getRow<Row>(full, id);
+    return row === undefined ? null : toRun(row);
+  };
+  return {
+    full: read,
+    known(id) {
+      const run = read(id);
+      if (run === null) throw new Error(`The run "${id}" vanished within a transaction.`);
+      return run;
+    },
+    brief: (id) => getRow<BriefRow>(brief, id),
+    insert,
+    makeReady(key) {
+      const now = clock.now();
+      ready.run(now, now, key);
+      hints.push({ kind: 'due' });
+    },
+    liveOfThread,
+    activeOfThread: (thread) => (thread === null ? undefined : liveOfThread(thread).find((row) => row.status !== 'queued')),
+    liveChildren: (id) => allRows<BriefRow>(children, id),
+  };
+}
+
+function prepareInsert({ db, clock, hints }: Session): Runs['insert'] {
+  const insert = db.prepare(
+    `INSERT INTO runs (id, status, due_at, queue, workflow, version, thread, tenant, input_hash, parent_run, parent_key, supersedes, created_at, updated_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const insertPayloads = db.prepare('INSERT INTO payloads (run, input, attributes) VALUES (?, ?, ?)');
+  return (start, status) => {
+    const run = createdRun(start, { now: clock.now(), status });
+    const { lastInsertRowid } = insert.run(
+      run.id,
+      run.status,
+      run.dueAt,
+      run.queue,
+      run.workflow,
+      run.version,
+      run.thread,
+      run.tenant,
+      run.inputHash,
+      run.parent?.run ?? null,
+      run.parent?.key ?? null,
+      run.supersedes,
+      run.createdAt,
+      run.updatedAt,
+    );
+    insertPayloads.run(lastInsertRowid, run.input, JSON.stringify(run.attributes));
+    if (status === 'ready') hints.push({ kind: 'due' });
+    return run;
+  };
+}

@@ -1,0 +1,81 @@
+/** Starting runs. */
+
+import type { ClaimOptions, NewRun, StartResult } from '../../runtime/store.ts';
+import { isSameStart } from '../rules.ts';
+import type { Claims } from './claim.ts';
+import type { Endings } from './end.ts';
+import type { Inbox } from './inbox.ts';
+import { getRow } from './rows.ts';
+import type { BriefRow } from './rows.ts';
+import type { Runs } from './runs.ts';
+import type { Session } from './session.ts';
+
+export interface Starts {
+  start(run: NewRun, claim: ClaimOptions | undefined): StartResult;
+  /** S15: inside a commit; what exists is left as it is, and a busy thread queues. */
+  startFromCommit(run: NewRun): void;
+}
+
+interface Parts {
+  runs: Runs;
+  inbox: Inbox;
+  endings: Endings;
+  claims: Claims;
+}
+
+export function prepareStarts(session: Session, parts: Parts): Starts {
+  const { runs } = parts;
+  const findSteered = session.db.prepare(
+    "SELECT runs.id FROM messages JOIN runs ON runs.key = messages.run WHERE messages.id = ? AND messages.kind = 'user' AND runs.thread = ? ORDER BY runs.key LIMIT 1",
+  );
+  const statusFor = (thread: string | null): 'ready' | 'queued' => (runs.activeOfThread(thread) === undefined ? 'ready' : 'queued');
+  return {
+    start(start, claim) {
+      const known = runs.full(start.id);
+      if (known !== null) return { kind: isSameStart(known, start) ? 'exists' : 'conflict', run: known };
+      if (start.thread === null) return create(parts, { start, claim, status: 'ready', now: session.clock.now() });
+      // S12
+      const steered = getRow<{ id: string }>(findSteered, start.id, start.thread);
+      if (steered !== undefined) return { kind: 'steered', active: runs.known(steered.id) };
+      const active = runs.activeOfThread(start.thread);
+      if (active === undefined) return create(parts, { start, claim, status: 'ready', now: session.clock.now() });
+      return startBusy(parts, { start, claim, active, now: session.clock.now() });
+    },
+    startFromCommit(start) {
+      if (runs.brief(start.id) === undefined) runs.insert(start, statusFor(start.thread));
+    },
+  };
+}
+
+interface Request {
+  start: NewRun;
+  claim: ClaimOptions | undefined;
+  now: number;
+}
+
+/** S11 */
+function startBusy(parts: Parts, request: Request & { active: BriefRow }): StartResult {
+  const { runs, inbox, endings } = parts;
+  const { start, active } = request;
+  switch (start.whenBusy ?? 'reject') {
+    case 'reject':
+      return { kind: 'busy', active: runs.known(active.id) };
+    case 'queue':
+      return create(parts, { ...request, status: 'queued' });
+    case 'steer':
+      inbox.append(active, { id: start.id, kind: 'user', key: null, payload: start.input, status: null, inputHash: start.inputHash, by: null });
+      return { kind: 'steered', active: runs.known(active.id) };
+    case 'interrupt':
+      endings.cancel(active);
+      return create(parts, { ...request, status: runs.activeOfThread(start.thread) === undefined ? 'ready' : 'queued' });
+  }
+}
+
+function create({ runs, claims }: Parts, request: Request & { status: 'ready' | 'queued' }): StartResult {
+  const { claim, now } = request;
+  const run = runs.insert(request.start, request.status);
+  if (claim === undefined || request.status === 'queued') return { kind: 'created', run, token: null, now };
+  // S13
+  const { run: claimed, token } = claims.take(run.id, claim);
+  return { kind: 'created', run: claimed, token, now };
+}

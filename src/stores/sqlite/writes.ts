@@ -1,0 +1,111 @@
+/**
+ * The way of every write into the file.
+ *
+ *  W1 What was asked for in one macrotask is one transaction, with one sync to disk.
+ *  W2 A promise resolves after COMMIT, watchers hear of it after COMMIT.
+ *  W3 If the transaction fails, each part is tried in one of its own, so that a part that cannot be written stops no other.
+ */
+
+import type { DatabaseSync } from 'node:sqlite';
+import type { Clock } from '../../runtime/clock.ts';
+
+export interface Writes {
+  /** Runs parts that write, in order, in the next transaction; answers what they answered. */
+  submit<T>(parts: Array<() => T>): Promise<T[]>;
+  /** Writes at once what waits. */
+  flush(): void;
+}
+
+interface Job {
+  parts: Array<() => unknown>;
+  resolve: (answers: unknown[]) => void;
+  reject: (error: unknown) => void;
+}
+
+interface WritesOptions {
+  clock: Clock;
+  /** After a COMMIT. */
+  onCommit: () => void;
+  onRollback: () => void;
+  /** Makes an error one of the store's. */
+  translate: (error: unknown) => unknown;
+}
+
+export function prepareWrites(db: DatabaseSync, options: WritesOptions): Writes {
+  const transact = prepareTransaction(db, options);
+  let waiting: Job[] = [];
+  const flush = (): void => {
+    const jobs = waiting;
+    waiting = [];
+    if (jobs.length > 0) settle(jobs, { transact, translate: options.translate });
+  };
+  return {
+    submit: (parts) =>
+      new Promise((resolve, reject) => {
+        waiting.push({ parts, resolve: resolve as Job['resolve'], reject });
+        if (waiting.length === 1) options.clock.defer(flush);
+      }),
+    flush,
+  };
+}
+
+type Transact = <T>(run: () => T) => T;
+
+function prepareTransaction(db: DatabaseSync, { onCommit, onRollback }: WritesOptions): Transact {
+  const begin = db.prepare('BEGIN IMMEDIATE');
+  const commit = db.prepare('COMMIT');
+  return (run) => {
+    begin.run();
+    let answer;
+    try {
+      answer = run();
+      commit.run();
+    } catch (error) {
+      rollBack(db);
+      onRollback();
+      throw error;
+    }
+    onCommit();
+    return answer;
+  };
+}
+
+/** SQLite has rolled back by itself after some errors (a full disk, for one); then there is no transaction to end. */
+function rollBack(db: DatabaseSync): void {
+  try {
+    db.exec('ROLLBACK');
+  } catch (error) {
+    if (!(error instanceof Error && error.message.includes('no transaction is active'))) throw error;
+  }
+}
+
+interface Settling {
+  transact: Transact;
+  translate: (error: unknown) => unknown;
+}
+
+function settle(jobs: Job[], settling: Settling): void {
+  try {
+    const answers = settling.transact(() => jobs.map((job) => job.parts.map((part) => part())));
+    for (const [index, job] of jobs.entries()) job.resolve(answers[index] ?? []);
+  } catch (error) {
+    const isSingle = jobs.length === 1 && jobs[0]?.parts.length === 1;
+    if (isSingle) jobs[0]?.reject(settling.translate(error));
+    else for (const job of jobs) settleSingly(job, settling);
+  }
+}
+
+/** W3 */
+function settleSingly(job: Job, { transact, translate }: Settling): void {
+  const answers: unknown[] = [];
+  let failure: { error: unknown } | undefined;
+  for (const part of job.parts) {
+    try {
+      answers.push(transact(part));
+    } catch (error) {
+      failure ??= { error };
+    }
+  }
+  if (failure === undefined) job.resolve(answers);
+  else job.reject(translate(failure.error));
+}
