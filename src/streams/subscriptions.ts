@@ -48,12 +48,9 @@ export function createSubscriptions(options: { store: StreamStore; clock: Clock 
   let unwatch: (() => void) | undefined;
 
   const onHint = (hint: Hint): void => {
-    if (hint.kind === 'due') return;
-    const topics = runs.get(hint.run);
-    if (topics === undefined) return;
-    // The end of a run closes its streams.
-    if (hint.kind === 'run') for (const topic of topics.values()) topic.bump();
-    else topics.get(hint.stream)?.bump();
+    if (hint.kind === 'stream') runs.get(hint.run)?.get(hint.stream)?.bump();
+    else if (hint.kind === 'run') bumpAll(runs.get(hint.run)); // the end of a run closes its streams
+    else if (hint.kind === 'any') for (const topics of runs.values()) bumpAll(topics);
   };
 
   const drop = (run: string, stream: string): void => {
@@ -101,6 +98,10 @@ export function createSubscriptions(options: { store: StreamStore; clock: Clock 
       };
     },
   };
+}
+
+function bumpAll(topics: Map<string, SharedTopic> | undefined): void {
+  for (const topic of topics?.values() ?? []) topic.bump();
 }
 
 interface TopicOptions {
