@@ -1,0 +1,20 @@
+/** The support agent: an AI SDK agent whose large refunds wait for a person. */
+import { openai } from '@ai-sdk/openai';
+import { DurableAgent } from 'everturn';
+import type { Shop } from './database.ts';
+import { APPROVAL_LIMIT, createTools } from './tools.ts';
+import type { ToolLog } from './tools.ts';
+
+const INSTRUCTIONS = `You are the support agent of a small kitchen shop. Look an order up before you speak about it.
+Before you refund anything, tell the customer in about eighty words what you found and what will happen.
+Refund what arrived broken, in full, without asking the customer again. Then send the customer a message that
+confirms what was done, and end with a short answer.`;
+
+export function createSupportAgent(shop: Shop, log: ToolLog) {
+  return new DurableAgent({
+    model: openai('gpt-5-mini'),
+    instructions: INSTRUCTIONS,
+    tools: createTools(shop, log),
+    toolApproval: { refund: ({ amount }) => (amount > APPROVAL_LIMIT ? 'user-approval' : 'approved') },
+  });
+}
