@@ -12,7 +12,7 @@ import { DurableError } from '../runtime/errors.ts';
 import type { StreamPage } from '../runtime/store.ts';
 import { decodeChunk } from './chunk.ts';
 import { createSubscriptions } from './subscriptions.ts';
-import type { StreamStore, Topic } from './subscriptions.ts';
+import type { StreamStore, Subscriptions, Topic } from './subscriptions.ts';
 
 export interface StreamReadOptions {
   run: string;
@@ -42,7 +42,7 @@ export interface StreamReader {
 export function createStreamReader(options: { store: StreamStore; clock: Clock }): StreamReader {
   const subscriptions = createSubscriptions(options);
   const pages = (request: StreamReadOptions): ReadableStream<StreamPage> => {
-    const cursor = new Cursor(subscriptions.open(request.run, request.stream), request);
+    const cursor = new Cursor(subscriptions, request);
     let isCancelled = false;
     return new ReadableStream<StreamPage>(
       {
@@ -63,30 +63,32 @@ export function createStreamReader(options: { store: StreamStore; clock: Clock }
   return { pages, chunks: (request) => decodePages(pages(request)) };
 }
 
-/** One reader's position. */
+/** One reader's position. It takes its place in the topic when it is first asked for a page. */
 class Cursor {
-  readonly #topic: Topic;
+  readonly #subscriptions: Subscriptions;
   readonly #request: StreamReadOptions;
+  #topic: Topic | undefined;
   #from: number;
   /** The topic's version at which this reader stood at the tail: nothing to read before the next one. */
   #tailVersion = -1;
   #isDone = false;
   #wake: (() => void) | undefined;
 
-  constructor(topic: Topic, request: StreamReadOptions) {
-    this.#topic = topic;
+  constructor(subscriptions: Subscriptions, request: StreamReadOptions) {
+    this.#subscriptions = subscriptions;
     this.#request = request;
     this.#from = request.from ?? 0;
-    if (request.signal?.aborted === true) this.finish();
-    else request.signal?.addEventListener('abort', this.finish);
   }
 
   /** The next page that has chunks; undefined at the end. */
   async next(): Promise<StreamPage | undefined> {
+    if (this.#isDone || this.#request.signal?.aborted === true) return undefined;
     try {
-      if (this.#from < 0) this.#from = Math.max(0, (await this.#read(Number.MAX_SAFE_INTEGER)).tail + this.#from);
+      const topic = (this.#topic ??= this.#open());
+      if (this.#from < 0)
+        this.#from = Math.max(0, (await this.#read(topic, Number.MAX_SAFE_INTEGER)).tail + this.#from);
       while (!this.#isDone) {
-        const page = await this.#advance();
+        const page = await this.#advance(topic);
         if (page !== undefined) return page;
       }
       return undefined;
@@ -100,15 +102,21 @@ class Cursor {
     if (this.#isDone) return;
     this.#isDone = true;
     this.#request.signal?.removeEventListener('abort', this.finish);
-    this.#topic.release();
+    this.#topic?.release();
     this.#wake?.();
   };
 
-  async #advance(): Promise<StreamPage | undefined> {
-    if (this.#tailVersion === this.#topic.version) await this.#change();
+  #open(): Topic {
+    const topic = this.#subscriptions.open(this.#request.run, this.#request.stream);
+    this.#request.signal?.addEventListener('abort', this.finish);
+    return topic;
+  }
+
+  async #advance(topic: Topic): Promise<StreamPage | undefined> {
+    if (this.#tailVersion === topic.version) await this.#change(topic);
     if (this.#isDone) return undefined;
-    const version = this.#topic.version;
-    const page = await this.#read(this.#from);
+    const version = topic.version;
+    const page = await this.#read(topic, this.#from);
     if (this.#isDone) return undefined;
     const end = page.from + page.chunks.length;
     if (end >= page.tail) this.#tailVersion = version;
@@ -118,18 +126,18 @@ class Cursor {
     return page;
   }
 
-  async #change(): Promise<void> {
+  async #change(topic: Topic): Promise<void> {
     let forget: (() => void) | undefined;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
-      forget = this.#topic.onChange(this.#tailVersion, resolve);
+      forget = topic.onChange(this.#tailVersion, resolve);
     });
     this.#wake = undefined;
     forget?.();
   }
 
-  async #read(offset: number): Promise<StreamPage> {
-    const page = await this.#topic.read(offset);
+  async #read(topic: Topic, offset: number): Promise<StreamPage> {
+    const page = await topic.read(offset);
     if (page === null) throw runNotFound(this.#request);
     return page;
   }

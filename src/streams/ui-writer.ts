@@ -31,6 +31,8 @@ export interface UiWriter {
   write(chunk: UIMessageChunk): Promise<void> | undefined;
   /** Writes all chunks, reading on only while the buffer has room. Rejects as the stream does. */
   pipe(chunks: ReadableStream<UIMessageChunk>): Promise<PipeEnd>;
+  /** From now on this writer writes nothing: another one takes over, and an abandoned loop may still be running. */
+  stop(): void;
 }
 
 /** A writer for one execution of a segment. Create it before anything of this execution writes to the stream. */
@@ -38,14 +40,19 @@ export async function createUiWriter(context: RunContext, options: UiWriterOptio
   const stored = options.from === null ? [] : await readStored(context, { stream: options.stream, from: options.from });
   const filter = createRecoveryFilter(recoveryPlan(stored));
 
+  let isStopped = false;
+
   const append = (chunks: UIMessageChunk[]): Promise<void> | undefined => {
-    if (chunks.length === 0 || isLeaving(context.signal)) return undefined; // U4
+    if (chunks.length === 0 || isStopped || isLeaving(context.signal)) return undefined; // U4
     return context.emit(options.stream, chunks.map(encodeChunk));
   };
   const write = (chunk: UIMessageChunk): Promise<void> | undefined => append(filter.next(chunk));
 
   if (!isCancelled(context)) await append(filter.reset()); // U1, U2
-  return { write, pipe: (chunks) => pipe(chunks, write) };
+  const stop = (): void => {
+    isStopped = true;
+  };
+  return { write, pipe: (chunks) => pipe(chunks, write), stop };
 }
 
 /** The offset after everything that this run has emitted to the stream, once it is committed. */

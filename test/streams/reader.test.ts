@@ -1,6 +1,10 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Store, StreamPage } from '../../src/runtime/store.ts';
 import { memoryStore } from '../../src/stores/memory/memory-store.ts';
+import { sqliteStore } from '../../src/stores/sqlite/sqlite-store.ts';
 import { createStreamReader } from '../../src/streams/reader.ts';
 import type { StreamItem, StreamReader, StreamReadOptions } from '../../src/streams/reader.ts';
 import { manualClock } from '../../src/testing/manual-clock.ts';
@@ -8,15 +12,14 @@ import type { ManualClock } from '../../src/testing/manual-clock.ts';
 import { startStreamRun } from './stream-run.ts';
 import type { StreamRun } from './stream-run.ts';
 
-/** A memory store that counts reads and watches and can lose hints. */
+/** A store that counts reads and watches and can lose hints. */
 interface Watched {
   store: Store;
   counts: { reads: number; watches: number };
   losing: boolean;
 }
 
-function watched(clock: ManualClock): Watched {
-  const inner = memoryStore({ clock });
+function watched(inner: Store): Watched {
   const counts = { reads: 0, watches: 0 };
   const all: Watched = {
     counts,
@@ -28,10 +31,10 @@ function watched(clock: ManualClock): Watched {
         return inner.read(...args);
       },
       watch: (listener) => {
-        counts.watches += 1;
         const stop = inner.watch?.((hint) => {
           if (!all.losing) listener(hint);
         });
+        counts.watches += 1;
         return () => {
           counts.watches -= 1;
           stop?.();
@@ -42,17 +45,32 @@ function watched(clock: ManualClock): Watched {
   return all;
 }
 
+let directory: string;
 let clock: ManualClock;
 let world: Watched;
 let reader: StreamReader;
 let run: StreamRun;
 
-beforeEach(async () => {
+const stores: Record<string, () => Store> = {
+  memory: () => memoryStore({ clock }),
+  SQLite: () => sqliteStore({ path: join(directory, 'runs.db'), clock, watchMs: 0 }),
+};
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'everturn-reader-'));
   clock = manualClock();
-  world = watched(clock);
+});
+
+afterEach(async () => {
+  await world.store.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+async function setUp(name: string): Promise<void> {
+  world = watched(stores[name]?.() ?? memoryStore({ clock }));
   reader = createStreamReader({ store: world.store, clock });
   run = await startStreamRun(world.store, 'r1');
-});
+}
 
 function open(options: Partial<StreamReadOptions> = {}): ReadableStreamDefaultReader<StreamItem> {
   return reader.chunks({ run: run.id, stream: 's', ...options }).getReader();
@@ -81,7 +99,9 @@ async function isPending(promise: Promise<unknown>): Promise<boolean> {
 
 const all = (options: Partial<StreamReadOptions> = {}): Promise<StreamItem[]> => take(open(options), Infinity);
 
-describe('reading a stream', () => {
+describe.each(Object.keys(stores))('reading a stream, in %s', (store) => {
+  beforeEach(() => setUp(store));
+
   it('delivers what is stored, then what comes, and ends when the stream is closed', async () => {
     await run.write('s', ['a', 'b']);
     const items = open();
@@ -153,7 +173,9 @@ describe('reading a stream', () => {
   });
 });
 
-describe('a reader at the tail', () => {
+describe.each(Object.keys(stores))('a reader at the tail, in %s', (store) => {
+  beforeEach(() => setUp(store));
+
   it('finds chunks within a second although their hint was lost', async () => {
     const next = open().read();
     await clock.settle();
@@ -227,7 +249,9 @@ describe('a reader at the tail', () => {
   });
 });
 
-describe('many readers of one stream', () => {
+describe.each(Object.keys(stores))('many readers of one stream, in %s', (store) => {
+  beforeEach(() => setUp(store));
+
   it('share one watch, one poll and one read per page', async () => {
     const readers = Array.from({ length: 200 }, () => open());
     await run.write('s', ['a']);
@@ -268,7 +292,7 @@ describe('many readers of one stream', () => {
 
   it('never lose or double a chunk while hints get lost and others come and go', async () => {
     const total = 300;
-    const readers = Array.from({ length: 12 }, (_, n) => take(open({ from: n * 5 }), total));
+    const readers = Array.from({ length: 12 }, (_, n) => take(open({ from: n * 5 }), Infinity));
     for (let n = 0; n < total; n += 1) {
       world.losing = n % 3 === 0;
       await run.write('s', [n]);
@@ -286,5 +310,22 @@ describe('many readers of one stream', () => {
       expect(items.every((item) => item.offset === item.chunk)).toBe(true);
     });
     expect(world.counts.watches).toBe(0);
+  });
+});
+
+describe('a reader beside another process on the same file', () => {
+  it('learns of its chunks by the watch of the file', async () => {
+    const path = join(directory, 'runs.db');
+    const other = sqliteStore({ path, clock });
+    world = watched(sqliteStore({ path, clock }));
+    reader = createStreamReader({ store: world.store, clock });
+    run = await startStreamRun(other, 'r1');
+    const next = open().read();
+    await clock.settle();
+    await run.write('s', ['a']);
+    expect(await isPending(next)).toBe(true);
+    await clock.advance(20);
+    expect((await next).value).toEqual({ offset: 0, chunk: 'a' });
+    await other.close();
   });
 });
