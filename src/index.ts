@@ -1,1 +1,32 @@
-export {};
+/* Runtime */
+export { createRuntime } from './app/create-runtime.ts';
+export type { ResumeHookOptions, Runtime, RuntimeOptions } from './app/create-runtime.ts';
+export type { RunHandle, RunStreamOptions } from './app/run-handle.ts';
+export type { StartInput } from './app/start-input.ts';
+
+/* Workflows */
+export { child, shield, workflow } from './runtime/workflow.ts';
+export type { ChildOptions, Workflow } from './runtime/workflow.ts';
+export { getStepMetadata, step } from './runtime/step.ts';
+export type { StepMetadata, StepOptions } from './runtime/step.ts';
+export { now, randomUUID, sleep } from './runtime/sleep.ts';
+export type { Duration } from './runtime/duration.ts';
+
+/* Hooks and streams */
+export { createHook } from './hooks/create-hook.ts';
+export type { Hook, HookOptions } from './hooks/create-hook.ts';
+export { getWritable } from './streams/writable.ts';
+export type { WritableOptions } from './streams/writable.ts';
+
+/* Errors */
+export { DurableError, ERROR_CODES, FatalError, RetryableError } from './runtime/errors.ts';
+export type { DurableErrorOptions, ErrorCode, RetryableErrorOptions } from './runtime/errors.ts';
+
+/* Logs */
+export { consoleLogger } from './runtime/logger.ts';
+export type { LogFields, Logger } from './runtime/logger.ts';
+
+/* Rows */
+export type { EventHeader, EventType, JournalEvent } from './runtime/event.ts';
+export type { LedgerQuery, LedgerRow, Page, Run, RunQuery, RunStatus, Store, WhenBusy } from './runtime/store.ts';
+export type { Registrable } from './runtime/registrable.ts';

@@ -8,6 +8,7 @@
  */
 
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { Payload } from './codec.ts';
 import { DurableError } from './errors.ts';
 import type { EventDraft, EventType, JournalEvent } from './event.ts';
@@ -64,10 +65,12 @@ export interface RunContext {
   mailbox(key: string): Mailbox;
   /** Messages of kind `user`, released ones only, oldest first. `release` order is journal order. */
   readonly userMessages: Mailbox;
-  /** Adds a hook row to the next commit; no later body, chunk or child starts before it. Rejections arrive in its mailbox. */
-  createHook(hook: NewHook): void;
+  /** Adds a hook row to the next commit; no later body, chunk or child starts before it. Rejections arrive in its mailbox. `schema` checks payloads that are delivered in this process. */
+  createHook(hook: NewHook, schema?: StandardSchemaV1): void;
   /** Closes a hook row with the next commit. */
   closeHook(tokenHash: string): void;
+  /** A row for a child; `target` is a name that the runtime knows, or a registered workflow or agent. Throws `workflow_not_found`. */
+  childRun(target: unknown, options: { id: string; input: unknown }): Promise<NewRun>;
   /** Starts a child (its row is committed before this resolves) and answers how it ended. `key` names it. */
   child(key: string, run: NewRun): Promise<unknown>;
 
@@ -97,6 +100,8 @@ export interface NewScope {
 
 export interface Scope extends NewScope {
   readonly parent: Scope | null;
+  /** `<path>/<name>`, without a counter. */
+  keyOf(name: string): string;
 }
 
 export interface OperationMetadata {

@@ -31,7 +31,7 @@ export class DivergenceWatch {
 
   /** The code rests: is a recorded completion left that it did not ask for? */
   look(): void {
-    const blocked = this.#blocked();
+    const blocked = this.#core.root.activity.state === 'busy' ? undefined : this.#blocked();
     if (blocked === undefined || this.#cancel !== undefined) return;
     this.#looks = blocked === this.#entry ? this.#looks + 1 : 0;
     this.#entry = blocked;

@@ -9,8 +9,7 @@
 
 import type { CommitSource } from './committer.ts';
 import { decodeText, encodeValue } from './codec.ts';
-import { currentFrame } from './context.ts';
-import { COMPLETIONS } from './context.ts';
+import { COMPLETIONS, currentFrame } from './context.ts';
 import { DivergenceWatch } from './divergence.ts';
 import { DurableError } from './errors.ts';
 import { endOf, leftoverRuns } from './run-end.ts';
@@ -22,7 +21,7 @@ import type { WorkflowDefinition } from './registrable.ts';
 import { ExecutionContext } from './run-context.ts';
 import type { Guard } from './run-context.ts';
 import type { RunCore } from './run-core.ts';
-import type { Claim, Commit, CommitResult, Message, StreamWrite, Then, Token } from './store.ts';
+import type { Claim, Commit, CommitResult, Message, NewRun, Run, StreamWrite, Then, Token } from './store.ts';
 
 export type ExecutionState = 'running' | 'suspended' | 'stale' | 'finished';
 
@@ -45,6 +44,7 @@ export interface ExecutionOptions {
   definition: WorkflowDefinition;
   input: unknown;
   secret: Uint8Array;
+  childRun: (parent: Run, target: unknown, options: { id: string; input: unknown }) => Promise<NewRun>;
   host: ExecutionHost;
   core: (execution: Execution) => RunCore;
 }
@@ -83,6 +83,7 @@ export class Execution implements CommitSource {
   #cancelJournaled = false;
   #draining: 'no' | 'boundary' | 'now' = 'no';
   #evaluateScheduled = false;
+  #woken = false;
   #cancelGrace: (() => void) | undefined;
 
   constructor(options: ExecutionOptions) {
@@ -99,6 +100,7 @@ export class Execution implements CommitSource {
       core: this.core,
       secret: options.secret,
       guards: this.#guards,
+      childRun: options.childRun,
       diverged: (difference) => this.#diverged({ ...difference, why: 'the code asks for it as another kind' }),
       suspect: (key) => this.#suspect(key),
     });
@@ -147,6 +149,7 @@ export class Execution implements CommitSource {
     this.#leaseFrom = options.claimedAt;
     this.#state = 'running';
     this.#wantsWait = false;
+    this.#woken = false;
     this.core.active = true;
     this.core.syncTime(options.now);
     this.#receive(options.messages, claim.run.cancel);
@@ -203,6 +206,12 @@ export class Execution implements CommitSource {
     }
     this.evaluate();
     this.#options.host.request(this);
+  }
+
+  /** Something is to be committed; a suspended run has to be claimed first. */
+  requested(): void {
+    if (this.#state === 'suspended') this.#wake();
+    else this.#options.host.request(this);
   }
 
   /** Something changed; looked at after the code has settled. */
@@ -352,7 +361,7 @@ export class Execution implements CommitSource {
       this.core.active = false;
       this.core.timers.pause();
       this.#options.host.suspended(this);
-      if (!isEmptyPending(this.core.pending) || !this.core.outbox.empty) this.#options.host.wake(this);
+      if (!isEmptyPending(this.core.pending) || !this.core.outbox.empty) this.#wake();
       return;
     }
     this.#state = 'finished';
@@ -419,15 +428,21 @@ export class Execution implements CommitSource {
     }, CANCEL_GRACE_MS);
   }
 
+  #wake(): void {
+    if (this.#woken) return;
+    this.#woken = true;
+    this.#options.host.wake(this);
+  }
+
   #functionEnded(outcome: Outcome): void {
     if (this.#outcome !== undefined || this.#state === 'finished') return;
     this.#outcome = outcome;
-    if (this.#state === 'suspended') this.#options.host.wake(this);
+    if (this.#state === 'suspended') this.#wake();
     this.evaluate();
   }
 
   #evaluate(): void {
-    if (this.#state === 'suspended' && this.core.holding) this.#options.host.wake(this);
+    if (this.#state === 'suspended' && this.core.holding) this.#wake();
     if (this.#state !== 'running') return;
     this.core.queue.kick();
     if (!this.core.queue.resting) return;
@@ -468,7 +483,7 @@ export class Execution implements CommitSource {
         }
       } else if (definition.settle !== undefined) {
         const { settle } = definition;
-        const { result } = await currentFrame.run({ context, scope: root }, () => settle(context, { status: ended.status, error: ended.error }));
+        const { result } = await currentFrame.run({ context, scope: root }, () => settle(context, { status: ended.status === 'cancelled' ? 'cancelled' : 'failed', error: ended.error }));
         ended.value = result;
       }
       this.#end(ended);

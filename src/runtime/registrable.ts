@@ -13,7 +13,7 @@ export interface WorkflowDefinition {
   /** Executed for each run, again from its top on replay. */
   run: (context: RunContext, input: unknown) => Promise<unknown>;
   /** Checks and completes what `runtime.start` was given; throws `payload_invalid` or `invalid_argument`. */
-  parseInput?: (input: unknown) => unknown;
+  parseInput?: (input: unknown) => Promise<unknown>;
   /**
    * Called instead of `run`'s end when messages came after it had returned: goes on and returns the new result. Without
    * it the messages are journaled and the run ends.

@@ -1,5 +1,6 @@
 /** What user code and the agent see of a run: `RunContext` over the run's core. */
 
+import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { Activity } from './activity.ts';
 import { addAppend } from './append.ts';
 import type { Payload } from './codec.ts';
@@ -19,6 +20,7 @@ import type { NewHook, NewRun, Run, StreamPage } from './store.ts';
 export interface ExecutionContextOptions extends OperationsOptions {
   secret: Uint8Array;
   guards: Guard[];
+  childRun: (parent: Run, target: unknown, options: { id: string; input: unknown }) => Promise<NewRun>;
 }
 
 /** Somebody who takes care of divergence under a prefix. */
@@ -180,8 +182,9 @@ export class ExecutionContext implements RunContext {
     return this.#core.mailbox(key);
   }
 
-  createHook(hook: NewHook): void {
+  createHook(hook: NewHook, schema?: StandardSchemaV1): void {
     const core = this.#core;
+    if (schema !== undefined) core.hookSchemas.set(hook.tokenHash, schema);
     if (core.journal.facts(hook.key).some((event) => event.type === 'hook_created')) return;
     if (core.journal.completion(hook.key) !== undefined) return;
     const create = (): void => {
@@ -195,6 +198,10 @@ export class ExecutionContext implements RunContext {
   closeHook(tokenHash: string): void {
     this.#core.pending.closeHooks.push(tokenHash);
     this.#core.request();
+  }
+
+  childRun(target: unknown, options: { id: string; input: unknown }): Promise<NewRun> {
+    return this.#options.childRun(this.run, target, options);
   }
 
   async child(key: string, run: NewRun): Promise<unknown> {

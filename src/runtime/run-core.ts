@@ -7,6 +7,7 @@
  *  K3 A dropped continuation's awaits never settle.
  */
 
+import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { Activity } from './activity.ts';
 import type { ActivityState } from './activity.ts';
 import type { Clock } from './clock.ts';
@@ -68,6 +69,8 @@ export class RunCore {
   readonly root: RunScope;
   readonly controller: AbortController = new AbortController();
   readonly bodies = new Set<Body>();
+  /** Schemas of hooks that this continuation created, by token hash. */
+  readonly hookSchemas = new Map<string, StandardSchemaV1>();
   /** Children that have not ended: run ids by key. */
   readonly children = new Map<string, string>();
   /** The event at the run's checkpoint. */

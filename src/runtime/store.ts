@@ -379,8 +379,8 @@ export type Control = 'cancel' | 'resume' | 'terminate';
 
 export type ControlResult = { kind: 'ok'; run: Run } | { kind: 'refused'; run: Run } | { kind: 'not_found' };
 
-/** A doorbell: something may have changed. `due`: work can be claimed; `run`: messages, cancel or end; `stream`: new chunks. */
-export type Hint = { kind: 'due' } | { kind: 'run'; run: string } | { kind: 'stream'; run: string; stream: string };
+/** A doorbell: something may have changed. `due`: work can be claimed; `run`: messages, cancel or end; `stream`: new chunks; `any`: not known what. */
+export type Hint = { kind: 'any' } | { kind: 'due' } | { kind: 'run'; run: string } | { kind: 'stream'; run: string; stream: string };
 
 export interface Capabilities {
   durability: 'fsync' | 'async' | 'none';

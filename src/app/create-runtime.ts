@@ -1,0 +1,258 @@
+/** Composes store, worker, agents and workflows into a runtime. */
+
+import { checkPayload } from '../hooks/create-hook.ts';
+import { systemClock } from '../runtime/clock.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { encodeValue } from '../runtime/codec.ts';
+import { DurableError } from '../runtime/errors.ts';
+import { systemIds } from '../runtime/ids.ts';
+import type { Ids } from '../runtime/ids.ts';
+import { consoleLogger } from '../runtime/logger.ts';
+import type { Logger } from '../runtime/logger.ts';
+import type { Registrable } from '../runtime/registrable.ts';
+import { Registry } from '../runtime/registry.ts';
+import { secretBytes, sha256Hex } from '../runtime/signature.ts';
+import type { Hook, LedgerQuery, LedgerRow, NewRun, Page, Run, RunQuery, StartResult, Store, WhenBusy } from '../runtime/store.ts';
+import { Worker } from '../runtime/worker.ts';
+import type { WorkerOptions } from '../runtime/worker.ts';
+import type { Workflow } from '../runtime/workflow.ts';
+import { createStreamReader } from '../streams/reader.ts';
+import { createRunHandle, runNotFound } from './run-handle.ts';
+import type { RunHandle } from './run-handle.ts';
+import { splitStart } from './start-input.ts';
+import type { StartInput } from './start-input.ts';
+
+export interface RuntimeOptions {
+  /** Where runs live. The runtime closes it. */
+  store: Store;
+  /** Agents by name; the key is the name. */
+  agents?: Record<string, Registrable>;
+  /** Workflows by name, or a list of them under their own names. */
+  workflows?: Record<string, Workflow<never>> | ReadonlyArray<Workflow<never>>;
+  /** Version of the code. Plain workflows go on only with the version that started them. Default '1'. */
+  version?: string;
+  /** Key of hook tokens and input hashes. Default: one that the store keeps. */
+  secret?: string;
+  /** `debug, info, warn, error`, each `(fields, message)`; a pino logger fits. Default: warnings and errors on the console. */
+  logger?: Logger;
+  /** false: this process starts, reads and resumes, but executes nothing. */
+  worker?: WorkerOptions | false;
+  /** For tests. */
+  clock?: Clock;
+  ids?: Ids;
+}
+
+export interface ResumeHookOptions {
+  /** Deduplicates deliveries: the sender's id of the message. Default: a new id for each call. */
+  id?: string;
+  /** Who sends it, for the records. */
+  by?: string;
+}
+
+export interface Runtime {
+  /**
+   * Starts a run; resolves when it is stored. An agent takes `{ prompt | message | messages, id?, thread?, whenBusy?, ... }`, a workflow
+   * `(workflow, { input, id?, ... })`. The id makes it idempotent: the same id and input is the same run. Throws `run_conflict`,
+   * `thread_busy`, `workflow_not_found`, `invalid_argument`, `value_not_serializable`.
+   */
+  start<RESULT = unknown>(target: Registrable | string, input?: StartInput): Promise<RunHandle<RESULT>>;
+  /** Throws `run_not_found` on first use of the handle if there is no such run. */
+  getRun<RESULT = unknown>(id: string): RunHandle<RESULT>;
+  /** Resolves when the payload is stored. Throws `hook_not_found`, `hook_already_resumed`, `hook_closed`, `payload_invalid`. */
+  resumeHook(token: string, payload?: unknown, options?: ResumeHookOptions): Promise<void>;
+  /** Lets a parked run go on. Throws `run_not_found`, and `invalid_argument` if it is not parked. */
+  resume(id: string): Promise<void>;
+  list(query?: RunQuery): Promise<Page<Run>>;
+  /** One row per model attempt, failed and aborted ones included. */
+  ledger(query?: LedgerQuery): Promise<Page<LedgerRow>>;
+  /** Removes ended runs. Answers how many. */
+  gc(options: { olderThanMs: number; limit?: number }): Promise<number>;
+  /** Stops claiming, yields runs at boundaries, after `graceMs` (default 5,000) aborts bodies; then closes the store. */
+  close(options?: { graceMs?: number }): Promise<void>;
+}
+
+/** Creates a runtime and opens its worker. Throws `duplicate_name`, `invalid_argument` before anything has an effect. */
+export function createRuntime(options: RuntimeOptions): Runtime {
+  const { store } = options;
+  if (typeof store !== 'object' || store === null) {
+    throw new DurableError('invalid_argument', 'Cannot create a runtime without a store: write createRuntime({ store: sqliteStore("app.db"), ... }).');
+  }
+  const registry = registryOf(options);
+  const clock = options.clock ?? systemClock();
+  const ids = options.ids ?? systemIds();
+  const logger = options.logger ?? consoleLogger();
+  return new DurableRuntime({ options, registry, clock, ids, logger });
+}
+
+function registryOf({ agents = {}, workflows = {}, version = '1' }: RuntimeOptions): Registry {
+  const registry = new Registry(version);
+  for (const [name, agent] of Object.entries(agents)) registry.add(name, agent);
+  const named = Array.isArray(workflows)
+    ? workflows.map((workflow: Workflow<never>): [string, Workflow<never>] => [workflow.name, workflow])
+    : Object.entries(workflows as Record<string, Workflow<never>>);
+  for (const [name, workflow] of named) registry.add(name, workflow);
+  return registry;
+}
+
+interface Parts {
+  options: RuntimeOptions;
+  registry: Registry;
+  clock: Clock;
+  ids: Ids;
+  logger: Logger;
+}
+
+class DurableRuntime implements Runtime {
+  readonly #parts: Parts;
+  readonly #store: Store;
+  readonly #handles: { store: Store; clock: Clock; reader: ReturnType<typeof createStreamReader> };
+  readonly #opened: Promise<{ secret: Uint8Array; worker: Worker | null }>;
+  #closed = false;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#store = parts.options.store;
+    this.#handles = { store: this.#store, clock: parts.clock, reader: createStreamReader({ store: this.#store, clock: parts.clock }) };
+    this.#opened = this.#open();
+    this.#opened.catch((error: unknown) => parts.logger.error({ code: codeOf(error), err: error }, 'the runtime could not open its store'));
+  }
+
+  async start<RESULT>(target: Registrable | string, input: StartInput = {}): Promise<RunHandle<RESULT>> {
+    const { registry, clock, ids } = this.#parts;
+    const definition = registry.find(target);
+    const { secret, worker } = await this.#ready();
+    const { content, ...given } = splitStart(definition.name, input);
+    const run = await registry.newRun(definition, { ...given, id: given.id ?? `run_${ids.next()}`, input: content }, secret);
+    const claimedAt = clock.monotonic();
+    const claim = worker?.hasRoom === true ? { nonce: ids.nonce(), leaseMs: worker.leaseMs } : undefined;
+    const [result] = await this.#store.start([run], claim);
+    if (result === undefined) throw new DurableError('store_unavailable', 'The store did not answer a start.', { retryable: true });
+    if (result.kind === 'created' && result.token !== null && worker !== null) {
+      worker.adopt({ run: result.run, token: result.token, from: 'start' }, { claimedAt, now: result.now });
+    }
+    return createRunHandle<RESULT>(this.#handles, startedId(result, run));
+  }
+
+  getRun<RESULT>(id: string): RunHandle<RESULT> {
+    return createRunHandle<RESULT>(this.#handles, id);
+  }
+
+  async resumeHook(token: string, payload: unknown = null, options: ResumeHookOptions = {}): Promise<void> {
+    const { worker } = await this.#ready();
+    const tokenHash = sha256Hex(token);
+    const hook = await this.#store.hook(tokenHash);
+    const schema = hook === null ? undefined : worker?.hookSchema(hook.run, tokenHash);
+    if (schema !== undefined && hook?.status === 'open') await checkPayload(schema, payload, `hook "${hook.key}" of run "${hook.run}"`);
+    const [answer] = await this.#store.deliver([
+      {
+        to: { hook: tokenHash },
+        id: options.id ?? this.#parts.ids.next(),
+        payload: encodeValue(payload, 'the payload of a hook'),
+        ...(options.by === undefined ? {} : { by: options.by }),
+      },
+    ]);
+    if (answer?.kind === 'ok' || answer?.kind === 'duplicate') return;
+    if (answer?.kind === 'gone') throw hookGone(answer.hook, { run: answer.run, now: this.#parts.clock.now() });
+    throw new DurableError('hook_not_found', 'There is no hook with this token. Check the token; hooks of removed runs are gone.');
+  }
+
+  async resume(id: string): Promise<void> {
+    await this.#ready();
+    const answer = await this.#store.control(id, 'resume');
+    if (answer.kind === 'not_found') throw runNotFound(id);
+    if (answer.kind === 'refused') {
+      throw new DurableError('invalid_argument', `Cannot resume the run "${id}": it is ${answer.run.status}, not parked. To wake a hook, call resumeHook(token).`, {
+        details: { run: id, status: answer.run.status },
+      });
+    }
+  }
+
+  async list(query: RunQuery = {}): Promise<Page<Run>> {
+    await this.#ready();
+    return this.#store.list(query);
+  }
+
+  async ledger(query: LedgerQuery = {}): Promise<Page<LedgerRow>> {
+    await this.#ready();
+    return this.#store.ledger(query);
+  }
+
+  async gc({ olderThanMs, limit = 1_000 }: { olderThanMs: number; limit?: number }): Promise<number> {
+    await this.#ready();
+    return this.#store.gc({ olderThanMs, limit });
+  }
+
+  async close({ graceMs = 5_000 }: { graceMs?: number } = {}): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    const opened = await this.#opened.catch(() => null);
+    await opened?.worker?.close(graceMs);
+    await this.#store.close();
+  }
+
+  async #open(): Promise<{ secret: Uint8Array; worker: Worker | null }> {
+    const { options, registry, clock, ids, logger } = this.#parts;
+    const secret = await this.#secret(options.secret);
+    if (options.worker === false) return { secret, worker: null };
+    const worker = new Worker({ store: this.#store, clock, ids, logger, registry, secret }, options.worker);
+    if (!this.#closed) worker.open();
+    return { secret, worker };
+  }
+
+  #secret(given: string | undefined): Promise<Uint8Array> {
+    if (given !== undefined) return Promise.resolve(secretBytes(given));
+    return this.#store.secret(crypto.getRandomValues(new Uint8Array(32)));
+  }
+
+  #ready(): Promise<{ secret: Uint8Array; worker: Worker | null }> {
+    if (this.#closed) {
+      throw new DurableError('runtime_closed', 'Cannot use this runtime: it was closed. Create a new one with createRuntime.');
+    }
+    return this.#opened;
+  }
+}
+
+/** The run that a start led to. Throws what the store refused. */
+function startedId(result: StartResult, run: NewRun): string {
+  switch (result.kind) {
+    case 'created':
+    case 'exists':
+      return result.run.id;
+    case 'steered':
+      return result.active.id;
+    case 'conflict':
+      throw new DurableError(
+        'run_conflict',
+        `Cannot start the run "${run.id}": a run with this id exists with another workflow or input (workflow "${result.run.workflow}", ${result.run.status}). Use another id, or the same input.`,
+        { details: { run: run.id, workflow: result.run.workflow, status: result.run.status } },
+      );
+    case 'busy':
+      throw new DurableError(
+        'thread_busy',
+        `Cannot start a run in thread "${run.thread}": its run "${result.active.id}" is ${result.active.status}. Wait for it, or pass whenBusy: "queue", "steer" or "interrupt".`,
+        { retryable: true, details: { thread: run.thread, active: result.active.id, status: result.active.status } },
+      );
+  }
+}
+
+function hookGone(hook: Hook | null, { run, now }: { run: string; now: number }): DurableError {
+  if (hook?.status === 'resolved') {
+    const at = hook.resolvedAt ?? now;
+    const by = hook.responders.at(-1)?.by;
+    const seconds = Math.max(0, Math.round((now - at) / 1_000));
+    return new DurableError(
+      'hook_already_resumed',
+      `Cannot resume the hook "${hook.key}" of run "${run}": it was resumed ${seconds} s ago${by === undefined ? '' : ` by ${by}`}. The first payload counts.`,
+      { details: { run, key: hook.key, at, by: by ?? null } },
+    );
+  }
+  return new DurableError('hook_closed', `Cannot resume the hook${hook === null ? '' : ` "${hook.key}"`} of run "${run}": the run has ended or closed it.`, {
+    details: { run, key: hook?.key ?? null },
+  });
+}
+
+function codeOf(error: unknown): string {
+  return DurableError.is(error) ? error.code : 'store_unavailable';
+}
+
+export type { WhenBusy };

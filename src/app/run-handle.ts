@@ -1,0 +1,128 @@
+/** A run, seen from outside. */
+
+import type { Clock } from '../runtime/clock.ts';
+import { decodeValue } from '../runtime/codec.ts';
+import { DurableError } from '../runtime/errors.ts';
+import { decodeEvent } from '../runtime/event.ts';
+import type { JournalEvent } from '../runtime/event.ts';
+import type { Run, RunStatus, Store } from '../runtime/store.ts';
+import type { StreamReader } from '../streams/reader.ts';
+import { DEFAULT_STREAM } from '../streams/wire.ts';
+
+export interface RunStreamOptions {
+  /** Default: the run's main stream. */
+  namespace?: string;
+  /** Offset of the first chunk. Default 0; negative counts from the tail. */
+  from?: number;
+  /** Go on at the tail until the stream is closed. Default true. */
+  follow?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface RunHandle<RESULT = unknown> {
+  readonly id: string;
+  /** Throws `run_not_found`. */
+  readonly status: Promise<RunStatus>;
+  /** The row: status, times, what it waits for. Throws `run_not_found`. */
+  info(): Promise<Run>;
+  /**
+   * The result, when the run has ended. Rejects with `run_failed` (its cause is what the run threw), `cancelled`, or `run_parked`
+   * if it cannot go on without help.
+   */
+  result(): Promise<RESULT>;
+  /** The journal from the first event on. */
+  events(): Promise<JournalEvent[]>;
+  /** Chunks as they were written. Ends with the stream. */
+  stream<CHUNK = unknown>(options?: RunStreamOptions): ReadableStream<CHUNK> & AsyncIterable<CHUNK>;
+  /** Asks the run to stop; resolves when that is stored. Ended runs stay as they are. */
+  cancel(): Promise<void>;
+}
+
+export interface RunHandleParts {
+  store: Store;
+  clock: Clock;
+  reader: StreamReader;
+}
+
+const ENDED: ReadonlySet<RunStatus> = new Set<RunStatus>(['completed', 'failed', 'cancelled', 'parked']);
+const POLL_MS = 1_000;
+
+export function createRunHandle<RESULT>(parts: RunHandleParts, id: string): RunHandle<RESULT> {
+  const { store, reader } = parts;
+  const row = async (): Promise<Run> => (await store.get(id)) ?? raise(runNotFound(id));
+  return {
+    id,
+    get status() {
+      return row().then((run) => run.status);
+    },
+    info: row,
+    result: async () => resultOf(await endedRow(parts, id)) as RESULT,
+    events: async () => {
+      const loaded = (await store.load(id, 0)) ?? raise(runNotFound(id));
+      return loaded.events.map((payload) => decodeEvent(payload));
+    },
+    stream: <CHUNK>({ namespace = DEFAULT_STREAM, ...options }: RunStreamOptions = {}) =>
+      reader.chunks({ run: id, stream: namespace, ...options }).pipeThrough(
+        new TransformStream<{ chunk: unknown }, CHUNK>({ transform: ({ chunk }, controller) => controller.enqueue(chunk as CHUNK) }),
+      ) as ReadableStream<CHUNK> & AsyncIterable<CHUNK>,
+    cancel: async () => {
+      const answer = await store.control(id, 'cancel');
+      if (answer.kind === 'not_found') throw runNotFound(id);
+    },
+  };
+}
+
+/** Waits by the store's hints, with a poll behind them. */
+async function endedRow({ store, clock }: RunHandleParts, id: string): Promise<Run> {
+  let wake = (): void => {};
+  let cancelPoll = (): void => {};
+  let rung = false;
+  const unwatch = store.watch?.((hint) => {
+    if (hint.kind === 'any' || (hint.kind === 'run' && hint.run === id)) {
+      rung = true;
+      wake();
+    }
+  });
+  try {
+    for (;;) {
+      rung = false;
+      const run = (await store.get(id)) ?? raise(runNotFound(id));
+      if (ENDED.has(run.status)) return run;
+      if (rung) continue;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        cancelPoll = clock.schedule(resolve, POLL_MS);
+      });
+      cancelPoll();
+    }
+  } finally {
+    unwatch?.();
+  }
+}
+
+function resultOf(run: Run): unknown {
+  if (run.status === 'completed') return run.result === null ? undefined : decodeValue(run.result);
+  const details = { run: run.id, status: run.status };
+  if (run.status === 'cancelled') {
+    throw new DurableError('cancelled', `The run "${run.id}" was cancelled. Start a new one to try again.`, { details });
+  }
+  if (run.status === 'parked') {
+    const parked = run.parked === null ? {} : { code: run.parked.code, ...(decodeValue(run.parked.details) as object) };
+    throw new DurableError(
+      'run_parked',
+      `The run "${run.id}" is parked (${run.parked?.code}): ${JSON.stringify(parked)}. Fix the cause, then call runtime.resume("${run.id}").`,
+      { details: { ...details, parked } },
+    );
+  }
+  const cause = run.error === null ? undefined : decodeValue(run.error);
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  throw new DurableError('run_failed', `The run "${run.id}" failed: ${reason}`, { cause, details: { ...details, code: run.errorCode } });
+}
+
+export function runNotFound(id: string): DurableError {
+  return new DurableError('run_not_found', `There is no run "${id}". Check the id; ended runs are removed by gc.`, { details: { run: id } });
+}
+
+function raise(error: Error): never {
+  throw error;
+}

@@ -1,0 +1,62 @@
+/** What `runtime.start` takes, taken apart: options of the run, and the content for the agent or workflow. */
+
+import type { WhenBusy } from '../runtime/store.ts';
+import { DurableError } from '../runtime/errors.ts';
+
+export interface StartInput {
+  /** Idempotency key and id of the run. Default: a new one. */
+  id?: string;
+  /** The conversation that the run belongs to. At most one run of a thread is active. */
+  thread?: string;
+  tenant?: string;
+  /** Free facts to filter by. */
+  attributes?: Record<string, string>;
+  /** What happens if the thread has an active run. Default 'reject'. */
+  whenBusy?: WhenBusy;
+  /** The run that this one replaces in its thread's history. */
+  supersedes?: string;
+  /** A workflow's argument. */
+  input?: unknown;
+  /** An agent's content: `prompt`, `message` or `messages`, and `options`. */
+  [content: string]: unknown;
+}
+
+const BUSY: readonly string[] = ['reject', 'queue', 'steer', 'interrupt'];
+
+export interface SplitStart {
+  id?: string;
+  thread?: string;
+  tenant?: string;
+  attributes?: Record<string, string>;
+  whenBusy?: WhenBusy;
+  supersedes?: string;
+  content: unknown;
+}
+
+/** Throws `invalid_argument`, naming the field. */
+export function splitStart(name: string, start: StartInput): SplitStart {
+  if (typeof start !== 'object' || start === null || Array.isArray(start)) {
+    throw invalid(name, 'its second argument is not an object', 'Write runtime.start(workflow, { input }) or runtime.start(agent, { prompt }).');
+  }
+  const { id, thread, tenant, attributes, whenBusy, supersedes, ...content } = start;
+  for (const [field, value] of Object.entries({ id, thread, tenant, supersedes })) {
+    if (value !== undefined && (typeof value !== 'string' || value === '')) throw invalid(name, `"${field}" is not a string with content`, `Leave ${field} out or pass a string.`);
+  }
+  if (whenBusy !== undefined && !BUSY.includes(whenBusy)) throw invalid(name, `whenBusy is ${JSON.stringify(whenBusy)}`, `Use one of ${BUSY.join(', ')}.`);
+  for (const [key, value] of Object.entries(attributes ?? {})) {
+    if (typeof value !== 'string') throw invalid(name, `the attribute "${key}" is not a string`, 'Attributes are strings to filter by.');
+  }
+  return {
+    ...(id === undefined ? {} : { id }),
+    ...(thread === undefined ? {} : { thread }),
+    ...(tenant === undefined ? {} : { tenant }),
+    ...(attributes === undefined ? {} : { attributes }),
+    ...(whenBusy === undefined ? {} : { whenBusy }),
+    ...(supersedes === undefined ? {} : { supersedes }),
+    content: 'input' in content ? content.input : Object.keys(content).length === 0 ? undefined : content,
+  };
+}
+
+function invalid(name: string, why: string, form: string): DurableError {
+  return new DurableError('invalid_argument', `Cannot start "${name}": ${why}. ${form}`, { details: { name } });
+}

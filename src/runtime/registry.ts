@@ -1,0 +1,84 @@
+/** The workflows and agents that a process knows, by name. */
+
+import { encodeText, stringifyValue } from './codec.ts';
+import { DurableError } from './errors.ts';
+import type { Registrable, WorkflowDefinition } from './registrable.ts';
+import { signHex } from './signature.ts';
+import type { NewRun, Run } from './store.ts';
+
+export interface RunOptions {
+  id: string;
+  input: unknown;
+  thread?: string | null;
+  tenant?: string | null;
+  attributes?: Record<string, string>;
+  supersedes?: string | null;
+  whenBusy?: NewRun['whenBusy'];
+}
+
+export class Registry {
+  readonly version: string;
+  readonly #byName = new Map<string, WorkflowDefinition>();
+  readonly #names = new Map<Registrable, string>();
+
+  constructor(version: string) {
+    this.version = version;
+  }
+
+  /** Throws `duplicate_name`. */
+  add(name: string, registrable: Registrable): void {
+    if (this.#byName.has(name)) {
+      throw new DurableError('duplicate_name', `Cannot register "${name}" twice: runs find their code by this name. Rename one of the two.`, { details: { name } });
+    }
+    this.#byName.set(name, registrable.toWorkflow(name));
+    this.#names.set(registrable, name);
+  }
+
+  /** The definition of a name or a registered object. Throws `workflow_not_found` with the names there are. */
+  find(target: unknown): WorkflowDefinition {
+    const name = typeof target === 'string' ? target : this.#names.get(target as Registrable);
+    const definition = name === undefined ? undefined : this.#byName.get(name);
+    if (definition !== undefined) return definition;
+    const known = [...this.#byName.keys()].map((key) => `"${key}"`).join(', ');
+    const what = typeof target === 'string' ? `"${target}"` : 'this workflow or agent';
+    throw new DurableError(
+      'workflow_not_found',
+      `Cannot find ${what}: it is not registered. Pass it to createRuntime({ agents, workflows }); registered are: ${known === '' ? 'none' : known}.`,
+      { details: { known: [...this.#byName.keys()] } },
+    );
+  }
+
+  queueOf(definition: WorkflowDefinition): string {
+    return definition.versions === 'newest' ? `${definition.name}@*` : `${definition.name}@${this.version}`;
+  }
+
+  get queues(): string[] {
+    return [...this.#byName.values()].map((definition) => this.queueOf(definition));
+  }
+
+  /** A row to start. Throws what `parseInput` and the codec throw. */
+  async newRun(definition: WorkflowDefinition, options: RunOptions, secret: Uint8Array): Promise<NewRun> {
+    const input = definition.parseInput === undefined ? options.input : await definition.parseInput(options.input);
+    const text = stringifyValue(input, `the input of "${definition.name}"`);
+    return {
+      id: options.id,
+      workflow: definition.name,
+      version: this.version,
+      queue: this.queueOf(definition),
+      thread: options.thread ?? null,
+      tenant: options.tenant ?? null,
+      input: encodeText(text, `the input of "${definition.name}"`),
+      inputHash: signHex(secret, `${definition.name}\n${text}`),
+      attributes: options.attributes ?? {},
+      parent: null,
+      supersedes: options.supersedes ?? null,
+      ...(options.whenBusy === undefined ? {} : { whenBusy: options.whenBusy }),
+    };
+  }
+
+  /** A child's row: its tenant and attributes are its parent's. */
+  childRun(secret: Uint8Array, child: { parent: Run; target: unknown; id: string; input: unknown }): Promise<NewRun> {
+    const { parent, target, id, input } = child;
+    return this.newRun(this.find(target), { id, input, tenant: parent.tenant, attributes: parent.attributes }, secret);
+  }
+}

@@ -1,0 +1,37 @@
+/** Durable sleep and the run's own time and randomness. */
+
+import { systemClock } from './clock.ts';
+import { currentFrame, requireContext } from './context.ts';
+import { momentOf } from './duration.ts';
+import type { Duration } from './duration.ts';
+import { systemIds, uuidFrom } from './ids.ts';
+
+/**
+ * Waits for a duration (milliseconds or text such as "2 days") or until a Date. The run holds nothing meanwhile and goes on after
+ * restarts. Outside a run it is a plain timer. Throws `invalid_duration`, and `inside_step` in a step's body.
+ */
+export async function sleep(until: Duration | Date): Promise<void> {
+  if (currentFrame.getStore() === undefined) {
+    const clock = systemClock();
+    const now = clock.now();
+    const dueAt = momentOf(until, { now, where: 'sleep()' });
+    await new Promise<void>((resolve) => clock.schedule(resolve, dueAt - now));
+    return;
+  }
+  const context = requireContext('sleep()');
+  const moment = momentOf(until, { now: 0, where: 'sleep()' });
+  await context.sleep(context.nextKey('sleep'), until instanceof Date ? until : moment);
+}
+
+/** Milliseconds since the epoch. In a run: the time of the last recorded event, the same on replay. */
+export function now(): number {
+  return currentFrame.getStore()?.context.now() ?? systemClock().now();
+}
+
+/** A UUID (version 4). In a run it is seeded by the run's id and the calls before, the same on replay. Not for secrets. */
+export function randomUUID(): string {
+  const context = currentFrame.getStore()?.context;
+  if (context !== undefined) return uuidFrom(() => context.random());
+  const ids = systemIds();
+  return uuidFrom(() => ids.random());
+}

@@ -1,0 +1,366 @@
+/**
+ * The loop that claims runs and executes them in this process.
+ *
+ *  W1 A worker executes at most `concurrency` runs, and at most one whose last claims made no progress.
+ *  W2 Suspended continuations stay warm for a while (at most `warm.max`, `warm.ms`); then they are dropped and the run
+ *     is replayed when something happens to it.
+ *  W3 A lease is extended by commits and heartbeats. A worker that cannot extend it gives the run up before it ends; one
+ *     that stalled past it writes nothing until a claim tells who holds the run.
+ */
+
+import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { LRUCache } from 'lru-cache';
+import type { Clock } from './clock.ts';
+import { decodeValue, encodeValue } from './codec.ts';
+import { Committer } from './committer.ts';
+import { DurableError } from './errors.ts';
+import { Execution } from './execution.ts';
+import type { ExecutionHost } from './execution.ts';
+import type { Ids } from './ids.ts';
+import { Journal } from './journal.ts';
+import { withFields } from './logger.ts';
+import type { Logger } from './logger.ts';
+import type { Registry } from './registry.ts';
+import { RunCore } from './run-core.ts';
+import type { Claim, ClaimResult, Hint, Message, Store } from './store.ts';
+
+export interface WorkerOptions {
+  /** Runs that execute at once. Default 200. */
+  concurrency?: number;
+  /** Default 15,000. Takeover after a crash takes at most this and a poll. */
+  leaseMs?: number;
+  /** Longest time between two looks for due runs. Default 1,000. */
+  pollMs?: number;
+  /** Suspended continuations that are kept. Default 64 for 30,000 ms. */
+  warm?: { max: number; ms: number };
+  /** Time-out of a call of the store. Default 3,000. */
+  storeTimeoutMs?: number;
+}
+
+export interface WorkerParts {
+  store: Store;
+  clock: Clock;
+  ids: Ids;
+  logger: Logger;
+  registry: Registry;
+  /** Loaded before the worker opens. */
+  secret: Uint8Array;
+}
+
+const DEFAULTS: Required<WorkerOptions> = { concurrency: 200, leaseMs: 15_000, pollMs: 1_000, warm: { max: 64, ms: 30_000 }, storeTimeoutMs: 3_000 };
+const RETRY_MS = { first: 50, cap: 2_000 };
+
+export class Worker implements ExecutionHost {
+  readonly #parts: WorkerParts;
+  readonly #options: Required<WorkerOptions>;
+  readonly #committer: Committer;
+  readonly #executing = new Map<string, Execution>();
+  readonly #loading = new Set<string>();
+  readonly #suspectRuns = new Set<string>();
+  readonly #warm: LRUCache<string, Execution>;
+  #state: 'idle' | 'open' | 'closing' | 'closed' = 'idle';
+  #polling = false;
+  #pollAgain = false;
+  #cancelPoll: (() => void) | undefined;
+  #cancelTick: (() => void) | undefined;
+  #unwatch: (() => void) | undefined;
+  #lastTick = 0;
+  #lastSweep = 0;
+  #failures = 0;
+  #emptied: Array<() => void> = [];
+
+  constructor(parts: WorkerParts, options: WorkerOptions = {}) {
+    this.#parts = parts;
+    this.#options = { ...DEFAULTS, ...options };
+    this.#committer = new Committer({ ...parts, timeoutMs: this.#options.storeTimeoutMs });
+    this.#warm = new LRUCache({
+      max: this.#options.warm.max,
+      ttl: this.#options.warm.ms,
+      perf: { now: () => Math.max(1, parts.clock.monotonic()) },
+      dispose: (execution, _id, reason) => {
+        if (reason !== 'delete') execution.drop('runtime_closed', `The continuation of run "${execution.id}" was not used for a while and is dropped; it is replayed on demand.`);
+      },
+    });
+  }
+
+  get leaseMs(): number {
+    return this.#options.leaseMs;
+  }
+
+  /** There is room for one more run. */
+  get hasRoom(): boolean {
+    return this.#state === 'open' && this.#executing.size + this.#loading.size < this.#options.concurrency;
+  }
+
+  open(): void {
+    if (this.#state !== 'idle') return;
+    this.#state = 'open';
+    const { clock, store } = this.#parts;
+    this.#lastTick = clock.monotonic();
+    this.#unwatch = store.watch?.((hint) => this.#hinted(hint));
+    this.#scheduleTick();
+    this.#pollSoon();
+  }
+
+  /** The schema of a hook whose run is in this process's memory. */
+  hookSchema(run: string, tokenHash: string): StandardSchemaV1 | undefined {
+    return (this.#executing.get(run) ?? this.#warm.peek(run))?.core.hookSchemas.get(tokenHash);
+  }
+
+  /** Executes a run that was claimed with its start. */
+  adopt(claim: Claim, options: { claimedAt: number; now: number }): void {
+    void this.#take(claim, options);
+  }
+
+  /** Stops claiming, yields at boundaries, after `graceMs` aborts what runs and yields. */
+  async close(graceMs: number): Promise<void> {
+    if (this.#state === 'closed') return;
+    this.#state = 'closing';
+    this.#cancelPoll?.();
+    this.#unwatch?.();
+    this.#warm.clear();
+    for (const execution of this.#executing.values()) execution.drain('boundary');
+    await this.#untilEmpty(graceMs);
+    for (const execution of this.#executing.values()) execution.drain('now');
+    await this.#untilEmpty(this.#options.storeTimeoutMs);
+    for (const execution of this.#executing.values()) {
+      execution.drop('runtime_closed', `The run "${execution.id}" could not be yielded before the runtime closed; it goes on when its lease has ended.`);
+    }
+    this.#cancelTick?.();
+    this.#state = 'closed';
+  }
+
+  request(execution: Execution): void {
+    this.#committer.request(execution);
+  }
+
+  suspended(execution: Execution): void {
+    this.#remove(execution);
+    if (this.#state === 'open') this.#warm.set(execution.id, execution);
+    else execution.drop('runtime_closed', `The run "${execution.id}" waits; it goes on in another process.`);
+    this.#pollSoon();
+  }
+
+  finished(execution: Execution, how: 'ended' | 'parked' | 'yielded' | 'lost'): void {
+    if (how === 'lost' && this.#warm.peek(execution.id) === execution) this.#warm.delete(execution.id);
+    this.#remove(execution);
+    if (how !== 'yielded') this.#pollSoon();
+  }
+
+  stale(): void {
+    this.#pollSoon();
+  }
+
+  wake(execution: Execution): void {
+    const { store, ids, logger } = this.#parts;
+    store
+      .deliver([{ to: { run: execution.id }, id: ids.nonce(), kind: 'wake', payload: encodeValue(null, 'a wake') }])
+      .catch((error: unknown) => logger.warn({ run: execution.id, code: 'store_unavailable', err: error }, 'a wake could not be delivered'));
+  }
+
+  #remove(execution: Execution): void {
+    if (this.#executing.get(execution.id) === execution) this.#executing.delete(execution.id);
+    this.#suspectRuns.delete(execution.id);
+    if (this.#executing.size === 0) for (const resolve of this.#emptied.splice(0)) resolve();
+  }
+
+  #untilEmpty(ms: number): Promise<void> {
+    if (this.#executing.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const cancel = this.#parts.clock.schedule(resolve, ms);
+      this.#emptied.push(() => {
+        cancel();
+        resolve();
+      });
+    });
+  }
+
+  #hinted(hint: Hint): void {
+    if (hint.kind === 'due') this.#pollSoon();
+    else if (hint.kind === 'run') this.#executing.get(hint.run)?.poll();
+    else if (hint.kind === 'any') {
+      this.#pollSoon();
+      this.#sweep();
+    }
+  }
+
+  /** Where the store cannot say which run has news, all are asked, once a second. */
+  #sweep(): void {
+    const now = this.#parts.clock.monotonic();
+    if (now - this.#lastSweep < 1_000) return;
+    this.#lastSweep = now;
+    for (const execution of this.#executing.values()) execution.poll();
+  }
+
+  #pollSoon(): void {
+    this.#pollIn(0);
+  }
+
+  #pollIn(delay: number): void {
+    if (this.#state !== 'open') return;
+    if (this.#polling) {
+      this.#pollAgain ||= delay === 0;
+      return;
+    }
+    this.#cancelPoll?.();
+    if (delay === 0) {
+      this.#polling = true;
+      this.#cancelPoll = undefined;
+      this.#parts.clock.defer(() => void this.#poll());
+    } else {
+      this.#cancelPoll = this.#parts.clock.schedule(() => this.#pollSoon(), delay);
+    }
+  }
+
+  async #poll(): Promise<void> {
+    let next = this.#options.pollMs;
+    try {
+      const result = await this.#claim();
+      this.#failures = 0;
+      if (result !== null) next = Math.min(next, result.nextDueInMs ?? next);
+    } catch (error) {
+      next = Math.min(RETRY_MS.cap, RETRY_MS.first * 2 ** this.#failures);
+      this.#failures += 1;
+      this.#parts.logger.warn({ code: DurableError.is(error) ? error.code : 'store_unavailable', err: error, retryInMs: next }, 'runs could not be claimed');
+    }
+    this.#polling = false;
+    const again = this.#pollAgain || (next <= 0 && this.hasRoom);
+    this.#pollAgain = false;
+    this.#pollIn(again ? 0 : Math.max(next, 1));
+  }
+
+  async #claim(): Promise<ClaimResult | null> {
+    const { registry, clock, ids, store } = this.#parts;
+    const limit = this.#options.concurrency - this.#executing.size - this.#loading.size + this.#staleCount();
+    if (limit <= 0 || registry.queues.length === 0 || this.#state !== 'open') return null;
+    const claimedAt = clock.monotonic();
+    const suspects = this.#suspectRuns.size === 0 ? 1 : 0;
+    const request = { nonce: ids.nonce(), leaseMs: this.#options.leaseMs, queues: registry.queues, limit, suspects };
+    const result = await this.#withTimeout(() => store.claim(request));
+    for (const claim of result.claims) void this.#take(claim, { claimedAt, now: result.now });
+    if (this.#staleCount() > 0) await this.#dropTakenOver();
+    return result;
+  }
+
+  #staleCount(): number {
+    let count = 0;
+    for (const execution of this.#executing.values()) if (execution.state === 'stale') count += 1;
+    return count;
+  }
+
+  /** Stale runs that another worker has claimed meanwhile. */
+  async #dropTakenOver(): Promise<void> {
+    for (const execution of this.#executing.values()) {
+      if (execution.state !== 'stale') continue;
+      const row = await this.#parts.store.get(execution.id);
+      if (row === null || row.epoch > execution.epoch) {
+        if (execution.state === 'stale') execution.drop('lease_lost', `The lease of run "${execution.id}" was lost while this process stalled; another worker has it.`);
+      }
+    }
+  }
+
+  async #take(claim: Claim, options: { claimedAt: number; now: number }): Promise<void> {
+    const { run } = claim;
+    if (this.#state !== 'open' || this.#loading.has(run.id)) return;
+    const held = this.#executing.get(run.id) ?? this.#warm.peek(run.id);
+    this.#loading.add(run.id);
+    if (run.attempts >= 2) this.#suspectRuns.add(run.id);
+    try {
+      if (held !== undefined && goesOn(held, claim)) await this.#continue(held, claim, options);
+      else await this.#begin(claim, options);
+    } catch (error) {
+      this.#suspectRuns.delete(run.id);
+      this.#parts.logger.error({ run: run.id, code: DurableError.is(error) ? error.code : 'store_unavailable', err: error }, 'a claimed run could not be loaded');
+    } finally {
+      this.#loading.delete(run.id);
+    }
+  }
+
+  async #continue(execution: Execution, claim: Claim, options: { claimedAt: number; now: number }): Promise<void> {
+    const adopted = execution.state !== 'suspended';
+    this.#warm.delete(claim.run.id);
+    this.#executing.set(claim.run.id, execution);
+    const messages = claim.run.inboxHead > execution.received ? await this.#messages(claim) : [];
+    if (execution.state === 'finished') return;
+    if (adopted) this.#parts.logger.warn({ run: claim.run.id, code: 'lease_lost', epoch: claim.token.epoch }, 'the run is still ours after the stall; it goes on in place');
+    execution.resume(claim, { ...options, messages });
+  }
+
+  async #messages(claim: Claim): Promise<Message[]> {
+    const loaded = await this.#withTimeout(() => this.#parts.store.load(claim.run.id, claim.run.head));
+    return loaded?.messages ?? [];
+  }
+
+  async #begin(claim: Claim, options: { claimedAt: number; now: number }): Promise<void> {
+    const { store, registry, clock, ids, logger, secret } = this.#parts;
+    const { run } = claim;
+    this.#executing.get(run.id)?.drop('lease_lost', `The run "${run.id}" was claimed again; this attempt is dropped.`);
+    this.#warm.peek(run.id)?.drop('lease_lost', `The run "${run.id}" went on elsewhere; this continuation is dropped.`);
+    const runLogger = withFields(logger, { run: run.id, workflow: run.workflow, attempt: run.attempts });
+    if (claim.from === 'lease') runLogger.warn({ code: 'lease_lost', epoch: claim.token.epoch, head: run.head }, 'taken over from a worker whose lease ended');
+    const fresh = run.head === 0 && run.inboxHead === 0;
+    const loaded = fresh ? null : await this.#withTimeout(() => store.load(run.id));
+    if (!fresh && (loaded === null || loaded.run.epoch !== claim.token.epoch)) return;
+    const execution = new Execution({
+      claim,
+      claimedAt: options.claimedAt,
+      leaseMs: this.#options.leaseMs,
+      definition: registry.find(run.workflow),
+      input: decodeValue(run.input),
+      secret,
+      childRun: (parent, target, child) => registry.childRun(secret, { parent, target, ...child }),
+      host: this,
+      core: (self) =>
+        new RunCore({
+          run,
+          store,
+          clock,
+          ids,
+          logger: runLogger,
+          journal: Journal.load(loaded?.events ?? [], run.checkpoint),
+          request: () => self.requested(),
+          evaluate: () => self.evaluate(),
+        }),
+    });
+    this.#executing.set(run.id, execution);
+    execution.core.syncTime(options.now);
+    execution.start(loaded?.messages ?? []);
+  }
+
+  #scheduleTick(): void {
+    this.#cancelTick = this.#parts.clock.schedule(() => this.#tick(), this.#options.leaseMs / 3);
+  }
+
+  #tick(): void {
+    const now = this.#parts.clock.monotonic();
+    const stalled = now - this.#lastTick > (this.#options.leaseMs * 2) / 3;
+    this.#lastTick = now;
+    this.#warm.purgeStale();
+    for (const execution of this.#executing.values()) {
+      if (execution.holdsLease()) execution.heartbeat();
+      else if (stalled) execution.markStale();
+      else if (execution.state === 'running') {
+        execution.drop('lease_lost', `The lease of run "${execution.id}" could not be extended in time; the run goes on with its next holder.`);
+      }
+    }
+    if (!this.#parts.store.capabilities.push) this.#sweep();
+    this.#scheduleTick();
+  }
+
+  #withTimeout<T>(call: () => Promise<T>): Promise<T> {
+    const { clock } = this.#parts;
+    const { storeTimeoutMs } = this.#options;
+    return new Promise((resolve, reject) => {
+      const cancel = clock.schedule(
+        () => reject(new DurableError('store_unavailable', `The store did not answer within ${storeTimeoutMs} ms.`, { retryable: true })),
+        storeTimeoutMs,
+      );
+      call().then(resolve, reject).finally(cancel);
+    });
+  }
+}
+
+/** The continuation in this process is the one that the claim is for. */
+function goesOn(execution: Execution, claim: Claim): boolean {
+  return execution.state !== 'finished' && claim.token.epoch === execution.epoch + 1 && claim.run.head === execution.head;
+}

@@ -1,0 +1,58 @@
+/** Plain workflows, children and shields, as users write them. */
+
+import { currentFrame, requireContext } from './context.ts';
+import { DurableError } from './errors.ts';
+import type { Registrable, WorkflowDefinition } from './registrable.ts';
+import { keyName } from './run-scope.ts';
+
+/** A durable function. Register it with `createRuntime({ workflows })`. */
+export interface Workflow<INPUT = unknown, OUTPUT = unknown> extends Registrable {
+  readonly name: string;
+  /** Types only. */
+  readonly types?: { input: INPUT; output: OUTPUT };
+}
+
+/**
+ * Defines a workflow: a function whose durable calls (`step`, `sleep`, `createHook`, agents, children) are recorded. Other code in it runs
+ * again on replay and must do the same again. Throws `invalid_argument`.
+ */
+export function workflow<INPUT = void, OUTPUT = unknown>(name: string, fn: (input: INPUT) => Promise<OUTPUT>): Workflow<INPUT, OUTPUT> {
+  if (typeof name !== 'string' || name === '' || typeof fn !== 'function') {
+    throw new DurableError('invalid_argument', 'Cannot define a workflow: write workflow("name", async (input) => { ... }), the name a string that is not empty.');
+  }
+  return {
+    name,
+    toWorkflow: (registered): WorkflowDefinition => ({
+      name: registered,
+      versions: 'pinned',
+      run: (_context, input) => fn(input as INPUT),
+    }),
+  };
+}
+
+export interface ChildOptions {
+  /** Default: derived from the parent's id and the call's position. */
+  id?: string;
+}
+
+/**
+ * Starts another workflow or agent as a child of the current run and waits for its result. The child is cancelled with its parent.
+ * Rejects with the child's error. Throws `workflow_not_found`, `outside_run`, `inside_step`.
+ */
+export async function child<INPUT, OUTPUT>(target: Workflow<INPUT, OUTPUT> | Registrable | string, input: INPUT, options: ChildOptions = {}): Promise<OUTPUT> {
+  const context = requireContext('child()');
+  const name = typeof target === 'string' ? target : 'name' in target ? target.name : 'agent';
+  const key = context.nextKey(`child:${keyName(name)}`);
+  const id = options.id ?? `${context.run.id}.${context.sign(`child\n${context.run.id}\n${key}`).slice(0, 16)}`;
+  const run = await context.childRun(target, { id, input });
+  return context.child(key, run) as Promise<OUTPUT>;
+}
+
+/** Runs `fn` so that durable calls inside it go on although the run was cancelled: for cleaning up. Outside a run it calls `fn`. */
+export async function shield<T>(fn: () => Promise<T> | T): Promise<T> {
+  const frame = currentFrame.getStore();
+  if (frame === undefined || frame.scope.kind === 'step') return fn();
+  const { context } = frame;
+  const path = context.nextKey('shield');
+  return context.within({ path, kind: 'shield', shielded: true }, async () => fn());
+}
