@@ -1,7 +1,7 @@
 // No key? Run `node examples/model-server/main.ts --port 4010`; OPENAI_BASE_URL=http://127.0.0.1:4010/v1 OPENAI_API_KEY=local
 import { appendFileSync } from 'node:fs';
 import { openai } from '@ai-sdk/openai';
-import { tool } from 'ai';
+import { tool, type UIMessageChunk } from 'ai';
 import { createRuntime, DurableAgent, getToolMetadata } from 'everturn';
 import { sqliteStore } from 'everturn/sqlite';
 import { z } from 'zod';
@@ -15,9 +15,9 @@ const orderPizza = tool({
   },
 });
 const agent = new DurableAgent({ model: openai('gpt-5-mini'), tools: { orderPizza } });
-const runtime = await createRuntime({ store: sqliteStore('hello.db'), agents: { hello: agent } });
+const runtime = createRuntime({ store: sqliteStore('hello.db'), agents: { hello: agent } });
 const run = await runtime.start(agent, { id: 'hello', prompt: 'Please order me a pizza Margherita.' });
-for await (const chunk of run.stream()) {
+for await (const chunk of run.stream<UIMessageChunk>()) {
   if (chunk.type === 'text-delta') process.stdout.write(chunk.delta);
   if (chunk.type === 'finish-step') console.log();
   if (chunk.type === 'reset-step') console.log('\n(The process died in the middle of that turn. Again:)');

@@ -71,14 +71,23 @@ export function openShop(file: string): Shop {
   const db = new DatabaseSync(file);
   db.exec(SCHEMA);
   if (db.prepare('SELECT 1 FROM orders').get() === undefined) seed(db);
-  const all = <T>(sql: string, ...values: SQLInputValue[]): T[] => 
-    db.prepare(sql).all(...values).map((row) => ({ ...row }) as T);
+  const all = <T>(sql: string, ...values: SQLInputValue[]): T[] =>
+    db
+      .prepare(sql)
+      .all(...values)
+      .map((row) => ({ ...row }) as T);
   const run = (sql: string, ...values: SQLInputValue[]): void => void db.prepare(sql).run(...values);
   return {
     searchOrders: (text) => searchOrders(all<Order>(`${ORDER_COLUMNS} ORDER BY orders.id DESC`), text),
     readOrder: (id) => all<Order>(`${ORDER_COLUMNS} WHERE orders.id = ?`, id)[0],
     refund: ({ orderId, amount, reason }, key) =>
-      run('INSERT INTO refunds VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING', key, orderId, Math.round(amount * 100), reason),
+      run(
+        'INSERT INTO refunds VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING',
+        key,
+        orderId,
+        Math.round(amount * 100),
+        reason,
+      ),
     sendMessage: ({ customerId, text }, key) =>
       run('INSERT INTO outbox VALUES (?, ?, ?) ON CONFLICT DO NOTHING', key, customerId, text),
     recordToolCall: ({ tool, key, attempt, pid }) =>

@@ -7,6 +7,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { openShop } from './database.ts';
 import type { Decision, FromWorker, RefundInput } from './messages.ts';
@@ -35,7 +36,8 @@ const model =
   process.env['OPENAI_API_KEY'] === undefined
     ? await startModelProcess({ logFile: join(directory, 'model.jsonl'), pacingMs: Number(options.pacing) })
     : undefined;
-const env = model === undefined ? process.env : { ...process.env, OPENAI_BASE_URL: model.baseURL, OPENAI_API_KEY: 'local' };
+const env =
+  model === undefined ? process.env : { ...process.env, OPENAI_BASE_URL: model.baseURL, OPENAI_API_KEY: 'local' };
 
 const lives: Life[] = [];
 /** Chunks of the run's stream that are on the screen: where the next process goes on. */
@@ -74,7 +76,11 @@ async function live(): Promise<typeof ended> {
   }
   if (life.end === 'killed') {
     const text = screen.openText.trim();
-    screen.note(`✗ process ${lives.length} killed by SIGKILL after ${words(text)} words: "... ${lastWords(text)}"`, 'red');
+    await delay(Number(options.pacing) * 40);
+    screen.note(
+      `✗ process ${lives.length} killed by SIGKILL after ${words(text)} words: "... ${lastWords(text)}"`,
+      'red',
+    );
   }
   return end;
 }
@@ -87,10 +93,15 @@ async function show(
     case 'recorded':
       life.recorded = message.units.map((unit) => unit.key);
       if (life.recorded.length === 0) return;
-      return screen.note(`  from the record, not run again: ${message.units.map((unit) => unit.name).join(', ')}`, 'green');
+      return screen.note(
+        `  from the record, not run again: ${message.units.map((unit) => unit.name).join(', ')}`,
+        'green',
+      );
     case 'chunk':
       shown += 1;
       screen.chunk(message.chunk);
+      if (message.chunk.type === 'reset-step')
+        screen.note('  the unfinished turn was taken back; the model is asked again', 'yellow');
       return killInMidAnswer(worker, life);
     case 'tool':
       return screen.note(`  ${message.tool} runs now, attempt ${message.attempt}`, 'yellow');
@@ -98,7 +109,10 @@ async function show(
       return worker.decide(await ask(message.input));
     case 'waiting':
       life.end = 'waiting';
-      return screen.note(`◆ the refund waits for a person; process ${lives.length} has nothing to do and exits`, 'magenta');
+      return screen.note(
+        `◆ the refund waits for a person; process ${lives.length} has nothing to do and exits`,
+        'magenta',
+      );
   }
 }
 

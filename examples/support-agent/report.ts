@@ -25,7 +25,11 @@ export function printReport(input: ReportInput): boolean {
   const { screen, lives, ended } = input;
   screen.note('');
   screen.note('What ran where', 'bold');
-  const rows = ended.units.map((unit, index) => [unit.name, ...lives.map((_, life) => cell(input, { index, life })), effect(input, unit)]);
+  const rows = ended.units.map((unit, index) => [
+    unit.name,
+    ...lives.map((_, life) => cell(input, { index, life })),
+    effect(input, unit),
+  ]);
   printTable(screen, [['', ...lives.map((_, index) => `process ${index + 1}`), 'outside'], ...rows]);
   screen.note('');
   const checks = checksOf(input);
@@ -44,7 +48,8 @@ function cell({ lives, ended }: ReportInput, { index, life }: { index: number; l
 }
 
 function effect({ shop, requests }: ReportInput, unit: Unit): string {
-  if (unit.kind === 'tool') return `ran ${times(shop.toolCalls().filter((call) => call.key.endsWith(unit.key)).length)}`;
+  if (unit.kind === 'tool')
+    return `ran ${times(shop.toolCalls().filter((call) => call.key.endsWith(unit.key)).length)}`;
   const asked = requests?.filter((request) => `turn ${request.turn + 1}` === unit.name);
   if (asked === undefined) return '';
   const cut = asked.filter(({ outcome }) => outcome !== 'completed').length;
@@ -60,16 +65,25 @@ function checksOf({ shop, ended, lives, requests }: ReportInput): [text: string,
   const kills = lives.filter((life) => life.end === 'killed').length;
   const amounts = refunds.map(({ amount }) => `${amount.toFixed(2)} EUR`).join(', ');
   const checks: [string, boolean][] = [
-    [`the run ${ended.status}, with ${ended.events} events in its journal, over ${lives.length} processes, ${kills} of them killed`, ended.status === 'completed'],
+    [
+      `the run ${ended.status}, with ${ended.events} events in its journal, over ${lives.length} processes, ${kills} of them killed`,
+      ended.status === 'completed',
+    ],
     [`${keys.size} tool calls, each ran once`, calls.length === keys.size],
-    [refunds.length === 0 ? 'no refund' : `refunds: ${refunds.length} (${amounts})`, refunds.length === refundCalls && refunds.length <= 1],
+    [
+      refunds.length === 0 ? 'no refund' : `refunds: ${refunds.length} (${amounts})`,
+      refunds.length === refundCalls && refunds.length <= 1,
+    ],
     [`messages in the outbox: ${messages.length}`, messages.length === refunds.length],
   ];
   if (requests === undefined) return checks;
   const whole = requests.filter(({ outcome }) => outcome === 'completed').length;
   return [
     ...checks,
-    [`model requests: ${requests.length} for ${turns} turns (${requests.length - whole} cut off by the kill)`, whole === turns && requests.length <= turns + kills],
+    [
+      `model requests: ${requests.length} for ${turns} turns (${requests.length - whole} cut off by the kill)`,
+      whole === turns && requests.length <= turns + kills,
+    ],
   ];
 }
 

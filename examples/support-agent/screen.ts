@@ -12,7 +12,10 @@ type Style = Parameters<typeof styleText>[0];
 export type Output = NodeJS.WriteStream;
 
 /** `text` and `line` (a tool's call or result) come from the stream and are taken back with their step; a note stays. */
-type Item = { kind: 'text'; text: string } | { kind: 'line'; text: string } | { kind: 'note'; text: string; style: Style };
+type Item =
+  | { kind: 'text'; text: string }
+  | { kind: 'line'; text: string }
+  | { kind: 'note'; text: string; style: Style };
 
 const INDENT = '    ';
 const WIDEST = 104;

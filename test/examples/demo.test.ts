@@ -65,7 +65,9 @@ describe('the demo', () => {
 
     const whole = requests.filter((request) => request.outcome === 'completed');
     expect(whole.map((request) => request.turn)).toEqual([0, 1, 2, 3]);
-    expect(requests.filter((request) => request.outcome !== 'completed')).toMatchObject([{ outcome: 'aborted', turn: 1 }]);
+    expect(requests.filter((request) => request.outcome !== 'completed')).toMatchObject([
+      { outcome: 'aborted', turn: 1 },
+    ]);
     for (const { token, outcome } of requests)
       expect([token, countOf(answer, token ?? '')]).toEqual([token, outcome === 'completed' ? 3 : 0]);
   });

@@ -37,7 +37,10 @@ function startHello(cwd: string): Hello {
   const ended = once(child, 'exit').then(([code]) => code as number | null);
   const printed = async (pattern: RegExp): Promise<void> => {
     while (!pattern.test(output)) {
-      const [text] = await Promise.race([once(child.stdout, 'data'), once(child.stdout, 'end').then(() => [undefined])]);
+      const [text] = await Promise.race([
+        once(child.stdout, 'data'),
+        once(child.stdout, 'end').then(() => [undefined]),
+      ]);
       if (text === undefined) throw new Error(`hello ended without printing ${pattern}: ${output}`);
     }
   };
@@ -82,10 +85,18 @@ describe('examples/hello.ts', () => {
   });
 
   it.each<{ moment: string; reached: (hello: Hello, cwd: string) => Promise<void>; executions: number[] }>([
-    { moment: 'as its file appears', reached: (_, cwd) => until(() => existsSync(join(cwd, 'hello.db'))), executions: [1] },
+    {
+      moment: 'as its file appears',
+      reached: (_, cwd) => until(() => existsSync(join(cwd, 'hello.db'))),
+      executions: [1],
+    },
     { moment: 'in the middle of its first turn', reached: (hello) => hello.printed(/tk_\w+ Let me/), executions: [1] },
     // The effect may be there and its record not: the one moment at which the body runs again, under the same key.
-    { moment: 'as the tool has ordered', reached: (_, cwd) => until(() => ordersIn(cwd).length > 0), executions: [1, 2] },
+    {
+      moment: 'as the tool has ordered',
+      reached: (_, cwd) => until(() => ordersIn(cwd).length > 0),
+      executions: [1, 2],
+    },
     { moment: 'in the middle of its last turn', reached: (hello) => hello.printed(/The answer of/), executions: [1] },
     { moment: 'after its last word', reached: (hello) => hello.printed(LAST_WORDS), executions: [1] },
   ])('killed $moment, goes on and orders once', async ({ reached, executions }) => {
