@@ -57,7 +57,7 @@ export interface AgentCallFailure {
 
 export interface AgentCall {
   result: StreamTextResult<ToolSet, never, never>;
-  /** Final once the result's stream was consumed. */
+  /** Call it once, after the result's stream was consumed. */
   failure: () => AgentCallFailure | undefined;
 }
 
@@ -70,6 +70,10 @@ export interface CallableAgent {
  * Runs the agent's loop once under `options.path`. The result is `super.stream`'s; consume its stream. Recorded turns and tools
  * answer from the journal. Rejects only for what the SDK rejects at once (invalid prompts or settings).
  */
-export function startAgentCall(agent: CallableAgent, context: RunContext, options: AgentCallOptions): Promise<AgentCall> {
+export function startAgentCall(
+  agent: CallableAgent,
+  context: RunContext,
+  options: AgentCallOptions,
+): Promise<AgentCall> {
   return agent.startCall(context, options);
 }

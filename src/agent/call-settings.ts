@@ -1,0 +1,136 @@
+/** The arguments of one call, wrapped: what `prepareCall` answers inside a run. */
+
+import type { LanguageModel, ModelMessage, StopCondition, TelemetryOptions, ToolSet } from 'ai';
+import { gateCallbacks, gateTelemetry } from './callbacks.ts';
+import type { OpenCalls } from './callbacks.ts';
+import type { CallState } from './call-state.ts';
+import { durableModel } from './durable-model.ts';
+import { durableTools, withMissingTools } from './durable-tool.ts';
+import { memoizedApproval } from './policy.ts';
+
+/** Carries a call from the arguments of stream and generate to prepareCall; the SDK passes what it does not know. */
+const CALL = Symbol('everturn.call');
+
+type PrepareCall = (args: object) => unknown;
+type AnyStop = StopCondition<ToolSet, Record<string, unknown>>;
+type AnyFunction = (...args: unknown[]) => unknown;
+
+/** What the loop is called with, as far as it is wrapped. */
+interface Prepared {
+  model: LanguageModel;
+  tools?: ToolSet;
+  messages?: ModelMessage[];
+  prompt?: string | ModelMessage[];
+  activeTools?: string[];
+  toolApproval?: unknown;
+  prepareStep?: (options: { model: unknown; stepNumber: number }) => unknown;
+  stopWhen?: AnyStop | AnyStop[];
+  repairToolCall?: AnyFunction;
+  experimental_repairToolCall?: AnyFunction;
+  telemetry?: TelemetryOptions;
+  experimental_telemetry?: TelemetryOptions;
+  _internal?: { generateId?: () => string; generateCallId?: () => string };
+}
+
+export function withCall<OPTIONS extends object>(options: OPTIONS, call: CallState): OPTIONS {
+  return { ...options, [CALL]: call };
+}
+
+/** The agent's own prepareCall, and around it what makes a call inside a run durable. Outside of a run it adds nothing. */
+export function durablePrepareCall(prepareCall: PrepareCall | undefined, calls: Map<string, CallState>): PrepareCall {
+  return async (args) => {
+    const { [CALL]: call, ...rest } = args as { [CALL]?: CallState };
+    if (call === undefined) return (await prepareCall?.(rest)) ?? rest;
+    const prepared =
+      (prepareCall === undefined ? undefined : await call.within('prepare-call', () => prepareCall(rest))) ?? rest;
+    return wrapPrepared(gateCallbacks(prepared as Prepared, calls), { call, calls });
+  };
+}
+
+function wrapPrepared(
+  prepared: Prepared,
+  { call, calls }: { call: CallState; calls: Map<string, CallState> },
+): Prepared {
+  const { tools, missing } = withMissingTools(prepared.tools, promptOf(prepared));
+  const telemetry = gateTelemetry(prepared.telemetry ?? prepared.experimental_telemetry, call);
+  const model = call.bindings.model ?? prepared.model;
+  const active =
+    missing.length === 0 ? prepared.activeTools : (prepared.activeTools ?? Object.keys(prepared.tools ?? {}));
+  const wrapped = durableTools(tools, call);
+  return {
+    ...prepared,
+    model: durableModel(model, call),
+    ...(wrapped === undefined ? {} : { tools: wrapped }),
+    ...(active === undefined ? {} : { activeTools: active }),
+    ...(prepared.toolApproval === undefined ? {} : { toolApproval: memoizedApproval(prepared.toolApproval, call) }),
+    ...(prepared.prepareStep === undefined
+      ? {}
+      : { prepareStep: wrapPrepareStep(prepared.prepareStep, { call, model }) }),
+    ...(prepared.stopWhen === undefined ? {} : { stopWhen: wrapStops(prepared.stopWhen, call) }),
+    ...wrapRepair(prepared, call),
+    ...(telemetry === undefined ? {} : { telemetry }),
+    _internal: internals(prepared, { call, calls }),
+  };
+}
+
+function promptOf({ messages, prompt }: Prepared): ModelMessage[] {
+  return messages ?? (Array.isArray(prompt) ? prompt : []);
+}
+
+function wrapPrepareStep(
+  prepareStep: NonNullable<Prepared['prepareStep']>,
+  { call, model }: { call: CallState; model: LanguageModel },
+): NonNullable<Prepared['prepareStep']> {
+  return async (options) => {
+    call.assertNotFatal();
+    const step = (await call.within(`prepare-step:${options.stepNumber}`, () => prepareStep({ ...options, model }))) as
+      | { model?: LanguageModel }
+      | undefined;
+    return step?.model === undefined ? step : { ...step, model: durableModel(step.model, call) };
+  };
+}
+
+function wrapStops(stopWhen: AnyStop | AnyStop[], call: CallState): AnyStop[] {
+  const conditions = Array.isArray(stopWhen) ? stopWhen : [stopWhen];
+  return conditions.map(
+    (condition, index): AnyStop =>
+      (options) =>
+        call.within(`stop-when:${options.steps.length}:${index}`, () => condition(options)),
+  );
+}
+
+function wrapRepair(prepared: Prepared, call: CallState): Partial<Prepared> {
+  const wrap = (repair: AnyFunction): AnyFunction => {
+    return (options) => {
+      const { toolCallId } = (options as { toolCall: { toolCallId: string } }).toolCall;
+      return call.within(
+        `repair:${call
+          .baseToolKey(toolCallId)
+          .slice(call.path.length + 1)
+          .replaceAll('/', ':')}`,
+        () => repair(options),
+      );
+    };
+  };
+  const { repairToolCall, experimental_repairToolCall: experimental } = prepared;
+  return {
+    ...(repairToolCall === undefined ? {} : { repairToolCall: wrap(repairToolCall) }),
+    ...(experimental === undefined ? {} : { experimental_repairToolCall: wrap(experimental) }),
+  };
+}
+
+function internals(
+  prepared: Prepared,
+  { call, calls }: { call: CallState; calls: Map<string, CallState> },
+): NonNullable<Prepared['_internal']> {
+  const own = prepared._internal;
+  return {
+    generateId: () => call.nextId(),
+    ...own,
+    generateCallId: () => {
+      const callId = own?.generateCallId?.() ?? call.callId;
+      calls.set(callId, call);
+      return callId;
+    },
+  };
+}

@@ -1,0 +1,232 @@
+/**
+ * What one agent call knows while it runs: which turn it is at, which keys its tools have, what failed.
+ *
+ *  K1 A turn's number counts committed turns, so the SDK's own retries keep the key.
+ *  K2 A tool's key is that of the turn whose response asked for it, remembered when the part passes: the SDK's pipeline runs
+ *     ahead of counters. Calls approved in the history belong to `init`.
+ *  K3 A policy decision is recorded with its turn, or after it and before it takes effect.
+ *  K4 After a FatalError of a tool no model is called any more.
+ */
+
+import type { experimental_createSteering } from 'ai';
+import { currentFrame } from '../runtime/context.ts';
+import type { Frame, Operation, RunContext } from '../runtime/context.ts';
+import type { EventDraft, JournalEvent } from '../runtime/event.ts';
+import type { AgentCallFailure, AgentCallOptions, SteeredMessage } from './agent-call.ts';
+import type { DurableSettings } from './durable-settings.ts';
+import { OfflineReplay } from './offline-replay.ts';
+import { PartIds } from './part-ids.ts';
+import { toolCallIdsOf } from './turn-record.ts';
+import type { TurnRecord } from './turn-record.ts';
+
+type Steering = ReturnType<typeof experimental_createSteering>;
+
+/** What the caller of a call adds to it; user code's own calls add nothing. */
+export type CallBindings = Partial<Pick<AgentCallOptions, 'intake' | 'onTurn' | 'edits' | 'ask' | 'model'>>;
+
+export interface CallStateOptions {
+  context: RunContext;
+  path: string;
+  signal: AbortSignal;
+  settings: DurableSettings;
+  bindings: CallBindings;
+}
+
+export class Turn {
+  readonly n: number;
+  readonly key: string;
+  readonly replayed: boolean;
+  /** Facts decided before the turn's commit was made. */
+  readonly facts: EventDraft[] = [];
+  /** The commit was made: later facts need their own. */
+  sealed = false;
+  /** The SDK names each streamed response before it names approvals. */
+  responseNamed = false;
+  approvals = 0;
+
+  constructor(options: { n: number; key: string; replayed: boolean }) {
+    this.n = options.n;
+    this.key = options.key;
+    this.replayed = options.replayed;
+    this.sealed = options.replayed;
+  }
+}
+
+export class CallState {
+  readonly context: RunContext;
+  readonly path: string;
+  readonly signal: AbortSignal;
+  readonly settings: DurableSettings;
+  readonly bindings: CallBindings;
+  readonly callId: string;
+  readonly partIds: PartIds = new PartIds();
+  /** Something of this call was recorded before it was entered. */
+  readonly began: boolean;
+  /** The completion of the call itself, if it was recorded: nothing live can happen any more. */
+  readonly end: JournalEvent | undefined;
+  readonly undelivered: SteeredMessage[] = [];
+  steering: Steering | undefined;
+  turn: Turn | undefined;
+  committed = 0;
+  failure: AgentCallFailure | undefined;
+  /** Keys of the tools that ran in this process. */
+  readonly liveTools = new Set<string>();
+  readonly #offline: OfflineReplay | undefined;
+  readonly #frame: Frame | undefined = currentFrame.getStore();
+  readonly #replayedTurns = new Set<number>();
+  readonly #turnOfCall = new Map<string, string>();
+  readonly #failuresPlayed = new Map<string, number>();
+  readonly #uses = new Map<string, number>();
+
+  constructor(options: CallStateOptions) {
+    this.context = options.context;
+    this.path = options.path;
+    this.signal = options.signal;
+    this.settings = options.settings;
+    this.bindings = options.bindings;
+    this.callId = `${options.context.run.id}/${options.path}`;
+    this.end = options.context.recorded(options.path);
+    this.#offline =
+      this.end === undefined ? undefined : new OfflineReplay(options.context.journal(`${options.path}/`), options.path);
+    this.began = options.context.journal(`${options.path}/`).length > 0;
+  }
+
+  turnKey(n: number): string {
+    return `${this.path}/t${n}`;
+  }
+
+  /** Enters the next turn (again, if it failed before). */
+  beginTurn(): Turn {
+    const key = this.turnKey(this.committed);
+    this.turn = new Turn({ n: this.committed, key, replayed: this.context.recorded(key) !== undefined });
+    return this.turn;
+  }
+
+  /**
+   * The turn's commit was released: counts it, steers in what came with it, tells the caller. Before its `finish` goes on, so that the
+   * SDK finds the messages at the step's end.
+   */
+  commitTurn(turn: Turn, record: TurnRecord): void {
+    this.committed = turn.n + 1;
+    if (turn.replayed) this.#replayedTurns.add(turn.n);
+    if (this.failure?.kind === 'turn') this.failure = undefined;
+    for (const toolCallId of toolCallIdsOf(record)) this.noteToolCall(turn, toolCallId);
+    const steered = record.steered ?? [];
+    for (const message of steered) this.#steer(message);
+    this.bindings.onTurn?.({ n: turn.n, key: turn.key, steered: steered.map(({ id }) => id), replayed: turn.replayed });
+  }
+
+  #steer(steered: SteeredMessage): void {
+    const { id, message } = steered;
+    if (this.steering === undefined || message.role !== 'user') {
+      this.undelivered.push(steered);
+      return;
+    }
+    void this.steering.steer(message, { id }).then((outcome) => {
+      if (outcome.type === 'not-delivered') this.undelivered.push(steered);
+    });
+  }
+
+  /** The journal had the turn before this process came to it. */
+  isReplayedTurn(n: number): boolean {
+    if (n === this.turn?.n) return this.turn.replayed;
+    if (n < (this.turn?.n ?? 0)) return this.#replayedTurns.has(n);
+    return this.context.recorded(this.turnKey(n)) !== undefined;
+  }
+
+  isReplayedTool(toolCallId: string): boolean {
+    const key = this.baseToolKey(toolCallId);
+    return !this.liveTools.has(key) && this.context.recorded(key) !== undefined;
+  }
+
+  /** The turn and all its tools were recorded. */
+  isReplayedStep(n: number): boolean {
+    return this.isReplayedTurn(n) && ![...this.liveTools].some((key) => key.startsWith(`${this.turnKey(n)}/`));
+  }
+
+  /** The part with a tool call passes: its tool's key is settled (K2). */
+  noteToolCall(turn: Turn, toolCallId: string): void {
+    if (this.#turnOfCall.get(toolCallId) === turn.key) return;
+    this.#turnOfCall.set(toolCallId, turn.key);
+  }
+
+  knowsToolCall(toolCallId: string): boolean {
+    return this.turn === undefined || this.#turnOfCall.has(toolCallId);
+  }
+
+  /** The key of the tool that the SDK handles now; a toolCallId that a turn repeats gets `#dup`. Call it once per use. */
+  toolKey(toolCallId: string, use: 'policy' | 'execute'): string {
+    const base = this.baseToolKey(toolCallId);
+    const count = this.#uses.get(`${use} ${base}`) ?? 0;
+    this.#uses.set(`${use} ${base}`, count + 1);
+    return count === 0 ? base : `${base}#dup${count === 1 ? '' : count}`;
+  }
+
+  baseToolKey(toolCallId: string): string {
+    const turn = this.#turnOfCall.get(toolCallId) ?? this.turn?.key ?? `${this.path}/init`;
+    return `${turn}/tool:${keyPart(toolCallId)}`;
+  }
+
+  /** Stable on replay, unique over runs. */
+  nextId(): string {
+    const turn = this.turn;
+    if (turn === undefined) return this.#id('aid_', `${this.path}/init`);
+    if (!turn.responseNamed) {
+      turn.responseNamed = true;
+      return this.#id('res_', turn.key);
+    }
+    turn.approvals += 1;
+    return this.#id('apr_', `${turn.key}/${turn.approvals}`);
+  }
+
+  responseId(turn: Turn): string {
+    turn.responseNamed = true;
+    return this.#id('res_', turn.key);
+  }
+
+  #id(prefix: string, text: string): string {
+    return prefix + this.context.sign(`${prefix} ${this.context.run.id} ${text}`).slice(0, 32);
+  }
+
+  /** Durable calls of the loop are made in the scope where the call began: the SDK's streams lose the async context. */
+  perform<T>(operation: Operation<T>): Promise<T> {
+    if (this.#offline !== undefined) return this.#offline.answer(operation.key) as Promise<T>;
+    return this.inFrame(() => this.context.perform(operation));
+  }
+
+  /** User code sees how a turn fails and goes on, so replay has to show it again; an agent's run enters its segment anew. */
+  get keepsFailures(): boolean {
+    return this.bindings.onTurn === undefined;
+  }
+
+  inFrame<T>(body: () => T): T {
+    return this.#frame === undefined ? body() : currentFrame.run(this.#frame, body);
+  }
+
+  /** Runs a function of the user so that its durable calls get keys under `<path>/<name>`. */
+  within<T>(name: string, body: () => T): T {
+    return this.inFrame(() => this.context.within({ path: `${this.path}/${name}`, kind: 'agent' }, body));
+  }
+
+  /** How often a recorded failure of the turn was played so far; counts. */
+  replayedFailures(key: string): number {
+    const count = this.#failuresPlayed.get(key) ?? 0;
+    this.#failuresPlayed.set(key, count + 1);
+    return count;
+  }
+
+  fail(failure: AgentCallFailure): void {
+    if (this.failure?.kind === 'tool') return;
+    this.failure = failure;
+  }
+
+  /** K4 */
+  assertNotFatal(): void {
+    if (this.failure?.kind === 'tool') throw this.failure.error;
+  }
+}
+
+/** A part of a key that the provider chose: the separators of keys are escaped. */
+export function keyPart(text: string): string {
+  return text.replaceAll('%', '%25').replaceAll('/', '%2F').replaceAll('#', '%23');
+}

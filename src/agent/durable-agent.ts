@@ -1,0 +1,181 @@
+/**
+ * The SDK's ToolLoopAgent whose loop survives its process. Nothing of the loop is written anew: the agent wraps what the loop calls
+ * (model, tools, policies, ids, telemetry) at two points, the result of `prepareCall` and the arguments of `stream` and `generate`.
+ */
+
+import { experimental_createSteering, ToolLoopAgent } from 'ai';
+import type {
+  AgentCallParameters,
+  AgentStreamParameters,
+  GenerateTextResult,
+  OutputInterface,
+  StreamTextResult,
+  ToolLoopAgentSettings,
+  ToolSet,
+} from 'ai';
+import { currentFrame } from '../runtime/context.ts';
+import type { RunContext } from '../runtime/context.ts';
+import type { Registrable, WorkflowDefinition } from '../runtime/registrable.ts';
+import type { AgentCall, AgentCallFailure, AgentCallOptions, CallableAgent } from './agent-call.ts';
+import { agentWorkflow } from './agent-workflow.ts';
+import { durablePrepareCall, withCall } from './call-settings.ts';
+import { gateCallbacks } from './callbacks.ts';
+import { CallState, keyPart } from './call-state.ts';
+import type { CallBindings } from './call-state.ts';
+import { checkSettings } from './durable-settings.ts';
+import type { DurableSettings } from './durable-settings.ts';
+import { anySignal } from './live-turn.ts';
+
+type Context = Record<string, unknown>;
+
+/** All settings of ToolLoopAgent, and `durable`, keyed by the names of the agent's tools. */
+export type DurableAgentSettings<
+  CALL_OPTIONS = never,
+  TOOLS extends ToolSet = {},
+  RUNTIME_CONTEXT extends Context = Context,
+  OUTPUT extends OutputInterface = never,
+> = ToolLoopAgentSettings<CALL_OPTIONS, TOOLS, RUNTIME_CONTEXT, OUTPUT> & {
+  durable?: DurableSettings<keyof NoInfer<TOOLS> & string>;
+};
+
+type CallExtensions = { experimental_steering?: ReturnType<typeof experimental_createSteering> };
+
+/**
+ * An agent whose model turns and tool calls are recorded steps. Written as a ToolLoopAgent is; outside of a run it is one.
+ *
+ * Inside a workflow or a tool, `stream` and `generate` record each turn before its tools start and each tool before the loop goes on: after a
+ * crash they answer from the journal and call only what was not recorded. Registered in `createRuntime({ agents })` it is a run of its
+ * own, with threads, approvals, steering and retries of turns that fail. What callers see of errors in `stream` and `generate` is the
+ * SDK's own.
+ *
+ * @throws DurableError `tool_not_found` for a name in `durable` that is no tool of the agent.
+ */
+export class DurableAgent<
+  CALL_OPTIONS = never,
+  TOOLS extends ToolSet = {},
+  RUNTIME_CONTEXT extends Context = Context,
+  OUTPUT extends OutputInterface = never,
+>
+  extends ToolLoopAgent<CALL_OPTIONS, TOOLS, RUNTIME_CONTEXT, OUTPUT>
+  implements Registrable, CallableAgent
+{
+  /** The `durable` setting. */
+  readonly durable: DurableSettings;
+  /** The agent has an `output` specification. */
+  readonly hasOutput: boolean;
+  readonly #calls: Map<string, CallState>;
+
+  constructor(settings: DurableAgentSettings<CALL_OPTIONS, TOOLS, RUNTIME_CONTEXT, OUTPUT>) {
+    const { durable = {}, ...sdk } = settings;
+    checkSettings(durable, settings.tools ?? {});
+    const calls = new Map<string, CallState>();
+    const prepareCall = durablePrepareCall(settings.prepareCall as never, calls);
+    super({ ...gateCallbacks(sdk, calls), prepareCall } as unknown as ToolLoopAgentSettings<
+      CALL_OPTIONS,
+      TOOLS,
+      RUNTIME_CONTEXT,
+      OUTPUT
+    >);
+    this.durable = durable;
+    this.hasOutput = settings.output !== undefined;
+    this.#calls = calls;
+  }
+
+  override get tools(): TOOLS {
+    return super.tools ?? ({} as TOOLS);
+  }
+
+  /** What the runtime registers: the agent as a run of its own. */
+  toWorkflow(name: string): WorkflowDefinition {
+    return agentWorkflow(this, name);
+  }
+
+  override async stream(
+    options: AgentStreamParameters<CALL_OPTIONS, TOOLS, RUNTIME_CONTEXT> & CallExtensions,
+  ): Promise<StreamTextResult<TOOLS, RUNTIME_CONTEXT, OUTPUT>> {
+    const context = durableContext();
+    if (context === undefined) return super.stream(options as never);
+    return this.#record(context, async (call, opened) => {
+      const result = await super.stream(this.#arguments(options, call) as never);
+      opened(result);
+      await result.consumeStream({ onError: () => {} });
+    });
+  }
+
+  override async generate(
+    options: AgentCallParameters<CALL_OPTIONS, TOOLS, RUNTIME_CONTEXT> & CallExtensions,
+  ): Promise<GenerateTextResult<TOOLS, RUNTIME_CONTEXT, OUTPUT>> {
+    const context = durableContext();
+    if (context === undefined) return super.generate(options as never);
+    let result: GenerateTextResult<TOOLS, RUNTIME_CONTEXT, OUTPUT> | undefined;
+    await this.#record<void>(context, async (call) => {
+      result = await super.generate(this.#arguments(options, call) as never);
+    });
+    return result as GenerateTextResult<TOOLS, RUNTIME_CONTEXT, OUTPUT>;
+  }
+
+  /** Starts the loop for the agent's own run; see `startAgentCall`. */
+  async startCall(context: RunContext, options: AgentCallOptions): Promise<AgentCall> {
+    const { path, messages, callOptions, signal, ...bindings } = options;
+    const call = this.#open(context, { path, signal, bindings });
+    const steering = bindings.intake === undefined ? {} : { experimental_steering: experimental_createSteering() };
+    call.steering = steering.experimental_steering;
+    const given = {
+      messages,
+      options: callOptions,
+      abortSignal: signal,
+      ...steering,
+    } as unknown as AgentStreamParameters<CALL_OPTIONS, TOOLS, RUNTIME_CONTEXT>;
+    const result = await call.inFrame(() => super.stream(this.#arguments(given, call) as never));
+    const failure = (): AgentCallFailure | undefined => {
+      this.#close(call);
+      return call.failure;
+    };
+    return { result: result as unknown as AgentCall['result'], failure };
+  }
+
+  /**
+   * A call by user code: an operation whose end is a completion. `opened` answers the caller before the end. With its end recorded, the loop is
+   * played again from what the journal has below it.
+   */
+  #record<RESULT>(
+    context: RunContext,
+    drive: (call: CallState, opened: (result: RESULT) => void) => Promise<void>,
+  ): Promise<RESULT> {
+    const path = context.nextKey(`agent:${keyPart(this.id ?? 'agent')}`);
+    return new Promise<RESULT>((resolve, reject) => {
+      const body = async (): Promise<void> => {
+        const call = this.#open(context, { path, signal: context.signal, bindings: {} });
+        try {
+          await drive(call, resolve);
+        } finally {
+          this.#close(call);
+        }
+      };
+      const replayed = context.recorded(path) === undefined ? undefined : context.within({ path, kind: 'agent' }, body);
+      const ended = context.perform<void>({ key: path, kind: 'agent', label: this.id ?? 'agent', body });
+      Promise.all([ended, replayed]).then(() => resolve(undefined as RESULT), reject);
+    });
+  }
+
+  #open(context: RunContext, options: { path: string; signal: AbortSignal; bindings: CallBindings }): CallState {
+    return new CallState({ context, settings: this.durable, ...options });
+  }
+
+  #close(call: CallState): void {
+    for (const [callId, open] of this.#calls) if (open === call) this.#calls.delete(callId);
+  }
+
+  #arguments<OPTIONS extends { abortSignal?: AbortSignal }>(options: OPTIONS, call: CallState): OPTIONS {
+    return {
+      ...withCall(gateCallbacks(options, this.#calls), call),
+      abortSignal: anySignal([call.context.signal, options.abortSignal]),
+    };
+  }
+}
+
+/** The run that this code executes in. A step's body runs as one unit: there an agent is a plain one. */
+function durableContext(): RunContext | undefined {
+  const frame = currentFrame.getStore();
+  return frame === undefined || frame.scope.kind === 'step' ? undefined : frame.context;
+}

@@ -1,0 +1,61 @@
+/** The `durable` setting of an agent: what the SDK's own settings have no place for. */
+
+import type { LanguageModel } from 'ai';
+import { DurableError } from '../runtime/errors.ts';
+import { durationMs } from '../runtime/duration.ts';
+import type { Duration } from '../runtime/duration.ts';
+
+export interface DurableToolSettings {
+  /** Attempts after the first, if `execute` throws. Default 0: the model sees the error. A FatalError is never tried again. */
+  retries?: number;
+  /** Of one attempt: milliseconds, or text such as "30s". */
+  timeout?: Duration;
+  /**
+   * What to do when the process died while the tool ran. `retry` (default): run it again under the same idempotency key. `fail`: the
+   * model sees the error `tool_in_doubt`. `ask`: a person decides.
+   */
+  onInDoubt?: 'retry' | 'fail' | 'ask';
+}
+
+export interface DurableApprovalSettings {
+  /** How many distinct people must approve. Default 1. */
+  needed?: number;
+  /** Who may decide; checked where the decision comes in. */
+  approvers?: string[];
+  /** An approval that nobody answered is denied after this time. */
+  expiresIn?: Duration;
+}
+
+export interface DurableSettings<NAME extends string = string> {
+  tools?: { [name in NAME]?: DurableToolSettings };
+  approvals?: { [name in NAME]?: DurableApprovalSettings };
+  /** Taken in order when the retries of a turn are spent. */
+  fallbackModels?: LanguageModel[];
+  /** How often a turn that failed is tried again, with backoff, before the next fallback model is taken. Default 4. */
+  turnRetries?: number;
+}
+
+/** Throws `tool_not_found` for names that are no tool of the agent, and `invalid_duration`. */
+export function checkSettings(settings: DurableSettings, tools: object): void {
+  const known = Object.keys(tools);
+  for (const group of ['tools', 'approvals'] as const) {
+    for (const name of Object.keys(settings[group] ?? {})) {
+      if (!known.includes(name)) throw unknownTool(name, { group, known });
+    }
+  }
+  for (const [name, tool] of Object.entries(settings.tools ?? {})) {
+    if (tool?.timeout !== undefined) durationMs(tool.timeout, `durable.tools.${name}.timeout`);
+  }
+  for (const [name, approval] of Object.entries(settings.approvals ?? {})) {
+    if (approval?.expiresIn !== undefined) durationMs(approval.expiresIn, `durable.approvals.${name}.expiresIn`);
+  }
+}
+
+function unknownTool(name: string, where: { group: string; known: string[] }): DurableError {
+  const list = where.known.length === 0 ? 'none' : where.known.map((tool) => `"${tool}"`).join(', ');
+  return new DurableError(
+    'tool_not_found',
+    `Cannot configure durable.${where.group}.${name}: the agent has no tool "${name}". Its tools: ${list}.`,
+    { details: { name, known: where.known } },
+  );
+}

@@ -1,0 +1,216 @@
+/**
+ * The tools that an agent call hands to the SDK: each execution is an operation of kind `tool`, recorded before its result reaches
+ * the loop.
+ *
+ *  D1 `execute` decides synchronously whether it answers a promise or, for preliminary results, an async iterable. A recorded
+ *     result is a promise: preliminary results are not played again.
+ *  D2 Errors are recorded and thrown again. A FatalError ends the loop: no model is called after it (call-state K4).
+ *  D3 Every attempt has the idempotency key `<run id>/<tool key>`.
+ *  D4 A tool that was interrupted is handled as its `onInDoubt` says.
+ */
+
+import { dynamicTool, jsonSchema } from 'ai';
+import type { ModelMessage, Tool, ToolExecutionOptions, ToolSet } from 'ai';
+import type { Attempt, Operation } from '../runtime/context.ts';
+import { currentFrame } from '../runtime/context.ts';
+import { durationMs } from '../runtime/duration.ts';
+import { DurableError, FatalError } from '../runtime/errors.ts';
+import type { CallState } from './call-state.ts';
+import type { DurableToolSettings } from './durable-settings.ts';
+import { editedModelOutput } from './edited-input.ts';
+import { findDoubt, settleDoubt } from './in-doubt.ts';
+import type { InDoubtTool } from './in-doubt.ts';
+import { anySignal } from './live-turn.ts';
+import { memoizedNeedsApproval } from './policy.ts';
+import { ValueFeed } from './value-feed.ts';
+
+type Execute = (input: unknown, options: ToolExecutionOptions<unknown>) => unknown;
+
+export function durableTools(tools: ToolSet | undefined, call: CallState): ToolSet | undefined {
+  if (tools === undefined) return undefined;
+  return Object.fromEntries(
+    Object.entries(tools).map(([name, tool]) => [name, durableTool(tool as Tool, { name, call })]),
+  ) as ToolSet;
+}
+
+interface Place {
+  name: string;
+  call: CallState;
+}
+
+function durableTool(tool: Tool, { name, call }: Place): Tool {
+  const wrapped: Record<string, unknown> = { ...tool, ...gatedInputCallbacks(tool, call) };
+  if (typeof tool.execute === 'function') {
+    const execute = (tool.execute as Execute).bind(tool);
+    const streams = tool.execute.constructor.name === 'AsyncGeneratorFunction';
+    wrapped['execute'] = (input: unknown, options: ToolExecutionOptions<unknown>) =>
+      runTool({ name, call, execute, streams, input, options });
+    if (call.bindings.edits !== undefined) wrapped['toModelOutput'] = editedModelOutput(tool, call.bindings.edits);
+  }
+  if (typeof tool.needsApproval === 'function')
+    wrapped['needsApproval'] = memoizedNeedsApproval(tool.needsApproval, call);
+  return wrapped as Tool;
+}
+
+interface ToolRun extends Place {
+  execute: Execute;
+  /** `execute` is an async generator function. */
+  streams: boolean;
+  input: unknown;
+  options: ToolExecutionOptions<unknown>;
+}
+
+function runTool(run: ToolRun): unknown {
+  const { call, options } = run;
+  const nested = nestedKey(run);
+  const key = nested ?? call.toolKey(options.toolCallId, 'execute');
+  const perform = <T>(operation: Operation<T>): Promise<T> =>
+    nested === undefined ? call.perform(operation) : call.context.perform(operation);
+  if (call.context.recorded(key) !== undefined)
+    return noteFatal(perform({ ...operationOf(run, key), body: neverRuns }), { call, key });
+  call.liveTools.add(key);
+  const feed = new ValueFeed();
+  const doubt = doubtOf(run, key);
+  const done = noteFatal(
+    perform({ ...operationOf(run, key, doubt), body: (attempt) => callTool(run, { attempt, feed, doubt }) }),
+    { call, key },
+  );
+  if (!run.streams && !feed.open) return done;
+  return feed.values(done);
+}
+
+function callTool(
+  { name, call, execute, input, options }: ToolRun,
+  at: { attempt: Attempt; feed: ValueFeed; doubt: InDoubtTool | undefined },
+): unknown {
+  const { edits } = call.bindings;
+  const actual = edits?.has(options.toolCallId) === true ? edits.get(options.toolCallId) : input;
+  const start = (): unknown => {
+    const abortSignal = anySignal([at.attempt.signal, options.abortSignal]);
+    const result = execute(actual, { ...options, abortSignal });
+    return isAsyncIterable(result) ? at.feed.drain(result) : result;
+  };
+  if (at.doubt === undefined) return start();
+  return settleDoubt({
+    tool: at.doubt,
+    policy: settingsOf(call, name).onInDoubt ?? 'retry',
+    ask: call.bindings.ask,
+    context: call.context,
+    start,
+  });
+}
+
+function operationOf(run: ToolRun, key: string, doubt?: InDoubtTool): Omit<Operation<unknown>, 'body'> {
+  const { retries, timeout, onInDoubt = 'retry' } = settingsOf(run.call, run.name);
+  const fails = doubt !== undefined && onInDoubt === 'fail';
+  return {
+    key,
+    kind: 'tool',
+    label: run.name,
+    toolCallId: run.options.toolCallId,
+    meta: () => ({ tool: run.name }),
+    ...(retries === undefined || fails ? {} : { retries }),
+    ...(timeout === undefined ? {} : { timeoutMs: durationMs(timeout, `durable.tools.${run.name}.timeout`) }),
+    ...(onInDoubt === 'retry' || doubt !== undefined ? {} : { recordStart: true }),
+  };
+}
+
+function settingsOf(call: CallState, name: string): DurableToolSettings {
+  const tools = call.settings.tools;
+  return (tools !== undefined && Object.hasOwn(tools, name) ? tools[name] : undefined) ?? {};
+}
+
+function doubtOf(run: ToolRun, key: string): InDoubtTool | undefined {
+  const { onInDoubt = 'retry' } = settingsOf(run.call, run.name);
+  if (onInDoubt === 'retry') return undefined;
+  return findDoubt(run.call.context, { key, toolName: run.name, toolCallId: run.options.toolCallId, input: run.input });
+}
+
+/** A tool that another tool calls (the SDK's tool callers make up toolCallIds): its key stands under the caller's. */
+function nestedKey({ name, call, options }: ToolRun): string | undefined {
+  if (call.knowsToolCall(options.toolCallId)) return undefined;
+  const scope = currentFrame.getStore()?.scope;
+  if (scope?.kind !== 'tool' || !scope.path.startsWith(`${call.path}/`)) return undefined;
+  return call.context.nextKey(`tool:${name}`);
+}
+
+/** D2 */
+function noteFatal(done: Promise<unknown>, { call, key }: { call: CallState; key: string }): Promise<unknown> {
+  return done.catch((error: unknown) => {
+    if (FatalError.is(error))
+      call.fail({ kind: 'tool', key, attempt: call.context.recorded(key)?.attempt ?? 1, error });
+    throw error;
+  });
+}
+
+function neverRuns(): never {
+  throw new DurableError('divergence', 'A recorded tool was started again.');
+}
+
+export function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
+}
+
+/** What a tool hears while its input comes in; recorded turns do not tell it again. */
+function gatedInputCallbacks(tool: Tool, call: CallState): Record<string, unknown> {
+  const gated: Record<string, unknown> = {};
+  for (const name of ['onInputStart', 'onInputDelta', 'onInputAvailable'] as const) {
+    const callback = tool[name] as ((options: unknown) => unknown) | undefined;
+    if (callback === undefined) continue;
+    gated[name] = (options: unknown) => (call.turn?.replayed === true ? undefined : callback.call(tool, options));
+  }
+  return gated;
+}
+
+/**
+ * Approved calls of tools that do not exist any more get an error that the model can read, instead of no result at all. The names are
+ * answered too, so that the model is not offered them.
+ */
+export function withMissingTools(
+  tools: ToolSet | undefined,
+  messages: ModelMessage[],
+): { tools: ToolSet | undefined; missing: string[] } {
+  const missing = approvedToolNames(messages).filter((name) => tools === undefined || !Object.hasOwn(tools, name));
+  if (missing.length === 0) return { tools, missing };
+  const stand = Object.fromEntries(missing.map((name) => [name, missingTool(name)]));
+  return { tools: { ...tools, ...stand } as ToolSet, missing };
+}
+
+function approvedToolNames(messages: ModelMessage[]): string[] {
+  const last = messages.at(-1);
+  if (last?.role !== 'tool') return [];
+  const approved = new Set(
+    last.content.flatMap((part) => (part.type === 'tool-approval-response' && part.approved ? [part.approvalId] : [])),
+  );
+  const parts = messages.flatMap((message) =>
+    message.role === 'assistant' && typeof message.content !== 'string' ? message.content : [],
+  );
+  const calls = new Set(
+    parts.flatMap((part) =>
+      part.type === 'tool-approval-request' && approved.has(part.approvalId) ? [part.toolCallId] : [],
+    ),
+  );
+  return [
+    ...new Set(
+      parts.flatMap((part) =>
+        part.type === 'tool-call' && calls.has(part.toolCallId) && part.providerExecuted !== true
+          ? [part.toolName]
+          : [],
+      ),
+    ),
+  ];
+}
+
+function missingTool(name: string): Tool {
+  return dynamicTool({
+    description: 'This tool does not exist any more.',
+    inputSchema: jsonSchema({}),
+    execute: () => {
+      throw new DurableError(
+        'tool_not_found',
+        `Cannot run the tool "${name}": it was approved, but this version of the agent has no such tool. Say so, and use the tools that there are.`,
+        { details: { name } },
+      );
+    },
+  });
+}

@@ -1,0 +1,65 @@
+/** Approval decisions: made once per tool call, recorded, and the same on replay. */
+
+import type { Tool, ToolApprovalStatus } from 'ai';
+import { draftEvent } from '../runtime/event.ts';
+import type { CallState } from './call-state.ts';
+
+type NeedsApproval = Extract<NonNullable<Tool['needsApproval']>, (...args: never[]) => unknown>;
+type AnyPolicy = (...args: unknown[]) => unknown;
+
+/** `toolApproval` with its functions memoized; fixed statuses stay as they are. */
+export function memoizedApproval(approval: unknown, call: CallState): unknown {
+  if (typeof approval === 'function') {
+    const decide = approval as AnyPolicy;
+    return (options: { toolCall: { toolCallId: string } }) =>
+      memoized(call, options.toolCall.toolCallId, () => decide(options));
+  }
+  if (typeof approval !== 'object' || approval === null) return approval;
+  return Object.fromEntries(
+    Object.entries(approval as Record<string, unknown>).map(([name, status]) => [
+      name,
+      typeof status === 'function' ? single(status as AnyPolicy, call) : status,
+    ]),
+  );
+}
+
+function single(decide: AnyPolicy, call: CallState): AnyPolicy {
+  return (input, options) =>
+    memoized(call, (options as { toolCallId: string }).toolCallId, () => decide(input, options));
+}
+
+export function memoizedNeedsApproval(needsApproval: NeedsApproval, call: CallState): NeedsApproval {
+  return ((input, options) => memoized(call, options.toolCallId, () => needsApproval(input, options))) as NeedsApproval;
+}
+
+/**
+ * The recorded decision, or a new one. It is recorded with its turn while the turn's commit is still to be made; awaiting that commit
+ * here would stop the stream that leads to it. Later decisions are committed before they take effect.
+ */
+async function memoized(call: CallState, toolCallId: string, decide: () => unknown): Promise<unknown> {
+  const key = call.toolKey(toolCallId, 'policy');
+  const recorded = call.context.facts(key).find((fact) => fact.type === 'policy_decided');
+  if (recorded !== undefined) return recorded.value;
+  const decision = await call.within(scopeName(call, key), decide);
+  const header = {
+    type: 'policy_decided',
+    key,
+    at: call.context.now(),
+    meta: { decision: describe(decision) },
+  } as const;
+  const fact = draftEvent(header, { value: decision, what: `the approval decision of "${key}"` });
+  if (call.turn !== undefined && !call.turn.sealed) call.turn.facts.push(fact);
+  else await call.inFrame(() => call.context.append({ facts: [fact] }));
+  return decision;
+}
+
+/** Beside the turn: what a policy records stands before its turn's commit, and does not go with an attempt that failed. */
+function scopeName(call: CallState, key: string): string {
+  return `policy:${key.slice(call.path.length + 1).replaceAll('/', ':')}`;
+}
+
+function describe(decision: unknown): string {
+  if (typeof decision === 'boolean') return decision ? 'user-approval' : 'not-applicable';
+  const status = decision as ToolApprovalStatus;
+  return typeof status === 'object' ? status.type : (status ?? 'not-applicable');
+}
