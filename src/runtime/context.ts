@@ -54,6 +54,11 @@ export interface RunContext {
   /** Commits facts and what belongs to them in one transaction; resolves after the commit. */
   append(batch: Append): Promise<void>;
   /**
+   * Commits what `make` answers and moves the checkpoint to its first fact: recovery loads nothing before it. `make` is called in the
+   * same breath, when every message that was received has been released, so that none stands before the checkpoint unseen.
+   */
+  moveCheckpoint(make: () => Append): Promise<void>;
+  /**
    * Runs `body`; if the journal diverges under `prefix` meanwhile, rejects with `divergence` instead of parking the run, and
    * takes the recorded completions under the prefix out of replay (`journal` still has them).
    */

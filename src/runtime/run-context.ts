@@ -123,6 +123,11 @@ export class ExecutionContext implements RunContext {
     });
   }
 
+  async moveCheckpoint(make: () => Append): Promise<void> {
+    for (let wait = this.#core.messagesReleased(); wait !== undefined; wait = this.#core.messagesReleased()) await wait;
+    await this.append({ ...make(), checkpoint: true });
+  }
+
   async guard<T>(prefix: string, body: () => Promise<T>): Promise<T> {
     const { guards } = this.#options;
     let guard: Guard | undefined;

@@ -96,6 +96,9 @@ export class RunCore {
   readonly #agents = new Set<Activity>();
   #held: Array<() => void> = [];
   #releasedSeq = -1;
+  /** Messages that were received, or loaded, and not released yet. */
+  #unreleased = 0;
+  #onReleased: Array<() => void> = [];
 
   constructor(options: RunCoreOptions) {
     this.run = options.run;
@@ -118,7 +121,9 @@ export class RunCore {
       busyAgents: () => this.#busyAgents(),
       onRest: options.evaluate,
     });
-    this.queue.load(this.journal.replayable());
+    const replayable = this.journal.replayable();
+    this.#unreleased = replayable.filter(({ event }) => event.type === 'message_received').length;
+    this.queue.load(replayable);
   }
 
   /** The store's clock, estimated from its last answer. */
@@ -143,6 +148,7 @@ export class RunCore {
 
   /** Adds an event to the next commit. Throws what encoding throws. */
   record(draft: Omit<EventDraft, 'at'>): void {
+    if (draft.type === 'message_received') this.#unreleased += 1;
     this.pending.events.push(pendingEvent({ ...draft, at: this.storeNow() }));
     this.request();
   }
@@ -300,7 +306,7 @@ export class RunCore {
     if (!this.isAsked(entry)) return false;
     this.#now = Math.max(this.#now, event.at);
     this.#releasedSeq = Math.max(this.#releasedSeq, entry.seq);
-    if (event.type === 'message_received') this.mailbox(event.key).put(messageOf(event));
+    if (event.type === 'message_received') this.#releaseMessage(event);
     else if (event.type === 'cancel_requested') this.#cancel();
     else if (event.type === 'hook_conflict') this.mailbox(event.key).fail(event.value);
     else {
@@ -308,6 +314,28 @@ export class RunCore {
       this.#asked.get(event.key)?.resolve(entry);
     }
     return true;
+  }
+
+  #releaseMessage(event: JournalEvent): void {
+    this.mailbox(event.key).put(messageOf(event));
+    this.#unreleased -= 1;
+    if (this.#unreleased === 0) for (const resolve of this.#onReleased.splice(0)) resolve();
+  }
+
+  /** Resolves when no received message waits for its release; undefined if none does. */
+  messagesReleased(): Promise<void> | undefined {
+    if (this.#unreleased === 0) return undefined;
+    return this.wait({
+      scope: this.scope(),
+      state: 'held',
+      arm: (settle) => {
+        const resolve = (): void => settle.resolve();
+        this.#onReleased.push(resolve);
+        return () => {
+          this.#onReleased = this.#onReleased.filter((other) => other !== resolve);
+        };
+      },
+    });
   }
 
   #cancel(): void {

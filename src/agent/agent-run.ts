@@ -1,0 +1,225 @@
+/**
+ * An agent's run: a loop of segments over the state of the last checkpoint.
+ *
+ *  A1 A segment's end is one commit: messages, the folded UI message, open approvals and their hook rows. Recovery starts there.
+ *  A2 What reaches a segment's prompt is known at its checkpoint, or awaited durably; all else goes through turns, which
+ *     record what they took. So a replay asks the model the same.
+ *  A3 No user message is lost: what no turn took stands in the checkpoint, and a run with such messages is not done.
+ *  A4 However the run ends, its result is a valid history: no call without a result, partial text once.
+ */
+
+import type { LanguageModelUsage, ModelMessage, UIMessageChunk } from 'ai';
+import type { RunContext } from '../runtime/context.ts';
+import { draftEvent } from '../runtime/event.ts';
+import type { EventDraft } from '../runtime/event.ts';
+import { createUiWriter } from '../streams/ui-writer.ts';
+import type { UiWriter } from '../streams/ui-writer.ts';
+import { DEFAULT_STREAM } from '../streams/wire.ts';
+import type { StoredInput } from './agent-input.ts';
+import { addUsage, initialState, toResult } from './agent-state.ts';
+import type { AgentResult, AgentState, QueuedMessage } from './agent-state.ts';
+import { waitForAnswers } from './approval-wait.ts';
+import { validHistory } from './history.ts';
+import { createInDoubtAsk } from './in-doubt-ask.ts';
+import { endMessage, foldStream } from './message-stream.ts';
+import { recordedSegment } from './recorded-segment.ts';
+import { runSegment, segmentPath, segmentPrefix } from './segment.ts';
+import type { RunnableAgent } from './segment.ts';
+import { hooksOf, readOutcome } from './segment-outcome.ts';
+import { Steering, toQueued } from './steering.ts';
+import { threadMessages } from './thread.ts';
+
+export interface AgentRunOptions {
+  context: RunContext;
+  agent: RunnableAgent;
+  input: StoredInput;
+}
+
+export class AgentRun {
+  readonly #context: RunContext;
+  readonly #agent: RunnableAgent;
+  readonly #input: StoredInput;
+  #state: AgentState;
+  /** What the current segment starts with beyond the checkpoint: answers, or user messages. */
+  #opening: ModelMessage[] = [];
+  #history: Promise<ModelMessage[]> | undefined;
+  /** An earlier execution may have written to the stream after the checkpoint. */
+  #recovering: boolean;
+
+  constructor({ context, agent, input }: AgentRunOptions) {
+    this.#context = context;
+    this.#agent = agent;
+    this.#input = input;
+    this.#state = (context.checkpoint?.value as AgentState | undefined) ?? initialState(context.run.id);
+    this.#recovering = context.checkpoint !== null || context.run.epoch > 1;
+  }
+
+  /** Until nothing is left to do. */
+  async run(): Promise<AgentResult> {
+    for (;;) {
+      while (!this.#state.done) await this.#advance();
+      // The end was refused once, and the segment after it is in the journal.
+      if (this.#context.journal(segmentPrefix(this.#state.segment)).length === 0) return toResult(this.#state);
+      await this.#takeUserMessage();
+    }
+  }
+
+  /** User messages came before the end was committed: goes on with them. */
+  async reopen(): Promise<AgentResult> {
+    if (this.#context.userMessages.peek() !== undefined) await this.#takeUserMessage();
+    return this.run();
+  }
+
+  async #takeUserMessage(): Promise<void> {
+    const received = await this.#context.userMessages.take();
+    const queued = received.kind === 'user' ? toQueued(received) : [];
+    this.#state = { ...this.#state, queued, done: queued.length === 0 };
+  }
+
+  async #advance(): Promise<void> {
+    const { segment, tail } = this.#state;
+    const writer = await createUiWriter(this.#context, { stream: DEFAULT_STREAM, from: this.#recovering ? tail : null });
+    const { edits, steering } = await this.#open(writer);
+    const end = await runSegment(this.#context, {
+      agent: this.#agent,
+      number: segment,
+      messages: await this.#prompt(),
+      steering,
+      call: { callOptions: this.#input.callOptions, edits, ask: createInDoubtAsk(this.#context, () => this.#state.turns) },
+      writer,
+      tail,
+      messageId: this.#state.uiMessage.id,
+    });
+    const next = end.kind === 'ended' ? await this.#ended(end.result) : await this.#diverged(edits);
+    await this.#checkpoint(next, { steering, finish: writer });
+    this.#recovering = false;
+    this.#opening = [];
+  }
+
+  /** A2. Waits for what the last segment left open, and takes the user messages that are known. */
+  async #open(writer: UiWriter): Promise<{ edits: Map<string, unknown>; steering: Steering }> {
+    const { pending, queued, edits } = this.#state;
+    const mailbox = this.#context.userMessages;
+    if (pending.length > 0) {
+      const answers = await waitForAnswers(this.#context, pending, { tools: this.#agent.tools, write: (chunk) => writer.write(chunk) });
+      this.#opening = [answers.message];
+      return { edits: answers.edits, steering: new Steering(mailbox, queued) };
+    }
+    if (awaitsTools(this.#state.messages)) return { edits: new Map(Object.entries(edits)), steering: new Steering(mailbox, queued) };
+    this.#opening = queued.map(({ message }) => message);
+    for (const message of queued) await writer.write(toChunk(message));
+    return { edits: new Map(), steering: new Steering(mailbox, []) };
+  }
+
+  async #prompt(): Promise<ModelMessage[]> {
+    this.#history ??= this.#context.threadRuns().then(threadMessages);
+    const own = [...this.#input.messages, ...this.#state.messages, ...this.#opening];
+    const history = await this.#history;
+    // The SDK executes what is approved in the last message; a valid history would answer it.
+    return awaitsTools(own) ? [...history, ...own] : validHistory([...history, ...own]);
+  }
+
+  async #ended(result: Parameters<typeof readOutcome>[0]): Promise<AgentState> {
+    const state = this.#state;
+    const path = segmentPath(state.segment);
+    const outcome = await readOutcome(result, { agent: this.#agent, context: this.#context, path });
+    return {
+      ...state,
+      segment: state.segment + 1,
+      messages: [...state.messages, ...this.#opening, ...outcome.messages],
+      pending: outcome.pending,
+      edits: {},
+      done: true,
+      turns: state.turns + outcome.turns,
+      usage: addUsage(state.usage, outcome.usage),
+      finishReason: outcome.finishReason,
+      text: outcome.text,
+      ...(outcome.output === undefined ? {} : { output: outcome.output }),
+    };
+  }
+
+  /** What was recorded of the segment stands; the next one goes on from there, or with nothing to do if the last turn was an answer. */
+  async #diverged(edits: ReadonlyMap<string, unknown>): Promise<AgentState> {
+    const state = this.#state;
+    const recorded = await this.#recorded();
+    const writer = await createUiWriter(this.#context, { stream: DEFAULT_STREAM, from: state.tail });
+    if (state.segment === 0) await writer.write({ type: 'start', messageId: state.uiMessage.id });
+    for (const chunk of recorded.chunks) await writer.write(chunk);
+    const began = recorded.messages.length > 0;
+    const messages = [...state.messages, ...this.#opening, ...recorded.messages];
+    return {
+      ...state,
+      segment: state.segment + 1,
+      messages: began ? validHistory(messages) : messages,
+      pending: [],
+      edits: began ? {} : Object.fromEntries(edits),
+      done: recorded.final,
+      ...this.#totals(recorded),
+    };
+  }
+
+  /** A4. What the run leaves behind when it was stopped or failed. Writes the end of its message to the stream. */
+  async settle({ status, error }: { status: 'failed' | 'cancelled'; error: unknown }): Promise<AgentResult> {
+    const state = this.#state;
+    const recorded = await this.#recorded();
+    const { tail: from, uiMessage: message } = state;
+    const { partial, folded } = await endMessage(this.#context, { from, message, turns: recorded.turns, status, error });
+    const said: ModelMessage[] = partial.trim() === '' ? [] : [{ role: 'assistant', content: partial }];
+    this.#state = {
+      ...state,
+      messages: validHistory([...state.messages, ...this.#opening, ...recorded.messages, ...said]),
+      uiMessage: folded.message,
+      tail: folded.tail,
+      finishReason: status === 'cancelled' ? 'other' : 'error',
+      ...this.#totals(recorded),
+      ...(partial.trim() === '' ? {} : { text: partial }),
+    };
+    return toResult(this.#state);
+  }
+
+  #recorded(): ReturnType<typeof recordedSegment> {
+    const prefix = segmentPrefix(this.#state.segment);
+    const before = [...this.#state.messages, ...this.#opening];
+    return recordedSegment(this.#context.journal(prefix), { prefix, tools: this.#agent.tools, before });
+  }
+
+  #totals(recorded: { turns: number; usage: LanguageModelUsage; text: string }): Pick<AgentState, 'turns' | 'usage' | 'text'> {
+    const { turns, usage, text } = this.#state;
+    return { turns: turns + recorded.turns, usage: addUsage(usage, recorded.usage), text: recorded.turns === 0 ? text : recorded.text };
+  }
+
+  /** A1 */
+  async #checkpoint(next: AgentState, { steering, finish }: { steering: Steering; finish: UiWriter }): Promise<void> {
+    const context = this.#context;
+    const { tail, message: uiMessage } = await foldStream(context, { from: this.#state.tail, message: this.#state.uiMessage });
+    const hooks = await hooksOf(next.pending, { agent: this.#agent, turn: next.turns, now: context.now() });
+    // crash here: chunks and turns are committed, the segment replays from its journal
+    await context.moveCheckpoint(() => {
+      const queued = steering.undelivered(); // A3
+      const done = next.done && next.pending.length === 0 && queued.length === 0;
+      this.#state = { ...next, tail, uiMessage, queued, done };
+      if (done) void finish.write({ type: 'finish', finishReason: next.finishReason });
+      return { facts: [this.#segmentCompleted()], hooks };
+    });
+  }
+
+  #segmentCompleted(): EventDraft {
+    const { segment, turns, pending } = this.#state;
+    const value = { value: this.#state, what: `the state of the agent's run "${this.#context.run.id}"` };
+    const meta = { turns, open: pending.length };
+    return draftEvent({ type: 'segment_completed', key: segmentPath(segment - 1), at: this.#context.now(), meta }, value);
+  }
+}
+
+/** The SDK executes what is approved in the last message; those calls have no results yet. */
+function awaitsTools(messages: readonly ModelMessage[]): boolean {
+  const last = messages.at(-1);
+  return last?.role === 'tool' && last.content.some((part) => part.type === 'tool-approval-response');
+}
+
+/** A user message that reaches the model at a segment's start, as the SDK shows steered ones. */
+function toChunk({ id, message }: QueuedMessage): UIMessageChunk {
+  const { content } = message;
+  const texts = typeof content === 'string' ? [content] : content.flatMap((part) => (part.type === 'text' ? [part.text] : []));
+  return { type: 'steering-message', id, parts: texts.map((text) => ({ type: 'text' as const, text })) };
+}

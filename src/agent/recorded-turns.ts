@@ -1,0 +1,193 @@
+/**
+ * Recorded turns as messages, for segments that cannot be replayed (other code, a stop): what the model said and what its
+ * tools answered stays in the conversation.
+ */
+
+import type { AssistantModelMessage, JSONValue, LanguageModelUsage, ModelMessage, ToolSet } from 'ai';
+import type { JournalEvent } from '../runtime/event.ts';
+import { keyPart } from './call-state.ts';
+import { interruptedResult } from './history.ts';
+import type { ToolCall, ToolResult } from './history.ts';
+import type { StreamPart, Usage } from './provider-types.ts';
+import type { TurnRecord } from './turn-record.ts';
+
+type AssistantPart = Exclude<AssistantModelMessage['content'], string>[number];
+
+export interface RecordedTurn {
+  messages: ModelMessage[];
+  /** Calls without a recorded result. */
+  unanswered: ToolCall[];
+  /** The model asked for no tool: a final answer, unless something was steered in after it. */
+  final: boolean;
+  usage: LanguageModelUsage;
+  text: string;
+}
+
+/** The turns recorded under a segment's prefix (`agent#0/`), in order. `answered` are calls of the prompt that ran before turn 0. */
+export async function recordedTurns(
+  events: readonly JournalEvent[],
+  options: { prefix: string; tools: ToolSet },
+): Promise<RecordedTurn[]> {
+  const turns: RecordedTurn[] = [];
+  const results = new Map(events.filter(isToolEnd).map((event) => [event.key, event]));
+  for (let n = 0; ; n += 1) {
+    const key = `${options.prefix}t${n}`;
+    const event = events.find((each) => each.type === 'turn_completed' && each.key === key);
+    if (event === undefined) return turns;
+    turns.push(await toTurn(event.value as TurnRecord, { results: scoped(results, `${key}/tool:`), tools: options.tools }));
+  }
+}
+
+/** Results of approved calls, which ran before the first turn. */
+export async function recordedResults(
+  events: readonly JournalEvent[],
+  options: { prefix: string; tools: ToolSet; calls: readonly ToolCall[] },
+): Promise<ToolResult[]> {
+  const results = scoped(new Map(events.filter(isToolEnd).map((event) => [event.key, event])), `${options.prefix}init/tool:`);
+  const found = options.calls.flatMap((call) => {
+    const event = results.get(keyPart(call.toolCallId));
+    return event === undefined ? [] : [toResult(call, { event, tools: options.tools })];
+  });
+  return Promise.all(found);
+}
+
+function isToolEnd(event: JournalEvent): boolean {
+  return event.type === 'tool_completed' || event.type === 'tool_failed';
+}
+
+/** By what follows the prefix: the tool call id. */
+function scoped(results: ReadonlyMap<string, JournalEvent>, prefix: string): Map<string, JournalEvent> {
+  const found = new Map<string, JournalEvent>();
+  for (const [key, event] of results) {
+    const rest = key.slice(prefix.length);
+    if (key.startsWith(prefix) && !rest.includes('/')) found.set(rest, event);
+  }
+  return found;
+}
+
+async function toTurn(
+  record: TurnRecord,
+  { results, tools }: { results: ReadonlyMap<string, JournalEvent>; tools: ToolSet },
+): Promise<RecordedTurn> {
+  const parts = record.parts ?? [];
+  const content = toContent(parts);
+  const calls = content.filter((part): part is ToolCall => part.type === 'tool-call' && part.providerExecuted !== true);
+  const unanswered = calls.filter((call) => !results.has(keyPart(call.toolCallId)));
+  const answers = await Promise.all(
+    calls.map((call) => {
+      const event = results.get(keyPart(call.toolCallId));
+      return event === undefined ? interruptedResult(call) : toResult(call, { event, tools });
+    }),
+  );
+  const finish = parts.find((part) => part.type === 'finish');
+  return {
+    messages: [
+      ...(content.length === 0 ? [] : [{ role: 'assistant' as const, content }]),
+      ...(answers.length === 0 ? [] : [{ role: 'tool' as const, content: answers }]),
+      ...(record.steered ?? []).map((steered) => steered.message),
+    ],
+    unanswered,
+    final: calls.length === 0 && (record.steered ?? []).length === 0,
+    usage: toUsage(finish?.usage),
+    text: content.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join(''),
+  };
+}
+
+/** The SDK's form of a provider's usage. */
+function toUsage(usage: Usage | undefined): LanguageModelUsage {
+  const input = usage?.inputTokens;
+  const output = usage?.outputTokens;
+  const known = input?.total !== undefined || output?.total !== undefined;
+  return {
+    inputTokens: input?.total,
+    inputTokenDetails: { noCacheTokens: input?.noCache, cacheReadTokens: input?.cacheRead, cacheWriteTokens: input?.cacheWrite },
+    outputTokens: output?.total,
+    outputTokenDetails: { textTokens: output?.text, reasoningTokens: output?.reasoning },
+    totalTokens: known ? (input?.total ?? 0) + (output?.total ?? 0) : undefined,
+  };
+}
+
+function toContent(parts: readonly StreamPart[]): AssistantPart[] {
+  const content: AssistantPart[] = [];
+  const blocks = new Map<string, Extract<AssistantPart, { type: 'text' | 'reasoning' }>>();
+  for (const part of parts) {
+    const block = 'id' in part ? blocks.get(`${kindOf(part)}:${part.id}`) : undefined;
+    if (part.type === 'text-start' || part.type === 'reasoning-start') {
+      const opened = { type: kindOf(part), text: '', ...optionsOf(part) };
+      blocks.set(`${opened.type}:${part.id}`, opened);
+      content.push(opened);
+    } else if (block !== undefined) {
+      if (part.type === 'text-delta' || part.type === 'reasoning-delta') block.text += part.delta;
+      Object.assign(block, optionsOf(part));
+    } else content.push(...toWholePart(part));
+  }
+  return content;
+}
+
+function kindOf(part: StreamPart): 'text' | 'reasoning' {
+  return part.type.startsWith('reasoning') ? 'reasoning' : 'text';
+}
+
+function optionsOf(part: StreamPart): { providerOptions?: ToolCall['providerOptions'] & {} } {
+  const metadata = 'providerMetadata' in part ? part.providerMetadata : undefined;
+  return metadata === undefined ? {} : { providerOptions: metadata };
+}
+
+function toWholePart(part: StreamPart): AssistantPart[] {
+  switch (part.type) {
+    case 'tool-call':
+      return [
+        {
+          type: 'tool-call',
+          toolCallId: part.toolCallId,
+          toolName: part.toolName,
+          input: parseInput(part.input),
+          ...(part.providerExecuted === undefined ? {} : { providerExecuted: part.providerExecuted }),
+          ...optionsOf(part),
+        },
+      ];
+    case 'tool-result': {
+      const { toolCallId, toolName, result, isError } = part;
+      const output = { type: isError === true ? ('error-json' as const) : ('json' as const), value: result };
+      return [{ type: 'tool-result', toolCallId, toolName, output, ...optionsOf(part) }];
+    }
+    default:
+      return [];
+  }
+}
+
+/** The model's text may be no JSON; providers want an object. */
+function parseInput(text: string): unknown {
+  try {
+    const input: unknown = text.trim() === '' ? {} : JSON.parse(text);
+    return typeof input === 'object' && input !== null ? input : {};
+  } catch {
+    return {};
+  }
+}
+
+async function toResult(
+  call: ToolCall,
+  { event, tools }: { event: JournalEvent; tools: ToolSet },
+): Promise<ToolResult> {
+  const { toolCallId, toolName, input } = call;
+  const result = { type: 'tool-result' as const, toolCallId, toolName };
+  if (event.type === 'tool_failed') return { ...result, output: { type: 'error-text', value: messageOf(event.value) } };
+  return { ...result, output: await toModelOutput(event.value, { call: { toolCallId, toolName, input }, tools }) };
+}
+
+/** What the AI SDK makes of a tool's output for the model. */
+export async function toModelOutput(
+  output: unknown,
+  { call, tools }: { call: { toolCallId: string; toolName: string; input: unknown }; tools: ToolSet },
+): Promise<ToolResult['output']> {
+  const tool = Object.hasOwn(tools, call.toolName) ? tools[call.toolName] : undefined;
+  if (tool?.toModelOutput !== undefined) {
+    return tool.toModelOutput({ toolCallId: call.toolCallId, input: call.input as never, output: output as never });
+  }
+  return typeof output === 'string' ? { type: 'text', value: output } : { type: 'json', value: (output ?? null) as JSONValue };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,150 @@
+/** What a segment that ended adds to the run: messages, open calls, usage. */
+
+import type { FinishReason, LanguageModelUsage, ModelMessage, ToolSet, TypedToolCall } from 'ai';
+import type { RunContext } from '../runtime/context.ts';
+import type { NewHook } from '../runtime/store.ts';
+import { encodeValue } from '../runtime/codec.ts';
+import { sha256Hex } from '../runtime/signature.ts';
+import { approvalHook, inputSchemaOf } from './approval.ts';
+import type { Pending, PendingApproval, PendingClientTool } from './agent-state.ts';
+import { interruptedResult } from './history.ts';
+import type { RunnableAgent, SegmentResult } from './segment.ts';
+
+export interface SegmentOutcome {
+  messages: ModelMessage[];
+  pending: Pending[];
+  usage: LanguageModelUsage;
+  turns: number;
+  finishReason: FinishReason;
+  text: string;
+  output?: { value: unknown };
+}
+
+type Steps = Awaited<SegmentResult['steps']>;
+type Step = Steps[number];
+type Call = TypedToolCall<ToolSet>;
+
+interface Origin {
+  agent: RunnableAgent;
+  context: RunContext;
+  /** The segment's path. */
+  path: string;
+}
+
+export async function readOutcome(result: SegmentResult, options: Origin): Promise<SegmentOutcome> {
+  const steps = await result.steps;
+  const last = steps.at(-1);
+  const pending = last === undefined ? [] : [...pendingApprovals(last, options.path), ...pendingClientTools(last, options)];
+  const finishReason = await result.finishReason;
+  const ended = pending.length === 0 && finishReason !== 'error';
+  return {
+    messages: [...(await messagesOf(result, steps)), ...closing(last, pending)],
+    pending,
+    usage: await result.totalUsage,
+    turns: steps.length,
+    finishReason,
+    text: last?.text ?? '',
+    ...(options.agent.hasOutput && ended ? { output: { value: await result.output } } : {}),
+  };
+}
+
+/** Responses in order, each turn after the messages that were steered in before it. */
+async function messagesOf(result: SegmentResult, steps: Steps): Promise<ModelMessage[]> {
+  const all: ModelMessage[] = await result.responseMessages;
+  const ofSteps = steps.flatMap((step) => step.response.messages).length;
+  const beforeFirstTurn = all.slice(0, all.length - ofSteps);
+  return [
+    ...beforeFirstTurn,
+    ...steps.flatMap((step): ModelMessage[] => [...(step.experimental_steeringMessages ?? []), ...step.response.messages]),
+  ];
+}
+
+function pendingApprovals(step: Step, path: string): PendingApproval[] {
+  return step.content.flatMap((part) => {
+    if (part.type !== 'tool-approval-request' || part.isAutomatic === true) return [];
+    const { toolCall, approvalId } = part;
+    return [
+      {
+        kind: 'approval' as const,
+        key: `${path}/approval:${approvalId}`,
+        tokenHash: sha256Hex(approvalId),
+        approvalId,
+        toolCallId: toolCall.toolCallId,
+        tool: toolCall.toolName,
+        input: toolCall.input,
+        providerExecuted: toolCall.providerExecuted === true,
+        reason: part.reason ?? null,
+      },
+    ];
+  });
+}
+
+/** Calls of tools without `execute`: a client answers them. */
+function pendingClientTools(step: Step, { agent, context, path }: Origin): PendingClientTool[] {
+  return openCalls(step)
+    .filter((call) => isClientTool(agent.tools, call.toolName))
+    .map((call) => {
+      const key = `${path}/client-tool:${call.toolCallId}`;
+      const tokenHash = sha256Hex(context.sign(`client-tool\n${context.run.id}\n${key}`));
+      return { kind: 'client-tool', key, tokenHash, toolCallId: call.toolCallId, tool: call.toolName, input: call.input };
+    });
+}
+
+function isClientTool(tools: ToolSet, name: string): boolean {
+  return Object.hasOwn(tools, name) && tools[name]?.execute === undefined;
+}
+
+/** Calls that have neither a result nor a request for an approval. */
+function openCalls(step: Step): Call[] {
+  const settled = new Set<string>();
+  for (const part of step.content) {
+    if (part.type === 'tool-result' || part.type === 'tool-error') settled.add(part.toolCallId);
+    else if (part.type === 'tool-approval-request') settled.add(part.toolCall.toolCallId);
+  }
+  return step.toolCalls.filter((call) => call.providerExecuted !== true && call.invalid !== true && !settled.has(call.toolCallId));
+}
+
+/** Calls that nobody will answer (a length limit cut the response off) get a result, so that the conversation can go on. */
+function closing(last: Step | undefined, pending: readonly Pending[]): ModelMessage[] {
+  if (last === undefined) return [];
+  const waiting = new Set(pending.map((call) => call.toolCallId));
+  const lost = openCalls(last).filter((call) => !waiting.has(call.toolCallId));
+  return lost.length === 0 ? [] : [{ role: 'tool', content: lost.map(interruptedResult) }];
+}
+
+/** The rows that let people and clients answer. */
+export async function hooksOf(pending: readonly Pending[], options: { agent: RunnableAgent; turn: number; now: number }): Promise<NewHook[]> {
+  return Promise.all(pending.map((call) => (call.kind === 'approval' ? toApprovalHook(call, options) : toClientToolHook(call))));
+}
+
+async function toApprovalHook(
+  call: PendingApproval,
+  { agent, turn, now }: { agent: RunnableAgent; turn: number; now: number },
+): Promise<NewHook> {
+  const details = {
+    id: call.approvalId,
+    question: 'execute' as const,
+    tool: call.tool,
+    toolCallId: call.toolCallId,
+    input: call.input,
+    inputSchema: await inputSchemaOf(agent.tools, call.tool),
+    reason: call.reason,
+    turn,
+    requestedAt: now,
+  };
+  return approvalHook(call.key, { details, needed: agent.durable.approvals?.[call.tool]?.needed ?? 1 });
+}
+
+/** What the row of a client-side tool's call holds beyond its columns. */
+export interface ClientToolDetails {
+  question: 'client-tool';
+  tool: string;
+  toolCallId: string;
+  input: unknown;
+}
+
+function toClientToolHook({ key, tokenHash, tool, toolCallId, input }: PendingClientTool): NewHook {
+  const details: ClientToolDetails = { question: 'client-tool', tool, toolCallId, input };
+  return { tokenHash, key, kind: 'hook', once: true, needed: 1, tool, details: encodeValue(details, `the call of the tool "${tool}"`) };
+}
+

@@ -1,0 +1,48 @@
+/** A conversation as the runs of its thread left it: messages for the model, and messages for people. */
+
+import type { ModelMessage, UIMessage } from 'ai';
+import { decodeValue } from '../runtime/codec.ts';
+import type { Run } from '../runtime/store.ts';
+import type { StoredInput } from './agent-input.ts';
+import type { AgentResult } from './agent-state.ts';
+import { validHistory } from './history.ts';
+
+/** The model messages of ended runs, oldest first, valid for every provider. Runs without a result add what started them. */
+export function threadMessages(runs: readonly Run[]): ModelMessage[] {
+  return validHistory(runs.flatMap((run) => [...readInput(run).messages, ...(readResult(run)?.messages ?? [])]));
+}
+
+/** The UI messages of one run: what started it, and the agent's answer if it has one. */
+export function runUiMessages(run: Run, answer: UIMessage | null): UIMessage[] {
+  const shown = answer ?? readResult(run)?.uiMessage ?? null;
+  return [...inputUiMessages(run), ...(shown === null || shown.parts.length === 0 ? [] : [shown])];
+}
+
+export function readInput(run: Run): StoredInput {
+  return decodeValue(run.input) as StoredInput;
+}
+
+/** Null for runs that have none: they did not end, or were terminated. */
+export function readResult(run: Run): AgentResult | null {
+  return run.result === null ? null : (decodeValue(run.result) as AgentResult);
+}
+
+function inputUiMessages(run: Run): UIMessage[] {
+  const { messages, uiMessage } = readInput(run);
+  if (uiMessage !== undefined) return [uiMessage];
+  return messages.flatMap((message, index) => {
+    if (message.role !== 'user' && message.role !== 'assistant') return [];
+    const parts = toParts(message.content);
+    return parts.length === 0 ? [] : [{ id: `${message.role}_${run.id}_${index}`, role: message.role, parts }];
+  });
+}
+
+/** Text and links; other content of hand-made messages has no place in a UI message. */
+function toParts(content: Extract<ModelMessage, { role: 'user' | 'assistant' }>['content']): UIMessage['parts'] {
+  if (typeof content === 'string') return [{ type: 'text', text: content }];
+  return content.flatMap((part): UIMessage['parts'] => {
+    if (part.type === 'text') return [{ type: 'text', text: part.text }];
+    if (part.type === 'file' && part.data instanceof URL) return [{ type: 'file', mediaType: part.mediaType, url: part.data.href }];
+    return [];
+  });
+}
