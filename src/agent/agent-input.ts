@@ -53,7 +53,7 @@ async function readContent(agent: string, given: Record<string, unknown>, form: 
   }
 }
 
-function readObject(agent: string, input: unknown): Record<string, unknown> {
+function readObject(agent: string, input: unknown = {}): Record<string, unknown> {
   if (typeof input === 'object' && input !== null && !Array.isArray(input)) return input as Record<string, unknown>;
   throw invalid(agent, `its input is ${Array.isArray(input) ? 'an array' : `of type ${typeof input}`}, not an object`);
 }
