@@ -1,0 +1,46 @@
+import { createRuntime } from 'everturn';
+import type { LogFields, Logger, Runtime, RuntimeOptions } from 'everturn';
+import { memoryStore } from 'everturn/memory';
+import { afterEach } from 'vitest';
+import { manualClock } from '../../src/testing/manual-clock.ts';
+import { killable } from '../support/killable.ts';
+import type { Killable } from '../support/killable.ts';
+
+const opened: Runtime[] = [];
+
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((runtime) => runtime.close({ graceMs: 0 })));
+});
+
+export interface Logged {
+  level: keyof Logger;
+  fields: LogFields;
+  message: string;
+}
+
+export function collectingLogger(lines: Logged[]): Logger {
+  const at =
+    (level: keyof Logger) =>
+    (fields: LogFields, message: string): void => {
+      lines.push({ level, fields, message });
+    };
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+/** Several processes on one memory store, under one manual clock. */
+export function processes() {
+  const clock = manualClock();
+  const inner = memoryStore({ clock });
+  const logs: Logged[] = [];
+  const open = (options: Omit<RuntimeOptions, 'store'>, before?: Parameters<typeof killable>[1]): Runtime & Killable => {
+    const proxy = killable(inner, before);
+    const runtime = createRuntime({ clock, logger: collectingLogger(logs), ...options, store: proxy.store });
+    opened.push(runtime);
+    return Object.assign(runtime, proxy);
+  };
+  /** Lets everything that can happen without time passing happen. */
+  const settle = async (): Promise<void> => {
+    for (let turn = 0; turn < 40; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  };
+  return { clock, inner, logs, open, settle };
+}
