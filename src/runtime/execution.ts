@@ -238,7 +238,7 @@ export class Execution implements CommitSource {
     let then = this.#then();
     const idle = then.kind === 'run' && !this.#heartbeatDue && this.#suspects === undefined;
     if (idle && isEmptyPending(this.core.pending) && this.core.outbox.empty) return null;
-    const writes = this.core.outbox.take();
+    const writes = isEmptyPending(this.core.pending) ? this.core.outbox.take() : this.core.outbox.takeAll();
     if (!this.core.outbox.empty && then.kind !== 'run') then = { kind: 'run' };
     const pending = this.#takePending(then);
     this.#inFlight = { pending, writes, then };

@@ -5,6 +5,7 @@
  *  O2 The first chunk after a pause is flushed at the end of its macrotask; later flushes are at least
  *     max(flushMs, twice the last one's duration) apart. A commit for another reason takes all chunks along.
  *  O3 Bounded: above the limit `emit` answers a promise that resolves when there is room.
+ *  O4 A commit with events carries all chunks: a step that is recorded does not write again.
  */
 
 import type { Clock } from './clock.ts';
@@ -83,12 +84,19 @@ export class Outbox {
     return new Promise((resolve) => this.#flushWaiters.push({ upTo: this.#emitted, resolve }));
   }
 
-  /** The chunks for a commit that is sent now. */
+  /** The chunks for a commit that is sent now, as many as one commit carries. */
   take(): StreamWrite[] {
+    return this.#bytes <= MAX_COMMIT_BYTES ? this.takeAll() : this.#sent(this.#head());
+  }
+
+  /** All chunks, for a commit with events: what was emitted before an event must not come after it (O4). */
+  takeAll(): StreamWrite[] {
+    return this.#sent(this.#writes.splice(0));
+  }
+
+  #sent(writes: StreamWrite[]): StreamWrite[] {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
-    const writes = this.#bytes <= MAX_COMMIT_BYTES ? this.#writes : this.#head();
-    this.#writes = writes === this.#writes ? [] : this.#writes;
     for (const write of writes) {
       this.#inFlight += write.chunks.length;
       this.#chunks -= write.chunks.length;
@@ -104,12 +112,7 @@ export class Outbox {
     const count = this.#release(writes);
     if (count > 0) this.#notBefore = now + Math.max(this.#options.flushMs, 2 * (now - this.#sentAt));
     this.#committed += count;
-    for (const resolve of this.#roomWaiters.splice(0)) resolve();
-    this.#flushWaiters = this.#flushWaiters.filter((waiter) => {
-      if (waiter.upTo > this.#committed) return true;
-      waiter.resolve();
-      return false;
-    });
+    this.#wakeWaiters();
     if (!this.empty) this.#schedule();
   }
 
@@ -117,12 +120,22 @@ export class Outbox {
   refused(writes: StreamWrite[], without?: string): void {
     this.#release(writes);
     const kept = writes.filter((write) => write.stream !== without);
-    for (const write of writes) if (write.stream === without) this.#emitted -= write.chunks.length;
+    for (const write of writes) if (write.stream === without) this.#committed += write.chunks.length;
     for (const write of kept) {
       this.#chunks += write.chunks.length;
       for (const chunk of write.chunks) this.#bytes += chunk.length;
     }
     this.#writes = [...kept, ...this.#writes];
+    if (without !== undefined) this.#wakeWaiters();
+  }
+
+  #wakeWaiters(): void {
+    for (const resolve of this.#roomWaiters.splice(0)) resolve();
+    this.#flushWaiters = this.#flushWaiters.filter((waiter) => {
+      if (waiter.upTo > this.#committed) return true;
+      waiter.resolve();
+      return false;
+    });
   }
 
   #release(writes: StreamWrite[]): number {

@@ -9,7 +9,7 @@ import { keyName } from './run-scope.ts';
 export interface Workflow<INPUT = unknown, OUTPUT = unknown> extends Registrable {
   readonly name: string;
   /** Types only. */
-  readonly types?: { input: INPUT; output: OUTPUT };
+  readonly types?: (input: INPUT) => OUTPUT;
 }
 
 /**
