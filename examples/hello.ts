@@ -22,4 +22,4 @@ for await (const chunk of run.stream<UIMessageChunk>()) {
   if (chunk.type === 'finish-step') console.log();
   if (chunk.type === 'reset-step') console.log('\n(The process died in the middle of that turn. Again:)');
 }
-await runtime.close();
+await run.result().finally(() => runtime.close());

@@ -105,6 +105,8 @@ async function show(
       return killInMidAnswer(worker, life);
     case 'tool':
       return screen.note(`  ${message.tool} runs now, attempt ${message.attempt}`, 'yellow');
+    case 'log':
+      return screen.note(`  the runtime says: ${message.text}`, 'yellow');
     case 'approval':
       return worker.decide(await ask(message.input));
     case 'waiting':

@@ -15,6 +15,8 @@ export type FromWorker =
   | { kind: 'chunk'; chunk: UIMessageChunk }
   /** A tool's body runs now. */
   | { kind: 'tool'; tool: string; key: string; attempt: number }
+  /** The runtime warns. */
+  | { kind: 'log'; text: string }
   /** A person has to decide; the worker goes on when it has a Decision. */
   | { kind: 'approval'; id: string; tool: string; input: RefundInput }
   /** The run waits and nothing is left to do here: the process exits. */

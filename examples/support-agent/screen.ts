@@ -101,7 +101,7 @@ export class Screen {
   #takeBack(): void {
     this.#endText();
     if (this.#live && this.#rows > 0) {
-      const rows = Math.min(this.#rows, (this.#out.rows ?? 24) - 1);
+      const rows = Math.min(this.#rows, (this.#out.rows || 24) - 1);
       this.#out.write(`\u001B[${rows}F\u001B[0J`);
     }
     this.#rows = 0;
@@ -169,14 +169,14 @@ export class Screen {
   }
 
   #width(): number {
-    return Math.min(this.#out.columns ?? WIDEST, WIDEST) - 1;
+    return Math.min(this.#out.columns || WIDEST, WIDEST) - 1;
   }
 }
 
 /** A value on one line, cut where it gets long. */
 function briefly(value: unknown): string {
   const text = JSON.stringify(value) ?? '';
-  return text.length > 88 ? `${text.slice(0, 87)}…` : text;
+  return text.length > 72 ? `${text.slice(0, 71)}…` : text;
 }
 
 function wrap(text: string, width: number): string[] {

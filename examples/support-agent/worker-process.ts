@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { UIMessageChunk } from 'ai';
 import { createRuntime, DurableError } from 'everturn';
-import type { JournalEvent, RunStreamOptions } from 'everturn';
+import type { JournalEvent, LogFields, Logger, RunStreamOptions } from 'everturn';
 import { sqliteStore } from 'everturn/sqlite';
 import { createSupportAgent } from './agent.ts';
 import { openShop } from './database.ts';
@@ -21,7 +21,7 @@ const shop = openShop(join(directory, 'shop.db'));
 
 tell({ kind: 'recorded', units: toUnits(await recordedEvents()) });
 const agent = createSupportAgent(shop, (call) => tell({ kind: 'tool', ...call }));
-const runtime = createRuntime({ store: sqliteStore(runs), agents: { support: agent } });
+const runtime = createRuntime({ store: sqliteStore(runs), agents: { support: agent }, logger: supervisorLogger() });
 const run = await runtime.start(agent, { id: RUN, prompt });
 await decideOpenApprovals();
 
@@ -42,6 +42,15 @@ process.disconnect();
 
 function tell(message: FromWorker): void {
   process.send?.(message);
+}
+
+/** What the runtime has to say about the run's life goes to the terminal, which is the supervisor's. */
+function supervisorLogger(): Logger {
+  const say = (fields: LogFields, message: string): void => {
+    const reason = fields.err instanceof Error ? `: ${fields.err.message}` : '';
+    tell({ kind: 'log', text: `${message}${reason}` });
+  };
+  return { debug: () => {}, info: () => {}, warn: say, error: say };
 }
 
 /** The journal as the last process left it, read before this one can add to it. */

@@ -1,0 +1,39 @@
+/** What a tool's `execute` can know of its own call. */
+
+import { currentFrame } from '../runtime/context.ts';
+import type { OperationMetadata, Scope } from '../runtime/context.ts';
+import { DurableError } from '../runtime/errors.ts';
+
+export interface ToolMetadata {
+  toolCallId: string;
+  /** The same for each attempt of this call, in whichever process: hand it to what the tool acts on. */
+  idempotencyKey: string;
+  /** From 1. More than 1: an earlier attempt failed, or its process died. */
+  attempt: number;
+  /** Store time at which this attempt started. */
+  startedAt: number;
+  /** Aborted by cancel, timeout, a lost lease and the runtime's close. */
+  signal: AbortSignal;
+}
+
+/**
+ * The metadata of the tool call that executes now; in a step inside a tool, the tool's. Throws `outside_run` where no tool of a
+ * durable agent executes, which includes an agent called outside of a run.
+ */
+export function getToolMetadata(): ToolMetadata {
+  const metadata = callOf(currentFrame.getStore()?.scope ?? null);
+  if (metadata?.toolCallId === undefined) {
+    throw new DurableError(
+      'outside_run',
+      "Cannot call getToolMetadata() here: no tool of a durable agent's run executes. Call it in a tool's execute, and start the agent by runtime.start " +
+        'or from a workflow.',
+    );
+  }
+  const { toolCallId, idempotencyKey, attempt, startedAt, signal } = metadata;
+  return { toolCallId, idempotencyKey, attempt, startedAt, signal };
+}
+
+function callOf(scope: Scope | null): OperationMetadata | undefined {
+  for (let at = scope; at !== null; at = at.parent) if (at.metadata?.toolCallId !== undefined) return at.metadata;
+  return undefined;
+}
