@@ -6,6 +6,7 @@
  * it has taken. Each choice is written into the key of the timer before the next attempt, so that it survives crashes.
  */
 
+import { LoadAPIKeyError, LoadSettingError, NoSuchModelError, UnsupportedFunctionalityError } from 'ai';
 import { backoffMs } from '../runtime/backoff.ts';
 import type { Backoff } from '../runtime/backoff.ts';
 import type { JournalEvent } from '../runtime/event.ts';
@@ -57,9 +58,13 @@ export function delayMs(choice: ModelChoice, options: { retryAfterMs: number | u
   return Math.max(options.retryAfterMs ?? 0, backoffMs(TURN_BACKOFF, choice.failures, options.random));
 }
 
+/** Mistakes in the set-up: no later attempt finds the key, the setting or the model. */
+const NEVER_MENDED = [LoadAPIKeyError, LoadSettingError, NoSuchModelError, UnsupportedFunctionalityError];
+
 /** False for what the provider will refuse again: the AI SDK says so on its errors. */
 export function isRetryableFailure(error: unknown): boolean {
   const last = lastError(error);
+  if (NEVER_MENDED.some((kind) => kind.isInstance(last))) return false;
   return !(typeof last === 'object' && last !== null && 'isRetryable' in last && last.isRetryable === false);
 }
 
