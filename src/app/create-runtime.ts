@@ -1,5 +1,7 @@
 /** Composes store, worker, agents and workflows into a runtime. */
 
+import type { ToolSet } from 'ai';
+import { DurableAgent } from '../agent/durable-agent.ts';
 import { checkPayload } from '../hooks/create-hook.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -12,10 +14,27 @@ import type { Logger } from '../runtime/logger.ts';
 import type { Registrable } from '../runtime/registrable.ts';
 import { Registry } from '../runtime/registry.ts';
 import { secretBytes, sha256Hex } from '../runtime/signature.ts';
-import type { Hook, LedgerQuery, LedgerRow, NewRun, Page, Run, RunQuery, StartResult, Store, WhenBusy } from '../runtime/store.ts';
+import type {
+  Hook,
+  LedgerQuery,
+  LedgerRow,
+  NewRun,
+  Page,
+  Run,
+  RunQuery,
+  StartResult,
+  Store,
+  WhenBusy,
+} from '../runtime/store.ts';
 import { Worker } from '../runtime/worker.ts';
 import type { WorkerOptions } from '../runtime/worker.ts';
 import type { Workflow } from '../runtime/workflow.ts';
+import { createApprovals } from './approvals.ts';
+import type { Approvals } from './approvals.ts';
+import { addToolOutput } from './tool-outputs.ts';
+import type { ToolOutput } from './tool-outputs.ts';
+import { readThread } from './threads.ts';
+import type { Thread } from './threads.ts';
 import { createStreamReader } from '../streams/reader.ts';
 import { createRunHandle, runNotFound } from './run-handle.ts';
 import type { RunHandle } from './run-handle.ts';
@@ -62,6 +81,12 @@ export interface Runtime {
   resumeHook(token: string, payload?: unknown, options?: ResumeHookOptions): Promise<void>;
   /** Lets a parked run go on. Throws `run_not_found`, and `invalid_argument` if it is not parked. */
   resume(id: string): Promise<void>;
+  /** Tool calls that wait for a person, and their answers. */
+  readonly approvals: Approvals;
+  /** Brings a run the output of a client-side tool. Throws `hook_not_found`, `hook_already_resumed`. */
+  addToolOutput(run: string, output: ToolOutput): Promise<void>;
+  /** A conversation. Throws `thread_not_found`. */
+  thread(id: string): Promise<Thread>;
   list(query?: RunQuery): Promise<Page<Run>>;
   /** One row per model attempt, failed and aborted ones included. */
   ledger(query?: LedgerQuery): Promise<Page<LedgerRow>>;
@@ -75,7 +100,10 @@ export interface Runtime {
 export function createRuntime(options: RuntimeOptions): Runtime {
   const { store } = options;
   if (typeof store !== 'object' || store === null) {
-    throw new DurableError('invalid_argument', 'Cannot create a runtime without a store: write createRuntime({ store: sqliteStore("app.db"), ... }).');
+    throw new DurableError(
+      'invalid_argument',
+      'Cannot create a runtime without a store: write createRuntime({ store: sqliteStore("app.db"), ... }).',
+    );
   }
   const registry = registryOf(options);
   const clock = options.clock ?? systemClock();
@@ -108,13 +136,29 @@ class DurableRuntime implements Runtime {
   readonly #handles: { store: Store; clock: Clock; reader: ReturnType<typeof createStreamReader> };
   readonly #opened: Promise<{ secret: Uint8Array; worker: Worker | null }>;
   #closed = false;
+  readonly approvals: Approvals;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.approvals = createApprovals({
+      clock: parts.clock,
+      ids: parts.ids,
+      store: async () => {
+        await this.#ready();
+        return this.#store;
+      },
+      toolsOf: (name) => toolsOf(parts.options.agents?.[name]),
+    });
     this.#store = parts.options.store;
-    this.#handles = { store: this.#store, clock: parts.clock, reader: createStreamReader({ store: this.#store, clock: parts.clock }) };
+    this.#handles = {
+      store: this.#store,
+      clock: parts.clock,
+      reader: createStreamReader({ store: this.#store, clock: parts.clock }),
+    };
     this.#opened = this.#open();
-    this.#opened.catch((error: unknown) => parts.logger.error({ code: codeOf(error), err: error }, 'the runtime could not open its store'));
+    this.#opened.catch((error: unknown) =>
+      parts.logger.error({ code: codeOf(error), err: error }, 'the runtime could not open its store'),
+    );
   }
 
   async start<RESULT>(target: Registrable | string, input: StartInput = {}): Promise<RunHandle<RESULT>> {
@@ -122,11 +166,16 @@ class DurableRuntime implements Runtime {
     const definition = registry.find(target);
     const { secret, worker } = await this.#ready();
     const { content, ...given } = splitStart(definition.name, input);
-    const run = await registry.newRun(definition, { ...given, id: given.id ?? `run_${ids.next()}`, input: content }, secret);
+    const run = await registry.newRun(
+      definition,
+      { ...given, id: given.id ?? `run_${ids.next()}`, input: content },
+      secret,
+    );
     const claimedAt = clock.monotonic();
     const claim = worker?.hasRoom === true ? { nonce: ids.nonce(), leaseMs: worker.leaseMs } : undefined;
     const [result] = await this.#store.start([run], claim);
-    if (result === undefined) throw new DurableError('store_unavailable', 'The store did not answer a start.', { retryable: true });
+    if (result === undefined)
+      throw new DurableError('store_unavailable', 'The store did not answer a start.', { retryable: true });
     if (result.kind === 'created' && result.token !== null && worker !== null) {
       worker.adopt({ run: result.run, token: result.token, from: 'start' }, { claimedAt, now: result.now });
     }
@@ -142,7 +191,8 @@ class DurableRuntime implements Runtime {
     const tokenHash = sha256Hex(token);
     const hook = await this.#store.hook(tokenHash);
     const schema = hook === null ? undefined : worker?.hookSchema(hook.run, tokenHash);
-    if (schema !== undefined && hook?.status === 'open') await checkPayload(schema, payload, `hook "${hook.key}" of run "${hook.run}"`);
+    if (schema !== undefined && hook?.status === 'open')
+      await checkPayload(schema, payload, `hook "${hook.key}" of run "${hook.run}"`);
     const [answer] = await this.#store.deliver([
       {
         to: { hook: tokenHash },
@@ -153,7 +203,10 @@ class DurableRuntime implements Runtime {
     ]);
     if (answer?.kind === 'ok' || answer?.kind === 'duplicate') return;
     if (answer?.kind === 'gone') throw hookGone(answer.hook, { run: answer.run, now: this.#parts.clock.now() });
-    throw new DurableError('hook_not_found', 'There is no hook with this token. Check the token; hooks of removed runs are gone.');
+    throw new DurableError(
+      'hook_not_found',
+      'There is no hook with this token. Check the token; hooks of removed runs are gone.',
+    );
   }
 
   async resume(id: string): Promise<void> {
@@ -161,10 +214,24 @@ class DurableRuntime implements Runtime {
     const answer = await this.#store.control(id, 'resume');
     if (answer.kind === 'not_found') throw runNotFound(id);
     if (answer.kind === 'refused') {
-      throw new DurableError('invalid_argument', `Cannot resume the run "${id}": it is ${answer.run.status}, not parked. To wake a hook, call resumeHook(token).`, {
-        details: { run: id, status: answer.run.status },
-      });
+      throw new DurableError(
+        'invalid_argument',
+        `Cannot resume the run "${id}": it is ${answer.run.status}, not parked. To wake a hook, call resumeHook(token).`,
+        {
+          details: { run: id, status: answer.run.status },
+        },
+      );
     }
+  }
+
+  async addToolOutput(run: string, output: ToolOutput): Promise<void> {
+    await this.#ready();
+    return addToolOutput({ store: this.#store, ids: this.#parts.ids }, run, output);
+  }
+
+  async thread(id: string): Promise<Thread> {
+    await this.#ready();
+    return readThread(this.#store, id);
   }
 
   async list(query: RunQuery = {}): Promise<Page<Run>> {
@@ -206,10 +273,17 @@ class DurableRuntime implements Runtime {
 
   #ready(): Promise<{ secret: Uint8Array; worker: Worker | null }> {
     if (this.#closed) {
-      throw new DurableError('runtime_closed', 'Cannot use this runtime: it was closed. Create a new one with createRuntime.');
+      throw new DurableError(
+        'runtime_closed',
+        'Cannot use this runtime: it was closed. Create a new one with createRuntime.',
+      );
     }
     return this.#opened;
   }
+}
+
+function toolsOf(agent: Registrable | undefined): ToolSet | undefined {
+  return agent instanceof DurableAgent ? agent.tools : undefined;
 }
 
 /** The run that a start led to. Throws what the store refused. */
@@ -246,9 +320,13 @@ function hookGone(hook: Hook | null, { run, now }: { run: string; now: number })
       { details: { run, key: hook.key, at, by: by ?? null } },
     );
   }
-  return new DurableError('hook_closed', `Cannot resume the hook${hook === null ? '' : ` "${hook.key}"`} of run "${run}": the run has ended or closed it.`, {
-    details: { run, key: hook?.key ?? null },
-  });
+  return new DurableError(
+    'hook_closed',
+    `Cannot resume the hook${hook === null ? '' : ` "${hook.key}"`} of run "${run}": the run has ended or closed it.`,
+    {
+      details: { run, key: hook?.key ?? null },
+    },
+  );
 }
 
 function codeOf(error: unknown): string {

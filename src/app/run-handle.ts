@@ -62,9 +62,13 @@ export function createRunHandle<RESULT>(parts: RunHandleParts, id: string): RunH
       return loaded.events.map((payload) => decodeEvent(payload));
     },
     stream: <CHUNK>({ namespace = DEFAULT_STREAM, ...options }: RunStreamOptions = {}) =>
-      reader.chunks({ run: id, stream: namespace, ...options }).pipeThrough(
-        new TransformStream<{ chunk: unknown }, CHUNK>({ transform: ({ chunk }, controller) => controller.enqueue(chunk as CHUNK) }),
-      ) as ReadableStream<CHUNK> & AsyncIterable<CHUNK>,
+      reader
+        .chunks({ run: id, stream: namespace, ...options })
+        .pipeThrough(
+          new TransformStream<{ chunk: unknown }, CHUNK>({
+            transform: ({ chunk }, controller) => controller.enqueue(chunk as CHUNK),
+          }),
+        ) as ReadableStream<CHUNK> & AsyncIterable<CHUNK>,
     cancel: async () => {
       const answer = await store.control(id, 'cancel');
       if (answer.kind === 'not_found') throw runNotFound(id);
@@ -104,7 +108,9 @@ function resultOf(run: Run): unknown {
   if (run.status === 'completed') return run.result === null ? undefined : decodeValue(run.result);
   const details = { run: run.id, status: run.status };
   if (run.status === 'cancelled') {
-    throw new DurableError('cancelled', `The run "${run.id}" was cancelled. Start a new one to try again.`, { details });
+    throw new DurableError('cancelled', `The run "${run.id}" was cancelled. Start a new one to try again.`, {
+      details,
+    });
   }
   if (run.status === 'parked') {
     const parked = run.parked === null ? {} : { code: run.parked.code, ...(decodeValue(run.parked.details) as object) };
@@ -116,11 +122,16 @@ function resultOf(run: Run): unknown {
   }
   const cause = run.error === null ? undefined : decodeValue(run.error);
   const reason = cause instanceof Error ? cause.message : String(cause);
-  throw new DurableError('run_failed', `The run "${run.id}" failed: ${reason}`, { cause, details: { ...details, code: run.errorCode } });
+  throw new DurableError('run_failed', `The run "${run.id}" failed: ${reason}`, {
+    cause,
+    details: { ...details, code: run.errorCode },
+  });
 }
 
 export function runNotFound(id: string): DurableError {
-  return new DurableError('run_not_found', `There is no run "${id}". Check the id; ended runs are removed by gc.`, { details: { run: id } });
+  return new DurableError('run_not_found', `There is no run "${id}". Check the id; ended runs are removed by gc.`, {
+    details: { run: id },
+  });
 }
 
 function raise(error: Error): never {

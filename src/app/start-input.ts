@@ -36,15 +36,22 @@ export interface SplitStart {
 /** Throws `invalid_argument`, naming the field. */
 export function splitStart(name: string, start: StartInput): SplitStart {
   if (typeof start !== 'object' || start === null || Array.isArray(start)) {
-    throw invalid(name, 'its second argument is not an object', 'Write runtime.start(workflow, { input }) or runtime.start(agent, { prompt }).');
+    throw invalid(
+      name,
+      'its second argument is not an object',
+      'Write runtime.start(workflow, { input }) or runtime.start(agent, { prompt }).',
+    );
   }
   const { id, thread, tenant, attributes, whenBusy, supersedes, ...content } = start;
   for (const [field, value] of Object.entries({ id, thread, tenant, supersedes })) {
-    if (value !== undefined && (typeof value !== 'string' || value === '')) throw invalid(name, `"${field}" is not a string with content`, `Leave ${field} out or pass a string.`);
+    if (value !== undefined && (typeof value !== 'string' || value === ''))
+      throw invalid(name, `"${field}" is not a string with content`, `Leave ${field} out or pass a string.`);
   }
-  if (whenBusy !== undefined && !BUSY.includes(whenBusy)) throw invalid(name, `whenBusy is ${JSON.stringify(whenBusy)}`, `Use one of ${BUSY.join(', ')}.`);
+  if (whenBusy !== undefined && !BUSY.includes(whenBusy))
+    throw invalid(name, `whenBusy is ${JSON.stringify(whenBusy)}`, `Use one of ${BUSY.join(', ')}.`);
   for (const [key, value] of Object.entries(attributes ?? {})) {
-    if (typeof value !== 'string') throw invalid(name, `the attribute "${key}" is not a string`, 'Attributes are strings to filter by.');
+    if (typeof value !== 'string')
+      throw invalid(name, `the attribute "${key}" is not a string`, 'Attributes are strings to filter by.');
   }
   return {
     ...(id === undefined ? {} : { id }),

@@ -71,7 +71,10 @@ export function createHook<T = unknown>(options: HookOptions<T> = {}): Hook<T> {
   };
 }
 
-async function nextPayload<T>(mailbox: Mailbox, { key, schema }: { key: string; schema: HookOptions<T>['schema'] }): Promise<T> {
+async function nextPayload<T>(
+  mailbox: Mailbox,
+  { key, schema }: { key: string; schema: HookOptions<T>['schema'] },
+): Promise<T> {
   const { value } = await mailbox.take();
   return schema === undefined ? (value as T) : checkPayload(schema, value, `hook "${key}"`);
 }
@@ -80,9 +83,16 @@ async function nextPayload<T>(mailbox: Mailbox, { key, schema }: { key: string; 
 export async function checkPayload<T>(schema: StandardSchemaV1<unknown, T>, value: unknown, what: string): Promise<T> {
   const result = await schema['~standard'].validate(value);
   if (result.issues === undefined) return result.value;
-  const issues = result.issues.map(({ path = [], message }) => ({ path: path.map((part) => String(typeof part === 'object' ? part.key : part)).join('.'), message }));
+  const issues = result.issues.map(({ path = [], message }) => ({
+    path: path.map((part) => String(typeof part === 'object' ? part.key : part)).join('.'),
+    message,
+  }));
   const text = issues.map(({ path, message }) => (path === '' ? message : `"${path}": ${message}`)).join('; ');
-  throw new DurableError('payload_invalid', `Cannot accept the payload for ${what}: ${text}. Send it again in the right form; the hook still waits.`, {
-    details: { issues },
-  });
+  throw new DurableError(
+    'payload_invalid',
+    `Cannot accept the payload for ${what}: ${text}. Send it again in the right form; the hook still waits.`,
+    {
+      details: { issues },
+    },
+  );
 }

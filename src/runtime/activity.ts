@@ -20,7 +20,10 @@ export class Activity {
   #state: ActivityState;
   #open = true;
 
-  private constructor(parent: Activity | null, options: { state: ActivityState; fixed: boolean; agentPath: string | null; onChange: () => void }) {
+  private constructor(
+    parent: Activity | null,
+    options: { state: ActivityState; fixed: boolean; agentPath: string | null; onChange: () => void },
+  ) {
     this.parent = parent;
     this.#state = options.state;
     this.#fixed = options.fixed;

@@ -34,7 +34,10 @@ export function systemClock(): Clock {
 function scheduleTimer(run: () => void, delay: number): () => void {
   let timer: ReturnType<typeof setTimeout>;
   const arm = (left: number): void => {
-    timer = setTimeout(() => (left > MAX_TIMER ? arm(left - MAX_TIMER) : run()), Math.min(Math.max(left, 0), MAX_TIMER));
+    timer = setTimeout(
+      () => (left > MAX_TIMER ? arm(left - MAX_TIMER) : run()),
+      Math.min(Math.max(left, 0), MAX_TIMER),
+    );
   };
   arm(delay);
   return () => clearTimeout(timer);

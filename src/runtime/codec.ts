@@ -54,9 +54,13 @@ export function parseValue(text: string): unknown {
   try {
     return parse(text, REVIVERS);
   } catch (error) {
-    throw new DurableError('value_corrupt', 'Cannot read a stored value: its bytes are not what was written. Restore the store from a backup.', {
-      cause: error,
-    });
+    throw new DurableError(
+      'value_corrupt',
+      'Cannot read a stored value: its bytes are not what was written. Restore the store from a backup.',
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -121,14 +125,23 @@ interface ErrorFields {
 function errorFields(error: Error): ErrorFields {
   const own: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(error)) {
-    if (key !== 'name' && key !== 'message' && key !== 'stack' && key !== 'cause' && isKeepable(value)) own[key] = value;
+    if (key !== 'name' && key !== 'message' && key !== 'stack' && key !== 'cause' && isKeepable(value))
+      own[key] = value;
   }
-  return { name: error.name, message: error.message, stack: error.stack, cause: isKeepable(error.cause) ? error.cause : undefined, brands: brandsOf(error), own };
+  return {
+    name: error.name,
+    message: error.message,
+    stack: error.stack,
+    cause: isKeepable(error.cause) ? error.cause : undefined,
+    brands: brandsOf(error),
+    own,
+  };
 }
 
 /** Fields of foreign errors may hold anything (sockets, requests): those that cannot be kept are left out, not fatal. */
 function isKeepable(value: unknown): boolean {
-  if (value === null || (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol')) return true;
+  if (value === null || (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol'))
+    return true;
   try {
     stringify(value, REDUCERS);
     return true;
@@ -164,6 +177,16 @@ class RevivedDurableError extends DurableError {
 }
 
 function errorClass(name: string): ErrorClass {
-  const known: Record<string, ErrorClass> = { TypeError, RangeError, SyntaxError, ReferenceError, URIError, EvalError, FatalError, RetryableError, DurableError: RevivedDurableError };
+  const known: Record<string, ErrorClass> = {
+    TypeError,
+    RangeError,
+    SyntaxError,
+    ReferenceError,
+    URIError,
+    EvalError,
+    FatalError,
+    RetryableError,
+    DurableError: RevivedDurableError,
+  };
   return known[name] ?? Error;
 }

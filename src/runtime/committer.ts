@@ -126,7 +126,7 @@ export class Committer {
         },
         (error: unknown) => {
           cancel();
-          reject(error as Error);
+          reject(error);
         },
       );
     });
@@ -139,10 +139,14 @@ export class Committer {
 }
 
 function timeoutError(timeoutMs: number): DurableError {
-  return new DurableError('store_unavailable', `The store did not answer a commit within ${timeoutMs} ms. It is repeated until the lease ends.`, {
-    retryable: true,
-    details: { timeoutMs },
-  });
+  return new DurableError(
+    'store_unavailable',
+    `The store did not answer a commit within ${timeoutMs} ms. It is repeated until the lease ends.`,
+    {
+      retryable: true,
+      details: { timeoutMs },
+    },
+  );
 }
 
 function isTimeout(error: unknown): boolean {

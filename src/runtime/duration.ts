@@ -23,9 +23,13 @@ function invalid(duration: Duration, where: string): DurableError {
   const advice = calendar
     ? 'A month has no fixed length: write days ("30 days"), or pass the Date at which to go on.'
     : 'Write milliseconds, or a number with a unit: "500ms", "30s", "5m", "2h", "3 days", "1 week".';
-  return new DurableError('invalid_duration', `Cannot use ${JSON.stringify(duration)} as the duration of ${where}. ${advice}`, {
-    details: { duration },
-  });
+  return new DurableError(
+    'invalid_duration',
+    `Cannot use ${JSON.stringify(duration)} as the duration of ${where}. ${advice}`,
+    {
+      details: { duration },
+    },
+  );
 }
 
 /** The moment at which a sleep ends: a Date as it is, a duration from `now`. */

@@ -76,7 +76,7 @@ export class DurableError extends Error {
   static is(value: unknown, code?: ErrorCode): value is DurableError {
     return (
       value instanceof Error &&
-      (value.name === 'DurableError') &&
+      value.name === 'DurableError' &&
       'code' in value &&
       (code === undefined || value.code === code)
     );

@@ -102,6 +102,10 @@ function parseHeader(line: string): EventHeader {
   try {
     return JSON.parse(line) as EventHeader;
   } catch (error) {
-    throw new DurableError('value_corrupt', 'Cannot read a journal event: its header is not JSON. Restore the store from a backup.', { cause: error });
+    throw new DurableError(
+      'value_corrupt',
+      'Cannot read a journal event: its header is not JSON. Restore the store from a backup.',
+      { cause: error },
+    );
   }
 }

@@ -14,7 +14,10 @@ import { DivergenceWatch } from './divergence.ts';
 import { DurableError } from './errors.ts';
 import { endOf, leftoverRuns } from './run-end.ts';
 import type { Outcome } from './run-end.ts';
-import { messageMeta } from './mailbox.ts';
+import { RunEnding } from './run-ending.ts';
+import { Holding } from './holding.ts';
+import type { HoldingOptions, InFlight } from './holding.ts';
+import { Intake } from './intake.ts';
 import { emptyPending, isEmptyPending, joinPending, pendingEvent } from './pending.ts';
 import type { Pending } from './pending.ts';
 import type { WorkflowDefinition } from './registrable.ts';
@@ -37,22 +40,13 @@ export interface ExecutionHost {
   request(execution: Execution): void;
 }
 
-export interface ExecutionOptions {
-  claim: Claim;
-  claimedAt: number;
-  leaseMs: number;
+export interface ExecutionOptions extends HoldingOptions {
   definition: WorkflowDefinition;
   input: unknown;
   secret: Uint8Array;
   childRun: (parent: Run, target: unknown, options: { id: string; input: unknown }) => Promise<NewRun>;
   host: ExecutionHost;
   core: (execution: Execution) => RunCore;
-}
-
-interface InFlight {
-  pending: Pending;
-  writes: StreamWrite[];
-  then: Then;
 }
 
 /** How long a cancelled run may clean up. */
@@ -65,22 +59,16 @@ export class Execution implements CommitSource {
   readonly core: RunCore;
   readonly #options: ExecutionOptions;
   readonly #guards: Guard[] = [];
+  readonly #holding: Holding;
   readonly #divergence: DivergenceWatch;
-  #token: Token;
-  #head: number;
-  #seen: number;
-  #received: number;
-  #leaseFrom: number;
+  readonly #intake: Intake;
+  readonly #ending: RunEnding;
   #state: ExecutionState = 'running';
   #inFlight: InFlight | undefined;
   #heartbeatDue = false;
   #suspects: string[] | undefined;
   #wantsWait = false;
   #parking: { code: string; details: Record<string, unknown> } | undefined;
-  #ending: Outcome | undefined;
-  #outcome: Outcome | undefined;
-  #settling = false;
-  #cancelJournaled = false;
   #draining: 'no' | 'boundary' | 'now' = 'no';
   #evaluateScheduled = false;
   #woken = false;
@@ -90,11 +78,7 @@ export class Execution implements CommitSource {
     const { claim } = options;
     this.#options = options;
     this.id = claim.run.id;
-    this.#token = claim.token;
-    this.#head = claim.run.head;
-    this.#seen = claim.run.seen;
-    this.#received = claim.run.seen;
-    this.#leaseFrom = options.claimedAt;
+    this.#holding = new Holding(options);
     this.core = options.core(this);
     this.core.context = new ExecutionContext({
       core: this.core,
@@ -104,6 +88,13 @@ export class Execution implements CommitSource {
       diverged: (difference) => this.#diverged({ ...difference, why: 'the code asks for it as another kind' }),
       suspect: (key) => this.#suspect(key),
     });
+    this.#intake = new Intake(this.core, { received: claim.run.seen, onCancel: () => this.#limitCleanUp() });
+    this.#ending = new RunEnding({
+      core: this.core,
+      definition: options.definition,
+      ready: () => options.host.request(this),
+      ended: () => this.#functionEnded(),
+    });
     this.#divergence = new DivergenceWatch(this.core, (details) => this.#diverged(details));
   }
 
@@ -112,15 +103,15 @@ export class Execution implements CommitSource {
   }
 
   get epoch(): number {
-    return this.#token.epoch;
+    return this.#holding.epoch;
   }
 
   get head(): number {
-    return this.#head;
+    return this.#holding.head;
   }
 
   get received(): number {
-    return this.#received;
+    return this.#intake.received;
   }
 
   /** Runs the function from its top. `messages` are those that are not journaled yet. */
@@ -132,27 +123,28 @@ export class Execution implements CommitSource {
       this.#park('crash_loop', { attempts, suspects: claim.run.suspects ?? [] });
       return;
     }
-    this.#receive(messages, claim.run.cancel);
+    this.#intake.take(messages, claim.run.cancel);
     this.core.queue.kick();
     const frame = { context: this.core.context, scope: this.core.root };
-    currentFrame.run(frame, () => runFunction(() => definition.run(this.core.context, input))).then(
-      (value) => this.#functionEnded({ status: 'completed', value }),
-      (error: unknown) => this.#functionEnded({ status: 'failed', error }),
-    );
+    currentFrame
+      .run(frame, () => runFunction(() => definition.run(this.core.context, input)))
+      .then(
+        (value) => this.#functionEnded({ status: 'completed', value }),
+        (error: unknown) => this.#functionEnded({ status: 'failed', error }),
+      );
     this.evaluate();
   }
 
   /** Goes on in place under a new claim (E3). */
   resume(claim: Claim, options: { messages: Message[]; claimedAt: number; now: number }): void {
-    this.#token = claim.token;
+    this.#holding.renew(claim, options.claimedAt);
     this.core.run = claim.run;
-    this.#leaseFrom = options.claimedAt;
     this.#state = 'running';
     this.#wantsWait = false;
     this.#woken = false;
     this.core.active = true;
     this.core.syncTime(options.now);
-    this.#receive(options.messages, claim.run.cancel);
+    this.#intake.take(options.messages, claim.run.cancel);
     this.core.timers.resume(options.now);
     this.core.queue.kick();
     this.#options.host.request(this);
@@ -183,8 +175,7 @@ export class Execution implements CommitSource {
   }
 
   holdsLease(): boolean {
-    const { leaseMs } = this.#options;
-    return this.#state === 'running' && this.core.clock.monotonic() < this.#leaseFrom + leaseMs - leaseMargin(leaseMs);
+    return this.#state === 'running' && this.#holding.isSafe(this.core.clock.monotonic());
   }
 
   /** The lease is lost or given up: the continuation is dropped (E4). */
@@ -201,7 +192,10 @@ export class Execution implements CommitSource {
     this.#draining = when;
     this.core.active = false;
     if (when === 'now') {
-      const reason = new DurableError('runtime_closed', `The runtime was closed while the run "${this.id}" executed; it goes on elsewhere.`);
+      const reason = new DurableError(
+        'runtime_closed',
+        `The runtime was closed while the run "${this.id}" executed; it goes on elsewhere.`,
+      );
       for (const body of this.core.bodies) body.abort(reason);
     }
     this.evaluate();
@@ -217,7 +211,13 @@ export class Execution implements CommitSource {
   /** Something changed; looked at after the code has settled. */
   evaluate(): void {
     if (this.#evaluateScheduled || this.#state === 'finished') return;
-    if (this.core.root.activity.state === 'busy' && !this.core.holding && this.#outcome === undefined && this.#draining === 'no') return;
+    if (
+      this.core.root.activity.state === 'busy' &&
+      !this.core.holding &&
+      !this.#ending.hasOutcome &&
+      this.#draining === 'no'
+    )
+      return;
     this.#evaluateScheduled = true;
     const { clock } = this.core;
     void clock
@@ -231,7 +231,7 @@ export class Execution implements CommitSource {
 
   takeCommit(): Commit | null {
     if (this.#inFlight !== undefined || this.#state !== 'running') return null;
-    if (this.core.clock.monotonic() > this.#leaseFrom + this.#options.leaseMs) {
+    if (this.#holding.hasExpired(this.core.clock.monotonic())) {
       this.markStale();
       return null;
     }
@@ -242,7 +242,12 @@ export class Execution implements CommitSource {
     if (!this.core.outbox.empty && then.kind !== 'run') then = { kind: 'run' };
     const pending = this.#takePending(then);
     this.#inFlight = { pending, writes, then };
-    return this.#commitOf(this.#inFlight);
+    return this.#holding.commit(this.#inFlight, {
+      run: this.id,
+      id: this.core.ids.nonce(),
+      received: this.#intake.received,
+      suspects: this.#suspects,
+    });
   }
 
   commitSettled(commit: Commit, outcome: CommitResult | { kind: 'lost'; error: unknown }, sentAt: number): void {
@@ -256,13 +261,16 @@ export class Execution implements CommitSource {
       case 'pending':
         this.#refused(sent);
         this.core.syncTime(outcome.now);
-        this.#receive(outcome.messages, outcome.cancel);
+        this.#intake.take(outcome.messages, outcome.cancel);
         break;
       case 'token_taken':
         this.#tokenTaken(sent, outcome);
         break;
       case 'stream_closed':
-        this.core.logger.error({ code: 'stream_closed', stream: outcome.stream }, 'chunks were written to a closed stream and are dropped');
+        this.core.logger.error(
+          { code: 'stream_closed', stream: outcome.stream },
+          'chunks were written to a closed stream and are dropped',
+        );
         this.#refused(sent, outcome.stream);
         break;
       case 'fenced':
@@ -277,9 +285,13 @@ export class Execution implements CommitSource {
 
   #then(): Then {
     if (this.#parking !== undefined) {
-      return { kind: 'park', code: this.#parking.code, details: encodeValue(this.#parking.details, 'the reason of parking') };
+      return {
+        kind: 'park',
+        code: this.#parking.code,
+        details: encodeValue(this.#parking.details, 'the reason of parking'),
+      };
     }
-    if (this.#ending !== undefined) return endOf(this.#ending);
+    if (this.#ending.committable !== undefined) return endOf(this.#ending.committable);
     if (this.#mayYield()) return { kind: 'yield' };
     if (this.#wantsWait && this.#mayWait()) return { kind: 'wait', dueAt: this.core.timers.nextDueAt };
     return this.#heartbeatDue ? { kind: 'run', heartbeat: true } : { kind: 'run' };
@@ -287,7 +299,13 @@ export class Execution implements CommitSource {
 
   #mayWait(): boolean {
     const { queue, root, pending, holding } = this.core;
-    return root.activity.state === 'waiting' && queue.empty && queue.resting && !holding && !pending.events.some(({ event }) => COMPLETIONS.has(event.type));
+    return (
+      root.activity.state === 'waiting' &&
+      queue.empty &&
+      queue.resting &&
+      !holding &&
+      !pending.events.some(({ event }) => COMPLETIONS.has(event.type))
+    );
   }
 
   #mayYield(): boolean {
@@ -300,7 +318,12 @@ export class Execution implements CommitSource {
     this.core.pending = emptyPending();
     const { recoveries, run } = this.core;
     if (recoveries > 0 && pending.events.length > 0) {
-      const recovered = pendingEvent({ type: 'run_recovered', key: '', at: this.core.storeNow(), meta: { attempts: recoveries } });
+      const recovered = pendingEvent({
+        type: 'run_recovered',
+        key: '',
+        at: this.core.storeNow(),
+        meta: { attempts: recoveries },
+      });
       pending = joinPending({ ...emptyPending(), events: [recovered] }, pending);
       this.core.recoveries = 0;
     }
@@ -311,47 +334,21 @@ export class Execution implements CommitSource {
     return pending;
   }
 
-  #commitOf({ pending, writes, then }: InFlight): Commit {
-    const messages = pending.events.filter(({ event }) => event.type === 'message_received').length;
-    return {
-      run: this.id,
-      token: this.#token,
-      expect: this.#head,
-      id: this.core.ids.nonce(),
-      leaseMs: this.#options.leaseMs,
-      events: pending.events.map(({ payload }) => payload),
-      chunks: writes,
-      hooks: { create: pending.hooks, close: pending.closeHooks },
-      starts: pending.starts,
-      cancels: pending.cancels,
-      ledger: pending.ledger,
-      seen: this.#seen + messages,
-      received: this.#received,
-      ...(pending.checkpoint === null ? {} : { checkpoint: this.#head + pending.checkpoint }),
-      ...(this.#suspects === undefined ? {} : { suspects: this.#suspects }),
-      then,
-    };
-  }
-
   #applied(sent: InFlight, answer: Extract<CommitResult, { kind: 'applied' }>, sentAt: number): void {
     if (!answer.holder) {
       if (sent.then.kind === 'run') this.#lost(undefined, { kind: 'fenced' });
       else this.#left(sent.then);
       return;
     }
-    this.#head += sent.pending.events.length;
-    this.#seen += sent.pending.events.filter(({ event }) => event.type === 'message_received').length;
-    if (answer.extended) {
-      this.#leaseFrom = sentAt;
-      this.#heartbeatDue = false;
-    }
+    this.#holding.applied(sent, answer, sentAt);
+    if (answer.extended) this.#heartbeatDue = false;
     if (sent.pending.events.length > 0) this.core.run = { ...this.core.run, attempts: 0 };
     this.#suspects = undefined;
     this.core.syncTime(answer.now);
     this.core.outbox.committed(sent.writes);
-    this.core.committed(sent.pending, this.#head);
+    this.core.committed(sent.pending, this.#holding.head);
     this.#left(sent.then);
-    if (this.#state === 'running') this.#receive(answer.messages, answer.cancel);
+    if (this.#state === 'running') this.#intake.take(answer.messages, answer.cancel);
   }
 
   #left(then: Then): void {
@@ -376,16 +373,15 @@ export class Execution implements CommitSource {
     this.core.pending = joinPending(pending, this.core.pending);
     this.core.outbox.refused(writes, withoutStream);
     this.#wantsWait = false;
-    if (then.kind === 'end') {
-      this.#ending = undefined;
-      this.#settling = false;
-    }
+    if (then.kind === 'end') this.#ending.refused();
   }
 
   #tokenTaken(sent: InFlight, { tokenHash, holder }: Extract<CommitResult, { kind: 'token_taken' }>): void {
     const hook = sent.pending.hooks.find((candidate) => candidate.tokenHash === tokenHash);
     sent.pending.hooks = sent.pending.hooks.filter((candidate) => candidate.tokenHash !== tokenHash);
-    sent.pending.events = sent.pending.events.filter(({ event }) => event.type !== 'hook_created' || event.key !== hook?.key);
+    sent.pending.events = sent.pending.events.filter(
+      ({ event }) => event.type !== 'hook_created' || event.key !== hook?.key,
+    );
     this.#refused(sent);
     if (hook === undefined) return;
     const error = new DurableError(
@@ -394,7 +390,13 @@ export class Execution implements CommitSource {
       { details: { run: this.id, key: hook.key, holder } },
     );
     this.core.pending.events.push(
-      pendingEvent({ type: 'hook_conflict', key: hook.key, at: this.core.storeNow(), meta: { holder }, text: decodeText(encodeValue(error, 'an error')) }),
+      pendingEvent({
+        type: 'hook_conflict',
+        key: hook.key,
+        at: this.core.storeNow(),
+        meta: { holder },
+        text: decodeText(encodeValue(error, 'an error')),
+      }),
     );
   }
 
@@ -403,29 +405,10 @@ export class Execution implements CommitSource {
       { code: 'lease_lost', epoch: this.epoch, refusal: outcome.kind, commit: commit?.id, err: outcome.error },
       'the lease was lost; the run goes on elsewhere',
     );
-    this.drop('lease_lost', `The lease of run "${this.id}" was lost. The run goes on with its new holder; drop this attempt.`);
-  }
-
-  /** Every message is journaled with the next commit, in inbox order, awaited or not. */
-  #receive(messages: Message[], cancel: boolean): void {
-    for (const message of messages) {
-      if (message.seq !== this.#received) continue;
-      this.#received += 1;
-      this.core.record({ type: 'message_received', key: message.key ?? '', meta: messageMeta(message), text: decodeText(message.payload) });
-    }
-    if (cancel && !this.#cancelJournaled) this.#journalCancel();
-  }
-
-  #journalCancel(): void {
-    this.#cancelJournaled = true;
-    if (!this.core.journal.has('cancel_requested')) {
-      this.core.record({ type: 'cancel_requested', key: '' });
-      this.core.pending.cancels.push(...this.core.children.values());
-      this.core.logger.info({ code: 'cancelled' }, 'the run is cancelled');
-    }
-    this.#cancelGrace = this.core.clock.schedule(() => {
-      this.#functionEnded({ status: 'failed', error: this.core.cancelled });
-    }, CANCEL_GRACE_MS);
+    this.drop(
+      'lease_lost',
+      `The lease of run "${this.id}" was lost. The run goes on with its new holder; drop this attempt.`,
+    );
   }
 
   #wake(): void {
@@ -434,9 +417,16 @@ export class Execution implements CommitSource {
     this.#options.host.wake(this);
   }
 
-  #functionEnded(outcome: Outcome): void {
-    if (this.#outcome !== undefined || this.#state === 'finished') return;
-    this.#outcome = outcome;
+  /** A cancelled run may clean up for a while. */
+  #limitCleanUp(): void {
+    this.#cancelGrace = this.core.clock.schedule(() => {
+      this.#functionEnded({ status: 'failed', error: this.core.cancelled });
+    }, CANCEL_GRACE_MS);
+  }
+
+  #functionEnded(outcome?: Outcome): void {
+    if (this.#state === 'finished') return;
+    if (outcome !== undefined && !this.#ending.set(outcome)) return;
     if (this.#state === 'suspended') this.#wake();
     this.evaluate();
   }
@@ -448,7 +438,7 @@ export class Execution implements CommitSource {
     if (!this.core.queue.resting) return;
     this.core.startHeld();
     if (this.#draining !== 'no') this.#options.host.request(this);
-    if (this.#outcome !== undefined) this.#finish(this.#outcome);
+    if (this.#ending.hasOutcome) this.#end();
     else if (this.core.root.activity.state !== 'busy') this.#atRest();
   }
 
@@ -459,48 +449,8 @@ export class Execution implements CommitSource {
     this.#options.host.request(this);
   }
 
-  #finish(outcome: Outcome): void {
-    if (this.#settling || this.#parking !== undefined) return;
-    if (this.#divergence.lookAtEnd()) return;
-    if (!this.core.queue.empty || this.core.pending.events.some(({ event }) => event.type === 'message_received')) return;
-    this.#settling = true;
-    void this.#settleEnd(outcome);
-  }
-
-  async #settleEnd(outcome: Outcome): Promise<void> {
-    const { definition } = this.#options;
-    const { context, root } = this.core;
-    const ended: Outcome = this.core.cancelled === undefined ? outcome : { status: 'cancelled', error: this.core.cancelled };
-    try {
-      if (ended.status === 'completed') {
-        if (definition.reopen !== undefined && this.core.mailbox('').peek() !== undefined) {
-          const { reopen } = definition;
-          this.#outcome = undefined;
-          const value = await currentFrame.run({ context, scope: root }, () => reopen(context, ended.value));
-          this.#settling = false;
-          this.#functionEnded({ status: 'completed', value });
-          return;
-        }
-      } else if (definition.settle !== undefined) {
-        const { settle } = definition;
-        const { result } = await currentFrame.run({ context, scope: root }, () => settle(context, { status: ended.status === 'cancelled' ? 'cancelled' : 'failed', error: ended.error }));
-        ended.value = result;
-      }
-      this.#end(ended);
-    } catch (error) {
-      this.#end({ status: 'failed', error });
-    }
-  }
-
-  #end(outcome: Outcome): void {
-    const checked = checkedOutcome(outcome, this.id);
-    const type = checked.status === 'completed' ? 'run_completed' : checked.status === 'failed' ? 'run_failed' : 'run_cancelled';
-    if (checked.status === 'failed') this.core.logger.error({ code: 'run_failed', err: checked.error }, 'the run failed');
-    if (!this.core.pending.events.some(({ event }) => event.key === '' && event.type.startsWith('run_') && event.type !== 'run_recovered')) {
-      this.core.record({ type, key: '' });
-    }
-    this.#ending = checked;
-    this.#options.host.request(this);
+  #end(): void {
+    if (this.#parking === undefined && !this.#divergence.lookAtEnd()) this.#ending.proceed();
   }
 
   #park(code: string, details: Record<string, unknown>): void {
@@ -538,20 +488,4 @@ export class Execution implements CommitSource {
 
 async function runFunction(run: () => Promise<unknown>): Promise<unknown> {
   return run();
-}
-
-/** A result that cannot be stored fails the run instead of losing it. */
-function checkedOutcome(outcome: Outcome, run: string): Outcome {
-  if (outcome.status !== 'completed') return outcome;
-  try {
-    encodeValue(outcome.value, `the result of run "${run}"`);
-    return outcome;
-  } catch (error) {
-    return { status: 'failed', error };
-  }
-}
-
-/** How long before the end of a lease its holder gives up. */
-export function leaseMargin(leaseMs: number): number {
-  return Math.min(3_000, leaseMs / 5);
 }

@@ -17,7 +17,12 @@ export interface Entry {
   event: JournalEvent;
 }
 
-const SCOPED_ENDS: ReadonlySet<EventType> = new Set<EventType>(['tool_completed', 'tool_failed', 'agent_completed', 'agent_failed']);
+const SCOPED_ENDS: ReadonlySet<EventType> = new Set<EventType>([
+  'tool_completed',
+  'tool_failed',
+  'agent_completed',
+  'agent_failed',
+]);
 const TURN_IN_KEY = /\/t\d+(?=\/)/g;
 
 export class Journal {

@@ -27,7 +27,7 @@ export class RunMailbox implements Mailbox {
   take(): Promise<ReceivedMessage> {
     const next = this.#messages.shift();
     if (next !== undefined) return Promise.resolve(next);
-    if (this.#failure !== undefined) return Promise.reject(this.#failure.error as Error);
+    if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
     return this.#waitFor({
       key: this.key,
       arm: (taker) => {

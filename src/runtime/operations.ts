@@ -53,11 +53,19 @@ export function performOperation<T>(options: OperationsOptions, operation: Opera
   if (entry !== undefined) return replayed(options, operation, entry) as Promise<T>;
   if (core.isOpen(operation.key)) return Promise.reject(duplicateKey(core, operation.key));
   return core
-    .wait<Entry>({ scope, state: 'held', arm: (settle, leaf) => new OpenOperation(options, { operation, scope, leaf, settle }).begin() })
+    .wait<Entry>({
+      scope,
+      state: 'held',
+      arm: (settle, leaf) => new OpenOperation(options, { operation, scope, leaf, settle }).begin(),
+    })
     .then(outcomeOf) as Promise<T>;
 }
 
-function replayed(options: OperationsOptions, operation: { key: string; kind: Operation<unknown>['kind'] }, entry: Entry): Promise<unknown> {
+function replayed(
+  options: OperationsOptions,
+  operation: { key: string; kind: Operation<unknown>['kind'] },
+  entry: Entry,
+): Promise<unknown> {
   const { core } = options;
   const events = EVENTS[operation.kind];
   const { type } = entry.event;
@@ -113,13 +121,20 @@ class OpenOperation<T> {
       },
       reject: (error) => this.#settle.reject(error),
     });
-    if (this.#core.mayStart) this.#start();
+    if (this.#core.mayStart || this.#replaysBelow) this.#start();
     else this.#core.hold(() => this.#start());
     return () => {
       this.#detached = true;
       this.#activity.leave();
       unask();
     };
+  }
+
+  /** A tool or agent call that replay has to enter: what is recorded below it is asked for by its body. */
+  get #replaysBelow(): boolean {
+    const { kind, key } = this.#operation;
+    if (kind !== 'tool' && kind !== 'agent') return false;
+    return this.#core.active && !this.#core.dropped && this.#core.queue.replaysBelow(`${key}/`);
   }
 
   #start(): void {
@@ -147,7 +162,8 @@ class OpenOperation<T> {
       if (this.#operation.kind === 'turn') return this.#reject(outcome.error);
       if (this.#detached) return;
       failures += 1;
-      if (!isRetryable(outcome.error) || failures > (this.#operation.retries ?? 0)) return this.#fail(outcome.error, attempt);
+      if (!isRetryable(outcome.error) || failures > (this.#operation.retries ?? 0))
+        return this.#fail(outcome.error, attempt);
       await this.#delay(outcome.error, { attempt, failures });
     }
   }
@@ -164,7 +180,8 @@ class OpenOperation<T> {
         this.#core.pending.settled.push(resolve);
       });
     }
-    if (this.#core.run.attempts >= SUSPECT_ATTEMPTS) await this.#options.suspect(label === undefined ? key : `${key} (${label})`);
+    if (this.#core.run.attempts >= SUSPECT_ATTEMPTS)
+      await this.#options.suspect(label === undefined ? key : `${key} (${label})`);
   }
 
   #attempt(attempt: number): Promise<{ value: T } | { error: unknown }> {
@@ -194,22 +211,32 @@ class OpenOperation<T> {
     });
     const { context } = this.#core;
     return new Promise((resolve) => {
-      const cancelTimeout = timeoutMs === undefined ? undefined : this.#timeout({ controller, attempt, timeoutMs, expired: (error) => resolve({ error }) });
+      const cancelTimeout =
+        timeoutMs === undefined
+          ? undefined
+          : this.#timeout({ controller, attempt, timeoutMs, expired: (error) => resolve({ error }) });
       const done = (outcome: { value: T } | { error: unknown }): void => {
         cancelTimeout?.();
         resolve(outcome);
       };
-      currentFrame.run({ context, scope }, () => callBody(() => body({ attempt, signal: controller.signal }))).then(
-        (value) => done({ value }),
-        (error: unknown) => done({ error }),
-      );
+      currentFrame
+        .run({ context, scope }, () => callBody(() => body({ attempt, signal: controller.signal })))
+        .then(
+          (value) => done({ value }),
+          (error: unknown) => done({ error }),
+        );
     }).then((outcome) => {
       this.#core.bodies.delete(open);
       return outcome as { value: T } | { error: unknown };
     });
   }
 
-  #timeout(options: { controller: AbortController; attempt: number; timeoutMs: number; expired: (error: DurableError) => void }): () => void {
+  #timeout(options: {
+    controller: AbortController;
+    attempt: number;
+    timeoutMs: number;
+    expired: (error: DurableError) => void;
+  }): () => void {
     const { controller, attempt, timeoutMs, expired } = options;
     const { key, kind } = this.#operation;
     return this.#core.clock.schedule(() => {
@@ -232,7 +259,10 @@ class OpenOperation<T> {
       after === undefined
         ? now + backoffMs(STEP_BACKOFF, failures, this.#core.ids.random())
         : momentOf(after, { now, where: `retryAfter of "${key}"` });
-    this.#core.logger.warn({ step: key, attempt, code: 'step_failed', err: error, retryInMs: dueAt - now }, `a ${kind} failed and is tried again`);
+    this.#core.logger.warn(
+      { step: key, attempt, code: 'step_failed', err: error, retryInMs: dueAt - now },
+      `a ${kind} failed and is tried again`,
+    );
     if (dueAt - now <= INLINE_DELAY_MS) {
       await new Promise<void>((resolve) => this.#core.clock.schedule(resolve, dueAt - now));
     } else {
@@ -244,7 +274,10 @@ class OpenOperation<T> {
 
   /** A wait of the run: it may suspend meanwhile. */
   #pauseUntil(dueAt: number): Promise<void> {
-    const leaf = this.#operation.kind === 'tool' || this.#operation.kind === 'agent' ? this.#activity.leaf('waiting') : this.#activity;
+    const leaf =
+      this.#operation.kind === 'tool' || this.#operation.kind === 'agent'
+        ? this.#activity.leaf('waiting')
+        : this.#activity;
     leaf.set('waiting');
     return new Promise((resolve) => {
       this.#core.timers.at(dueAt, () => {
@@ -264,7 +297,13 @@ class OpenOperation<T> {
     try {
       const text = stringifyValue(value, `the result of the ${kind} "${key}"`);
       const facts = meta?.(value);
-      this.#core.record({ type: EVENTS[kind].completed, key, attempt, text, ...(facts === undefined ? {} : { meta: facts }) });
+      this.#core.record({
+        type: EVENTS[kind].completed,
+        key,
+        attempt,
+        text,
+        ...(facts === undefined ? {} : { meta: facts }),
+      });
     } catch (error) {
       if (kind === 'turn') this.#reject(error);
       else this.#fail(error, attempt);

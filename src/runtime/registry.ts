@@ -28,7 +28,11 @@ export class Registry {
   /** Throws `duplicate_name`. */
   add(name: string, registrable: Registrable): void {
     if (this.#byName.has(name)) {
-      throw new DurableError('duplicate_name', `Cannot register "${name}" twice: runs find their code by this name. Rename one of the two.`, { details: { name } });
+      throw new DurableError(
+        'duplicate_name',
+        `Cannot register "${name}" twice: runs find their code by this name. Rename one of the two.`,
+        { details: { name } },
+      );
     }
     this.#byName.set(name, registrable.toWorkflow(name));
     this.#names.set(registrable, name);

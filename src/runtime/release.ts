@@ -3,7 +3,7 @@
  *
  *  R1 Journal order, one at a time, the code settling in between; live and on replay alike.
  *  R2 A keyed completion that nobody has asked for yet holds back those behind it.
- *  R3 While an agent call is busy, only completions below it are released; the others keep their place.
+ *  R3 While an agent call is busy, only completions below it and its own are released; the others keep their place.
  *  R4 Messages to the run itself (user messages) and cancel are released whoever is busy.
  */
 
@@ -36,6 +36,13 @@ export class ReleaseQueue {
     return this.#loaded.size > 0;
   }
 
+  /** Recorded completions below a scope wait to be released, and only its body can ask for them. */
+  replaysBelow(prefix: string): boolean {
+    for (const { event } of this.#loaded)
+      if (event.key.startsWith(prefix) && event.type !== 'message_received') return true;
+    return false;
+  }
+
   get empty(): boolean {
     return this.#entries.length === 0;
   }
@@ -62,7 +69,8 @@ export class ReleaseQueue {
 
   /** Takes the completions under a prefix out; used when their scope starts anew. */
   discard(prefix: string): void {
-    const gone = (entry: Entry): boolean => entry.event.key.startsWith(prefix) && entry.event.type !== 'message_received';
+    const gone = (entry: Entry): boolean =>
+      entry.event.key.startsWith(prefix) && entry.event.type !== 'message_received';
     for (const entry of this.#entries) if (gone(entry)) this.#loaded.delete(entry);
     this.#entries = this.#entries.filter((entry) => !gone(entry));
   }
@@ -99,6 +107,6 @@ export class ReleaseQueue {
     if (this.#entries.length === 0) return undefined;
     const busy = this.#options.busyAgents();
     if (busy.length === 0) return this.#entries[0];
-    return this.#entries.find(({ event }) => event.key === '' || busy.some((path) => event.key.startsWith(path)));
+    return this.#entries.find(({ event }) => event.key === '' || busy.some((path) => `${event.key}/`.startsWith(path)));
   }
 }

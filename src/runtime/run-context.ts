@@ -151,7 +151,8 @@ export class ExecutionContext implements RunContext {
   sleep(key: string, until: number | Date): Promise<void> {
     const core = this.#core;
     const scope = core.scope();
-    if (core.journal.completion(key) !== undefined) return core.wait({ scope, state: 'held', arm: (settle) => core.ask(key, settle) }).then(() => undefined);
+    if (core.journal.completion(key) !== undefined)
+      return core.wait({ scope, state: 'held', arm: (settle) => core.ask(key, settle) }).then(() => undefined);
     const started = core.journal.facts(key).find((event) => event.type === 'timer_started');
     const dueAt = started?.dueAt ?? (until instanceof Date ? until.getTime() : core.storeNow() + until);
     return core
@@ -224,7 +225,10 @@ export class ExecutionContext implements RunContext {
     const message = await core.mailbox(key).take();
     core.children.delete(key);
     if (message.status === 'completed') return message.value;
-    throw message.value ?? new DurableError('cancelled', `The child run "${run.id}" was cancelled.`, { details: { run: run.id } });
+    throw (
+      message.value ??
+      new DurableError('cancelled', `The child run "${run.id}" was cancelled.`, { details: { run: run.id } })
+    );
   }
 
   emit(stream: string, chunks: Payload[]): Promise<void> | undefined {
@@ -242,7 +246,8 @@ export class ExecutionContext implements RunContext {
 
   async readStream(stream: string, from: number): Promise<StreamPage> {
     const page = await this.#core.store.read(this.run.id, stream, { from, maxBytes: 1_048_576 });
-    if (page === null) throw new DurableError('run_not_found', `Cannot read the stream "${stream}": the run "${this.run.id}" is gone.`);
+    if (page === null)
+      throw new DurableError('run_not_found', `Cannot read the stream "${stream}": the run "${this.run.id}" is gone.`);
     return page;
   }
 

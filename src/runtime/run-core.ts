@@ -114,7 +114,11 @@ export class RunCore {
     this.#storeTime = { now: options.run.updatedAt, at: options.clock.monotonic() };
     this.root = new RunScope({ path: '', kind: 'workflow', parent: null, activity: Activity.root(options.evaluate) });
     this.timers = new Timers(options.clock, () => this.storeNow());
-    this.outbox = new Outbox({ clock: options.clock, flushMs: options.store.capabilities.flushMs, request: options.request });
+    this.outbox = new Outbox({
+      clock: options.clock,
+      flushMs: options.store.capabilities.flushMs,
+      request: options.request,
+    });
     this.queue = new ReleaseQueue({
       clock: options.clock,
       deliver: (entry) => this.#deliver(entry),
@@ -197,7 +201,11 @@ export class RunCore {
    * An await that settles through `arm`, counts as `state` and rejects on cancel. The disarm function that `arm` answers is
    * called when the await was rejected from outside.
    */
-  wait<T>(options: { scope: RunScope; state: ActivityState; arm: (settle: Await<T>, activity: Activity) => () => void }): Promise<T> {
+  wait<T>(options: {
+    scope: RunScope;
+    state: ActivityState;
+    arm: (settle: Await<T>, activity: Activity) => () => void;
+  }): Promise<T> {
     const { scope, state, arm } = options;
     if (this.cancelled !== undefined && !scope.shielded) return Promise.reject(this.cancelled);
     return new Promise((resolve, reject) => {
@@ -213,7 +221,7 @@ export class RunCore {
         },
         reject: (error) => {
           done();
-          reject(error as Error);
+          reject(error);
         },
       };
       const onCancel = (error: unknown): void => {
@@ -246,7 +254,9 @@ export class RunCore {
 
   isAsked(entry: Entry): boolean {
     const { type, key } = entry.event;
-    return type === 'message_received' || type === 'cancel_requested' || type === 'hook_conflict' || this.#asked.has(key);
+    return (
+      type === 'message_received' || type === 'cancel_requested' || type === 'hook_conflict' || this.#asked.has(key)
+    );
   }
 
   isOpen(key: string): boolean {
@@ -340,9 +350,13 @@ export class RunCore {
 
   #cancel(): void {
     if (this.cancelled !== undefined) return;
-    const error = new DurableError('cancelled', `The run "${this.run.id}" was cancelled. Clean up inside shield(), then let the error pass.`, {
-      details: { run: this.run.id },
-    });
+    const error = new DurableError(
+      'cancelled',
+      `The run "${this.run.id}" was cancelled. Clean up inside shield(), then let the error pass.`,
+      {
+        details: { run: this.run.id },
+      },
+    );
     this.cancelled = error;
     this.controller.abort(error);
     for (const [reject, scope] of this.#cancellable) if (!scope.shielded) reject(error);

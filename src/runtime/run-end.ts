@@ -3,37 +3,37 @@
 import { encodeValue } from './codec.ts';
 import type { ReceivedMessage } from './context.ts';
 import { DurableError } from './errors.ts';
-import type { EndStatus, NewRun, Run, Then } from './store.ts';
+import type { NewRun, Run, Then } from './store.ts';
 
-export interface Outcome {
-  status: EndStatus;
-  value?: unknown;
-  error?: unknown;
-}
+export type Outcome =
+  | { status: 'completed'; value: unknown }
+  | { status: 'failed' | 'cancelled'; error: unknown; value?: unknown };
 
 export function endOf(outcome: Outcome): Then {
-  const { status, value, error } = outcome;
-  if (status === 'completed') return { kind: 'end', status, result: encodeValue(value, 'the result'), error: null, errorCode: null };
+  const { status, value } = outcome;
+  if (status === 'completed') {
+    return { kind: 'end', status, result: encodeValue(value, 'the result'), error: null, errorCode: null };
+  }
   return {
     kind: 'end',
     status,
     result: value === undefined ? null : encodeValue(value, 'the result'),
-    error: encodeError(error),
-    errorCode: codeOf(error, status),
+    error: encodeError(outcome.error),
+    errorCode:
+      status === 'cancelled' ? 'cancelled' : DurableError.is(outcome.error) ? outcome.error.code : 'run_failed',
   };
 }
 
+/** An error that cannot be stored is kept as its text. */
 function encodeError(error: unknown): Uint8Array {
   try {
     return encodeValue(error, 'an error');
   } catch (reason) {
-    return encodeValue(new Error(error instanceof Error ? error.message : String(error), { cause: reason }), 'an error');
+    return encodeValue(
+      new Error(error instanceof Error ? error.message : String(error), { cause: reason }),
+      'an error',
+    );
   }
-}
-
-function codeOf(error: unknown, status: EndStatus): string {
-  if (status === 'cancelled') return 'cancelled';
-  return DurableError.is(error) ? error.code : 'run_failed';
 }
 
 /** User messages that no turn has consumed become the thread's next runs; their ids make that happen once. */

@@ -36,11 +36,13 @@ const DEFAULT_RETRIES = 3;
  */
 export function step<T>(name: string, fn: () => Promise<T> | T, options: StepOptions = {}): Promise<T> {
   checkStep(name, fn);
-  const timeoutMs = options.timeout === undefined ? undefined : durationMs(options.timeout, `the timeout of step "${name}"`);
+  const timeoutMs =
+    options.timeout === undefined ? undefined : durationMs(options.timeout, `the timeout of step "${name}"`);
   const frame = currentFrame.getStore();
   if (frame === undefined || frame.scope.kind === 'step') return Promise.resolve().then(fn);
   const { context } = frame;
-  const key = options.key === undefined ? context.nextKey(keyName(name)) : context.scope().keyOf(`key:${keyName(options.key)}`);
+  const key =
+    options.key === undefined ? context.nextKey(keyName(name)) : context.scope().keyOf(`key:${keyName(options.key)}`);
   return context.perform({
     key,
     kind: 'step',
@@ -58,10 +60,16 @@ export function getStepMetadata(): StepMetadata {
 export function requireMetadata(call: string): OperationMetadata {
   const metadata = currentFrame.getStore()?.scope.metadata;
   if (metadata !== undefined) return metadata;
-  throw new DurableError('outside_run', `Cannot call ${call} here: no step or tool of a run executes. Call it in the body of a step or in a tool's execute.`);
+  throw new DurableError(
+    'outside_run',
+    `Cannot call ${call} here: no step or tool of a run executes. Call it in the body of a step or in a tool's execute.`,
+  );
 }
 
 function checkStep(name: unknown, fn: unknown): void {
   if (typeof name === 'string' && name !== '' && typeof fn === 'function') return;
-  throw new DurableError('invalid_argument', 'Cannot start a step: write step("name", async () => { ... }), the name a string that is not empty.');
+  throw new DurableError(
+    'invalid_argument',
+    'Cannot start a step: write step("name", async () => { ... }), the name a string that is not empty.',
+  );
 }

@@ -74,15 +74,7 @@ import type { Payload } from './codec.ts';
 
 export type { Payload } from './codec.ts';
 
-export type RunStatus =
-  | 'queued'
-  | 'ready'
-  | 'running'
-  | 'waiting'
-  | 'parked'
-  | 'completed'
-  | 'failed'
-  | 'cancelled';
+export type RunStatus = 'queued' | 'ready' | 'running' | 'waiting' | 'parked' | 'completed' | 'failed' | 'cancelled';
 
 export type EndStatus = 'completed' | 'failed' | 'cancelled';
 
@@ -380,7 +372,11 @@ export type Control = 'cancel' | 'resume' | 'terminate';
 export type ControlResult = { kind: 'ok'; run: Run } | { kind: 'refused'; run: Run } | { kind: 'not_found' };
 
 /** A doorbell: something may have changed. `due`: work can be claimed; `run`: messages, cancel or end; `stream`: new chunks; `any`: not known what. */
-export type Hint = { kind: 'any' } | { kind: 'due' } | { kind: 'run'; run: string } | { kind: 'stream'; run: string; stream: string };
+export type Hint =
+  | { kind: 'any' }
+  | { kind: 'due' }
+  | { kind: 'run'; run: string }
+  | { kind: 'stream'; run: string; stream: string };
 
 export interface Capabilities {
   durability: 'fsync' | 'async' | 'none';

@@ -64,10 +64,13 @@ export class Timers {
     const next = this.nextDueAt;
     if (!this.#live || next === null || this.#armed?.dueAt === next) return;
     this.#disarm();
-    const cancel = this.#clock.schedule(() => {
-      this.#armed = undefined;
-      this.fire(this.#storeNow());
-    }, Math.max(0, next - this.#storeNow()));
+    const cancel = this.#clock.schedule(
+      () => {
+        this.#armed = undefined;
+        this.fire(this.#storeNow());
+      },
+      Math.max(0, next - this.#storeNow()),
+    );
     this.#armed = { dueAt: next, cancel };
   }
 

@@ -47,7 +47,13 @@ export interface WorkerParts {
   secret: Uint8Array;
 }
 
-const DEFAULTS: Required<WorkerOptions> = { concurrency: 200, leaseMs: 15_000, pollMs: 1_000, warm: { max: 64, ms: 30_000 }, storeTimeoutMs: 3_000 };
+const DEFAULTS: Required<WorkerOptions> = {
+  concurrency: 200,
+  leaseMs: 15_000,
+  pollMs: 1_000,
+  warm: { max: 64, ms: 30_000 },
+  storeTimeoutMs: 3_000,
+};
 const RETRY_MS = { first: 50, cap: 2_000 };
 
 export class Worker implements ExecutionHost {
@@ -78,7 +84,11 @@ export class Worker implements ExecutionHost {
       ttl: this.#options.warm.ms,
       perf: { now: () => Math.max(1, parts.clock.monotonic()) },
       dispose: (execution, _id, reason) => {
-        if (reason !== 'delete') execution.drop('runtime_closed', `The continuation of run "${execution.id}" was not used for a while and is dropped; it is replayed on demand.`);
+        if (reason !== 'delete')
+          execution.drop(
+            'runtime_closed',
+            `The continuation of run "${execution.id}" was not used for a while and is dropped; it is replayed on demand.`,
+          );
       },
     });
   }
@@ -124,7 +134,10 @@ export class Worker implements ExecutionHost {
     for (const execution of this.#executing.values()) execution.drain('now');
     await this.#untilEmpty(this.#options.storeTimeoutMs);
     for (const execution of this.#executing.values()) {
-      execution.drop('runtime_closed', `The run "${execution.id}" could not be yielded before the runtime closed; it goes on when its lease has ended.`);
+      execution.drop(
+        'runtime_closed',
+        `The run "${execution.id}" could not be yielded before the runtime closed; it goes on when its lease has ended.`,
+      );
     }
     this.#cancelTick?.();
     this.#state = 'closed';
@@ -155,7 +168,9 @@ export class Worker implements ExecutionHost {
     const { store, ids, logger } = this.#parts;
     store
       .deliver([{ to: { run: execution.id }, id: ids.nonce(), kind: 'wake', payload: encodeValue(null, 'a wake') }])
-      .catch((error: unknown) => logger.warn({ run: execution.id, code: 'store_unavailable', err: error }, 'a wake could not be delivered'));
+      .catch((error: unknown) =>
+        logger.warn({ run: execution.id, code: 'store_unavailable', err: error }, 'a wake could not be delivered'),
+      );
   }
 
   #remove(execution: Execution): void {
@@ -221,7 +236,10 @@ export class Worker implements ExecutionHost {
     } catch (error) {
       next = Math.min(RETRY_MS.cap, RETRY_MS.first * 2 ** this.#failures);
       this.#failures += 1;
-      this.#parts.logger.warn({ code: DurableError.is(error) ? error.code : 'store_unavailable', err: error, retryInMs: next }, 'runs could not be claimed');
+      this.#parts.logger.warn(
+        { code: DurableError.is(error) ? error.code : 'store_unavailable', err: error, retryInMs: next },
+        'runs could not be claimed',
+      );
     }
     this.#polling = false;
     const again = this.#pollAgain || (next <= 0 && this.hasRoom);
@@ -254,7 +272,11 @@ export class Worker implements ExecutionHost {
       if (execution.state !== 'stale') continue;
       const row = await this.#parts.store.get(execution.id);
       if (row === null || row.epoch > execution.epoch) {
-        if (execution.state === 'stale') execution.drop('lease_lost', `The lease of run "${execution.id}" was lost while this process stalled; another worker has it.`);
+        if (execution.state === 'stale')
+          execution.drop(
+            'lease_lost',
+            `The lease of run "${execution.id}" was lost while this process stalled; another worker has it.`,
+          );
       }
     }
   }
@@ -270,7 +292,10 @@ export class Worker implements ExecutionHost {
       else await this.#begin(claim, options);
     } catch (error) {
       this.#suspectRuns.delete(run.id);
-      this.#parts.logger.error({ run: run.id, code: DurableError.is(error) ? error.code : 'store_unavailable', err: error }, 'a claimed run could not be loaded');
+      this.#parts.logger.error(
+        { run: run.id, code: DurableError.is(error) ? error.code : 'store_unavailable', err: error },
+        'a claimed run could not be loaded',
+      );
     } finally {
       this.#loading.delete(run.id);
     }
@@ -282,7 +307,11 @@ export class Worker implements ExecutionHost {
     this.#executing.set(claim.run.id, execution);
     const messages = claim.run.inboxHead > execution.received ? await this.#messages(claim) : [];
     if (execution.state === 'finished') return;
-    if (adopted) this.#parts.logger.warn({ run: claim.run.id, code: 'lease_lost', epoch: claim.token.epoch }, 'the run is still ours after the stall; it goes on in place');
+    if (adopted)
+      this.#parts.logger.warn(
+        { run: claim.run.id, code: 'lease_lost', epoch: claim.token.epoch },
+        'the run is still ours after the stall; it goes on in place',
+      );
     execution.resume(claim, { ...options, messages });
   }
 
@@ -297,7 +326,11 @@ export class Worker implements ExecutionHost {
     this.#executing.get(run.id)?.drop('lease_lost', `The run "${run.id}" was claimed again; this attempt is dropped.`);
     this.#warm.peek(run.id)?.drop('lease_lost', `The run "${run.id}" went on elsewhere; this continuation is dropped.`);
     const runLogger = withFields(logger, { run: run.id, workflow: run.workflow, attempt: run.attempts });
-    if (claim.from === 'lease') runLogger.warn({ code: 'lease_lost', epoch: claim.token.epoch, head: run.head }, 'taken over from a worker whose lease ended');
+    if (claim.from === 'lease')
+      runLogger.warn(
+        { code: 'lease_lost', epoch: claim.token.epoch, head: run.head },
+        'taken over from a worker whose lease ended',
+      );
     const fresh = run.head === 0 && run.inboxHead === 0;
     const loaded = fresh ? null : await this.#withTimeout(() => store.load(run.id));
     if (!fresh && (loaded === null || loaded.run.epoch !== claim.token.epoch)) return;
@@ -340,7 +373,10 @@ export class Worker implements ExecutionHost {
       if (execution.holdsLease()) execution.heartbeat();
       else if (stalled) execution.markStale();
       else if (execution.state === 'running') {
-        execution.drop('lease_lost', `The lease of run "${execution.id}" could not be extended in time; the run goes on with its next holder.`);
+        execution.drop(
+          'lease_lost',
+          `The lease of run "${execution.id}" could not be extended in time; the run goes on with its next holder.`,
+        );
       }
     }
     if (!this.#parts.store.capabilities.push) this.#sweep();
@@ -352,7 +388,12 @@ export class Worker implements ExecutionHost {
     const { storeTimeoutMs } = this.#options;
     return new Promise((resolve, reject) => {
       const cancel = clock.schedule(
-        () => reject(new DurableError('store_unavailable', `The store did not answer within ${storeTimeoutMs} ms.`, { retryable: true })),
+        () =>
+          reject(
+            new DurableError('store_unavailable', `The store did not answer within ${storeTimeoutMs} ms.`, {
+              retryable: true,
+            }),
+          ),
         storeTimeoutMs,
       );
       call().then(resolve, reject).finally(cancel);
@@ -362,5 +403,7 @@ export class Worker implements ExecutionHost {
 
 /** The continuation in this process is the one that the claim is for. */
 function goesOn(execution: Execution, claim: Claim): boolean {
-  return execution.state !== 'finished' && claim.token.epoch === execution.epoch + 1 && claim.run.head === execution.head;
+  return (
+    execution.state !== 'finished' && claim.token.epoch === execution.epoch + 1 && claim.run.head === execution.head
+  );
 }

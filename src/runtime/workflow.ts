@@ -16,9 +16,15 @@ export interface Workflow<INPUT = unknown, OUTPUT = unknown> extends Registrable
  * Defines a workflow: a function whose durable calls (`step`, `sleep`, `createHook`, agents, children) are recorded. Other code in it runs
  * again on replay and must do the same again. Throws `invalid_argument`.
  */
-export function workflow<INPUT = void, OUTPUT = unknown>(name: string, fn: (input: INPUT) => Promise<OUTPUT>): Workflow<INPUT, OUTPUT> {
+export function workflow<INPUT = void, OUTPUT = unknown>(
+  name: string,
+  fn: (input: INPUT) => Promise<OUTPUT>,
+): Workflow<INPUT, OUTPUT> {
   if (typeof name !== 'string' || name === '' || typeof fn !== 'function') {
-    throw new DurableError('invalid_argument', 'Cannot define a workflow: write workflow("name", async (input) => { ... }), the name a string that is not empty.');
+    throw new DurableError(
+      'invalid_argument',
+      'Cannot define a workflow: write workflow("name", async (input) => { ... }), the name a string that is not empty.',
+    );
   }
   return {
     name,
@@ -39,7 +45,11 @@ export interface ChildOptions {
  * Starts another workflow or agent as a child of the current run and waits for its result. The child is cancelled with its parent.
  * Rejects with the child's error. Throws `workflow_not_found`, `outside_run`, `inside_step`.
  */
-export async function child<INPUT, OUTPUT>(target: Workflow<INPUT, OUTPUT> | Registrable | string, input: INPUT, options: ChildOptions = {}): Promise<OUTPUT> {
+export async function child<INPUT, OUTPUT>(
+  target: Workflow<INPUT, OUTPUT> | Registrable | string,
+  input: INPUT,
+  options: ChildOptions = {},
+): Promise<OUTPUT> {
   const context = requireContext('child()');
   const name = typeof target === 'string' ? target : 'name' in target ? target.name : 'agent';
   const key = context.nextKey(`child:${keyName(name)}`);

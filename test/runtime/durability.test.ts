@@ -1,4 +1,15 @@
-import { child, createHook, DurableError, getStepMetadata, randomUUID, RetryableError, shield, sleep, step, workflow } from 'everturn';
+import {
+  child,
+  createHook,
+  DurableError,
+  getStepMetadata,
+  randomUUID,
+  RetryableError,
+  shield,
+  sleep,
+  step,
+  workflow,
+} from 'everturn';
 import { describe, expect, it } from 'vitest';
 import { processes } from './support.ts';
 
@@ -54,7 +65,11 @@ describe('a run whose process died', () => {
         await second.resumeHook('the-token', 4);
         await clock.advance(60_000);
         const result = await second.getRun<{ sum: number; again: string[] }>('run').result();
-        expect(result, `${fate} ${k}`).toMatchObject({ sum: 7, ids: 2, again: [expect.any(String), expect.any(String)] });
+        expect(result, `${fate} ${k}`).toMatchObject({
+          sum: 7,
+          ids: 2,
+          again: [expect.any(String), expect.any(String)],
+        });
       }
     }
   });
@@ -86,7 +101,9 @@ describe('a step', () => {
   it('that times out is tried again', async () => {
     const { clock, open } = processes();
     let calls = 0;
-    const flow = workflow('flow', () => step('slow', () => ((calls += 1) < 2 ? new Promise(() => {}) : 'ok'), { timeout: '5s' }));
+    const flow = workflow('flow', () =>
+      step('slow', () => ((calls += 1) < 2 ? new Promise(() => {}) : 'ok'), { timeout: '5s' }),
+    );
     const runtime = open({ workflows: [flow] });
     const run = await runtime.start(flow);
     await clock.advance(5_000);

@@ -32,7 +32,10 @@ export function processes() {
   const clock = manualClock();
   const inner = memoryStore({ clock });
   const logs: Logged[] = [];
-  const open = (options: Omit<RuntimeOptions, 'store'>, before?: Parameters<typeof killable>[1]): Runtime & Killable => {
+  const open = (
+    options: Omit<RuntimeOptions, 'store'>,
+    before?: Parameters<typeof killable>[1],
+  ): Runtime & Killable => {
     const proxy = killable(inner, before);
     const runtime = createRuntime({ clock, logger: collectingLogger(logs), ...options, store: proxy.store });
     opened.push(runtime);

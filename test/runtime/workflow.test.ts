@@ -26,7 +26,11 @@ describe('a workflow', () => {
     const run = await runtime.start(add, { input: { a: 1, b: 2 } });
     expect(await run.result()).toBe(3);
     expect(calls).toEqual(['first', 'second']);
-    expect((await run.events()).map((event) => event.type)).toEqual(['step_completed', 'step_completed', 'run_completed']);
+    expect((await run.events()).map((event) => event.type)).toEqual([
+      'step_completed',
+      'step_completed',
+      'run_completed',
+    ]);
   });
 
   it('sleeps, waits for a hook and goes on', async () => {

@@ -1,0 +1,97 @@
+/** What a holder knows of its right to a run: token, head, messages journaled, and how long the lease lasts. */
+
+import type { Pending } from './pending.ts';
+import type { Claim, Commit, CommitResult, StreamWrite, Then, Token } from './store.ts';
+
+/** What one commit carries. */
+export interface InFlight {
+  pending: Pending;
+  writes: StreamWrite[];
+  then: Then;
+}
+
+export interface HoldingOptions {
+  claim: Claim;
+  /** Monotonic time before the claim was sent. */
+  claimedAt: number;
+  leaseMs: number;
+}
+
+export class Holding {
+  readonly #leaseMs: number;
+  #token: Token;
+  #head: number;
+  #seen: number;
+  #leaseFrom: number;
+
+  constructor({ claim, claimedAt, leaseMs }: HoldingOptions) {
+    this.#leaseMs = leaseMs;
+    this.#token = claim.token;
+    this.#head = claim.run.head;
+    this.#seen = claim.run.seen;
+    this.#leaseFrom = claimedAt;
+  }
+
+  get epoch(): number {
+    return this.#token.epoch;
+  }
+
+  get head(): number {
+    return this.#head;
+  }
+
+  /** The same run under a new claim; head and messages are as they were. */
+  renew(claim: Claim, claimedAt: number): void {
+    this.#token = claim.token;
+    this.#leaseFrom = claimedAt;
+  }
+
+  /** The lease still has time to spare. */
+  isSafe(now: number): boolean {
+    return now < this.#leaseFrom + this.#leaseMs - leaseMargin(this.#leaseMs);
+  }
+
+  /** The lease has run out by this process's own measure. */
+  hasExpired(now: number): boolean {
+    return now > this.#leaseFrom + this.#leaseMs;
+  }
+
+  commit(sent: InFlight, extra: { run: string; id: string; received: number; suspects: string[] | undefined }): Commit {
+    const { pending, writes, then } = sent;
+    return {
+      run: extra.run,
+      token: this.#token,
+      expect: this.#head,
+      id: extra.id,
+      leaseMs: this.#leaseMs,
+      events: pending.events.map(({ payload }) => payload),
+      chunks: writes,
+      hooks: { create: pending.hooks, close: pending.closeHooks },
+      starts: pending.starts,
+      cancels: pending.cancels,
+      ledger: pending.ledger,
+      seen: this.#seen + messagesIn(pending),
+      received: extra.received,
+      ...(pending.checkpoint === null ? {} : { checkpoint: this.#head + pending.checkpoint }),
+      ...(extra.suspects === undefined ? {} : { suspects: extra.suspects }),
+      then,
+    };
+  }
+
+  applied(sent: InFlight, answer: Extract<CommitResult, { kind: 'applied' }>, sentAt: number): void {
+    this.#head += sent.pending.events.length;
+    this.#seen += messagesIn(sent.pending);
+    if (answer.extended) this.#leaseFrom = sentAt;
+  }
+}
+
+function messagesIn(pending: Pending): number {
+  let count = 0;
+  for (const { event } of pending.events) if (event.type === 'message_received') count += 1;
+  return count;
+}
+
+/** How long before the end of a lease its holder gives up. */
+export function leaseMargin(leaseMs: number): number {
+  return Math.min(3_000, leaseMs / 5);
+}

@@ -1,0 +1,50 @@
+/** What reaches a run from outside, on its way into the journal: messages in inbox order, and cancel. */
+
+import { decodeText } from './codec.ts';
+import { messageMeta } from './mailbox.ts';
+import type { RunCore } from './run-core.ts';
+import type { Message } from './store.ts';
+
+export class Intake {
+  readonly #core: RunCore;
+  readonly #onCancel: () => void;
+  #received: number;
+  #cancelled = false;
+
+  constructor(core: RunCore, options: { received: number; onCancel: () => void }) {
+    this.#core = core;
+    this.#received = options.received;
+    this.#onCancel = options.onCancel;
+  }
+
+  /** Messages that are journaled or on their way there. */
+  get received(): number {
+    return this.#received;
+  }
+
+  /** Every message is journaled with the next commit, awaited or not; those that are known already are skipped. */
+  take(messages: Message[], cancel: boolean): void {
+    for (const message of messages) {
+      if (message.seq !== this.#received) continue;
+      this.#received += 1;
+      this.#core.record({
+        type: 'message_received',
+        key: message.key ?? '',
+        meta: messageMeta(message),
+        text: decodeText(message.payload),
+      });
+    }
+    if (cancel && !this.#cancelled) this.#cancel();
+  }
+
+  /** A cancel that the journal has already is in force again when it is released. */
+  #cancel(): void {
+    this.#cancelled = true;
+    if (!this.#core.journal.has('cancel_requested')) {
+      this.#core.record({ type: 'cancel_requested', key: '' });
+      this.#core.pending.cancels.push(...this.#core.children.values());
+      this.#core.logger.info({ code: 'cancelled' }, 'the run is cancelled');
+    }
+    this.#onCancel();
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * From the end of a run's function to the commit of its end.
+ *
+ *  N1 A run ends only when every journaled message was released; messages that came after the function had returned go to
+ *     the definition's `reopen`, if it has one.
+ *  N2 The end of a cancelled run is `cancelled`, whatever its function did.
+ *  N3 A result that cannot be stored fails the run instead of losing it.
+ */
+
+import { encodeValue } from './codec.ts';
+import { currentFrame } from './context.ts';
+import type { WorkflowDefinition } from './registrable.ts';
+import type { RunCore } from './run-core.ts';
+import type { Outcome } from './run-end.ts';
+
+export interface RunEndingOptions {
+  core: RunCore;
+  definition: WorkflowDefinition;
+  /** The end can be committed. */
+  ready: () => void;
+  /** `reopen` went on and has ended anew. */
+  ended: () => void;
+}
+
+export class RunEnding {
+  readonly #options: RunEndingOptions;
+  #outcome: Outcome | undefined;
+  #settling = false;
+  #committable: Outcome | undefined;
+
+  constructor(options: RunEndingOptions) {
+    this.#options = options;
+  }
+
+  /** The function has ended. */
+  get hasOutcome(): boolean {
+    return this.#outcome !== undefined;
+  }
+
+  /** What the next commit ends the run with. */
+  get committable(): Outcome | undefined {
+    return this.#committable;
+  }
+
+  /** The function's outcome; the first one counts. */
+  set(outcome: Outcome): boolean {
+    if (this.#outcome !== undefined) return false;
+    this.#outcome = outcome;
+    return true;
+  }
+
+  /** The commit of the end was refused. */
+  refused(): void {
+    this.#committable = undefined;
+    this.#settling = false;
+  }
+
+  /** Prepares the end when nothing stands before it. */
+  proceed(): void {
+    const { core } = this.#options;
+    if (this.#outcome === undefined || this.#settling) return;
+    const messagesLeft = core.pending.events.some(({ event }) => event.type === 'message_received');
+    if (!core.queue.empty || messagesLeft) return;
+    this.#settling = true;
+    void this.#settle(this.#outcome);
+  }
+
+  async #settle(outcome: Outcome): Promise<void> {
+    const { core, definition } = this.#options;
+    const { context, root: scope } = core;
+    const ended: Outcome = core.cancelled === undefined ? outcome : { status: 'cancelled', error: core.cancelled };
+    try {
+      if (ended.status === 'completed') {
+        const { reopen } = definition;
+        if (reopen !== undefined && core.mailbox('').peek() !== undefined) {
+          this.#outcome = undefined;
+          const value = await currentFrame.run({ context, scope }, () => reopen(context, ended.value));
+          this.#settling = false;
+          this.set({ status: 'completed', value });
+          this.#options.ended();
+          return;
+        }
+      } else if (definition.settle !== undefined) {
+        const { settle } = definition;
+        const end = { status: ended.status, error: ended.error };
+        const { result } = await currentFrame.run({ context, scope }, () => settle(context, end));
+        ended.value = result;
+      }
+      this.#commit(ended);
+    } catch (error) {
+      this.#commit({ status: core.cancelled === undefined ? 'failed' : 'cancelled', error });
+    }
+  }
+
+  #commit(outcome: Outcome): void {
+    const { core, ready } = this.#options;
+    if (core.dropped) return;
+    const checked = checkedOutcome(outcome, core.run.id);
+    if (checked.status === 'failed') core.logger.error({ code: 'run_failed', err: checked.error }, 'the run failed');
+    if (!core.pending.events.some(({ event }) => RUN_ENDS.has(event.type)))
+      core.record({ type: `run_${checked.status}`, key: '' });
+    this.#committable = checked;
+    ready();
+  }
+}
+
+const RUN_ENDS: ReadonlySet<string> = new Set(['run_completed', 'run_failed', 'run_cancelled']);
+
+function checkedOutcome(outcome: Outcome, run: string): Outcome {
+  if (outcome.status !== 'completed') return outcome;
+  try {
+    encodeValue(outcome.value, `the result of run "${run}"`);
+    return outcome;
+  } catch (error) {
+    return { status: 'failed', error };
+  }
+}
