@@ -23,6 +23,8 @@ export interface ApprovalDetails {
   /** Model turns of the run so far. */
   turn: number;
   requestedAt: number;
+  /** Who may answer; null: the application decides. */
+  approvers: string[] | null;
 }
 
 /** What an answer carries to the run. */

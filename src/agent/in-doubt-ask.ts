@@ -23,6 +23,7 @@ export function createInDoubtAsk(context: RunContext, turn: () => number): InDou
       reason: reasonOf(tool),
       turn: turn(),
       requestedAt: tool.startedAt,
+      approvers: null,
     };
     context.createHook(approvalHook(key, { details, needed: 1 }));
     const { value } = await context.mailbox(key).take();

@@ -7,6 +7,7 @@ import { encodeValue } from '../runtime/codec.ts';
 import { sha256Hex } from '../runtime/signature.ts';
 import { approvalHook, inputSchemaOf } from './approval.ts';
 import type { Pending, PendingApproval, PendingClientTool } from './agent-state.ts';
+import type { DurableApprovalSettings } from './durable-settings.ts';
 import { interruptedResult } from './history.ts';
 import type { RunnableAgent, SegmentResult } from './segment.ts';
 
@@ -121,6 +122,7 @@ async function toApprovalHook(
   call: PendingApproval,
   { agent, turn, now }: { agent: RunnableAgent; turn: number; now: number },
 ): Promise<NewHook> {
+  const policy = policyOf(agent, call.tool);
   const details = {
     id: call.approvalId,
     question: 'execute' as const,
@@ -131,8 +133,13 @@ async function toApprovalHook(
     reason: call.reason,
     turn,
     requestedAt: now,
+    approvers: policy.approvers ?? null,
   };
-  return approvalHook(call.key, { details, needed: agent.durable.approvals?.[call.tool]?.needed ?? 1 });
+  return approvalHook(call.key, { details, needed: policy.needed ?? 1 });
+}
+
+function policyOf({ durable: { approvals = {} } }: RunnableAgent, tool: string): DurableApprovalSettings {
+  return (Object.hasOwn(approvals, tool) ? approvals[tool] : undefined) ?? {};
 }
 
 /** What the row of a client-side tool's call holds beyond its columns. */
