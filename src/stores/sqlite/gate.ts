@@ -52,7 +52,7 @@ export function createGate(session: Session, { path, lock, watchMs }: GateOption
     },
     async writeAll(parts) {
       enter();
-      return writes.submit(parts);
+      return parts.length === 0 ? [] : writes.submit(parts);
     },
     join() {
       enter();
