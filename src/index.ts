@@ -12,6 +12,13 @@ export type { StepMetadata, StepOptions } from './runtime/step.ts';
 export { now, randomUUID, sleep } from './runtime/sleep.ts';
 export type { Duration } from './runtime/duration.ts';
 
+/* Agents */
+export { DurableAgent } from './agent/durable-agent.ts';
+export type { DurableAgentSettings } from './agent/durable-agent.ts';
+export type { DurableApprovalSettings, DurableSettings, DurableToolSettings } from './agent/durable-settings.ts';
+export { getToolMetadata } from './tools/tool-metadata.ts';
+export type { ToolMetadata } from './tools/tool-metadata.ts';
+
 /* Hooks and streams */
 export { createHook } from './hooks/create-hook.ts';
 export type { Hook, HookOptions } from './hooks/create-hook.ts';
