@@ -79,8 +79,14 @@ export function createApprovals(parts: ApprovalsParts): Approvals {
   return {
     list: async ({ status = 'pending', ...query } = {}) => {
       const store = await parts.store();
-      const rows = await store.listHooks({ ...query, kind: 'approval', ...(status === 'pending' ? { status: 'open' } : {}) });
-      const items = rows.items.map(toApproval).filter((approval) => status !== 'decided' || approval.status !== 'pending');
+      const rows = await store.listHooks({
+        ...query,
+        kind: 'approval',
+        ...(status === 'pending' ? { status: 'open' } : {}),
+      });
+      const items = rows.items
+        .map(toApproval)
+        .filter((approval) => status !== 'decided' || approval.status !== 'pending');
       return { ...rows, items };
     },
     get: async (id) => toApproval(await findHook(await parts.store(), id)),
@@ -94,12 +100,18 @@ async function answer(parts: ApprovalsParts, id: string, decision: Decision): Pr
   const hook = await findHook(store, id);
   const { by } = decision;
   if (typeof by !== 'string' || by === '') {
-    throw new DurableError('invalid_argument', `Cannot answer the approval "${id}": "by" is missing. Write approve("${id}", { by: "user_7" }).`, { details: { id } });
+    throw new DurableError(
+      'invalid_argument',
+      `Cannot answer the approval "${id}": "by" is missing. Write approve("${id}", { by: "user_7" }).`,
+      { details: { id } },
+    );
   }
   if (hook.status !== 'open') throw decidedError(hook, { id, now: parts.clock.now() });
   const payload = encodeValue(await checked(parts, hook, decision), `the answer to approval "${id}"`);
   const { approved } = decision;
-  const [outcome] = await store.deliver([{ to: { hook: hook.tokenHash }, id: parts.ids.next(), payload, by, decision: { approved } }]);
+  const [outcome] = await store.deliver([
+    { to: { hook: hook.tokenHash }, id: parts.ids.next(), payload, by, decision: { approved } },
+  ]);
   const now = await findHook(store, id);
   const stands = now.responders.some((responder) => responder.by === by && responder.approved === approved);
   if (outcome?.kind === 'ok' || (outcome?.kind === 'duplicate' && stands)) return toApproval(now);
@@ -109,21 +121,33 @@ async function answer(parts: ApprovalsParts, id: string, decision: Decision): Pr
 async function findHook(store: Store, id: string): Promise<Hook> {
   const hook = await store.hook(approvalTokenHash(id));
   if (hook !== null && hook.kind === 'approval') return hook;
-  throw new DurableError('approval_not_found', `There is no approval "${id}". runtime.approvals.list() has those that wait; those of removed runs are gone.`, {
-    details: { id },
-  });
+  throw new DurableError(
+    'approval_not_found',
+    `There is no approval "${id}". runtime.approvals.list() has those that wait; those of removed runs are gone.`,
+    {
+      details: { id },
+    },
+  );
 }
 
 /** What the run gets: the edited input as the tool's schema reads it. */
 async function checked({ toolsOf }: ApprovalsParts, hook: Hook, decision: Decision): Promise<Decision> {
   const { id, tool, question, approvers } = readApprovalDetails(hook.details);
   if (approvers !== null && !approvers.includes(decision.by)) {
-    throw new DurableError('invalid_argument', `Cannot answer the approval "${id}" as "${decision.by}": its approvers are ${approvers.join(', ')}.`, {
-      details: { id, by: decision.by, approvers },
-    });
+    throw new DurableError(
+      'invalid_argument',
+      `Cannot answer the approval "${id}" as "${decision.by}": its approvers are ${approvers.join(', ')}.`,
+      {
+        details: { id, by: decision.by, approvers },
+      },
+    );
   }
   if ('result' in decision && question !== 'in-doubt') {
-    throw new DurableError('invalid_argument', `Cannot approve "${id}" with a result: the call has not run. Leave "result" out; "input" changes what it runs with.`, { details: { id } });
+    throw new DurableError(
+      'invalid_argument',
+      `Cannot approve "${id}" with a result: the call has not run. Leave "result" out; "input" changes what it runs with.`,
+      { details: { id } },
+    );
   }
   if (decision.input === undefined) return decision;
   return { ...decision, input: await checkEditedInput(toolsOf(hook.workflow) ?? {}, { tool, input: decision.input }) };
@@ -133,12 +157,20 @@ function decidedError(hook: Hook, { id, now }: { id: string; now: number }): Dur
   const { status, answers, decidedAt, run, tool } = toApproval(hook);
   const last = answers.at(-1);
   if (status === 'closed' || last === undefined) {
-    return new DurableError('approval_decided', `The approval "${id}" of "${tool}" was closed: its run "${run}" ended or nobody answered in time.`, { details: { id, status, run } });
+    return new DurableError(
+      'approval_decided',
+      `The approval "${id}" of "${tool}" was closed: its run "${run}" ended or nobody answered in time.`,
+      { details: { id, status, run } },
+    );
   }
   const said = last.approved ? 'approved' : 'denied';
-  return new DurableError('approval_decided', `The approval "${id}" of "${tool}" was ${said} by ${last.by} ${ago(now - last.at)} ago. The first decision counts.`, {
-    details: { id, status, by: last.by, at: decidedAt ?? last.at, run },
-  });
+  return new DurableError(
+    'approval_decided',
+    `The approval "${id}" of "${tool}" was ${said} by ${last.by} ${ago(now - last.at)} ago. The first decision counts.`,
+    {
+      details: { id, status, by: last.by, at: decidedAt ?? last.at, run },
+    },
+  );
 }
 
 function ago(ms: number): string {

@@ -15,6 +15,7 @@ import type { Registrable } from '../runtime/registrable.ts';
 import { Registry } from '../runtime/registry.ts';
 import { secretBytes, sha256Hex } from '../runtime/signature.ts';
 import type {
+  DeliverResult,
   Hook,
   LedgerQuery,
   LedgerRow,
@@ -201,12 +202,7 @@ class DurableRuntime implements Runtime {
         ...(options.by === undefined ? {} : { by: options.by }),
       },
     ]);
-    if (answer?.kind === 'ok' || answer?.kind === 'duplicate') return;
-    if (answer?.kind === 'gone') throw hookGone(answer.hook, { run: answer.run, now: this.#parts.clock.now() });
-    throw new DurableError(
-      'hook_not_found',
-      'There is no hook with this token. Check the token; hooks of removed runs are gone.',
-    );
+    assertResumed(answer, this.#parts.clock.now());
   }
 
   async resume(id: string): Promise<void> {
@@ -305,6 +301,21 @@ function startedId(result: StartResult, run: NewRun): string {
         'thread_busy',
         `Cannot start a run in thread "${run.thread}": its run "${result.active.id}" is ${result.active.status}. Wait for it, or pass whenBusy: "queue", "steer" or "interrupt".`,
         { retryable: true, details: { thread: run.thread, active: result.active.id, status: result.active.status } },
+      );
+  }
+}
+
+function assertResumed(answer: DeliverResult | undefined, now: number): void {
+  switch (answer?.kind) {
+    case 'ok':
+    case 'duplicate':
+      return;
+    case 'gone':
+      throw hookGone(answer.hook, { run: answer.run, now });
+    default:
+      throw new DurableError(
+        'hook_not_found',
+        'There is no hook with this token. Check the token; hooks of removed runs are gone.',
       );
   }
 }

@@ -62,13 +62,11 @@ export function createRunHandle<RESULT>(parts: RunHandleParts, id: string): RunH
       return loaded.events.map((payload) => decodeEvent(payload));
     },
     stream: <CHUNK>({ namespace = DEFAULT_STREAM, ...options }: RunStreamOptions = {}) =>
-      reader
-        .chunks({ run: id, stream: namespace, ...options })
-        .pipeThrough(
-          new TransformStream<{ chunk: unknown }, CHUNK>({
-            transform: ({ chunk }, controller) => controller.enqueue(chunk as CHUNK),
-          }),
-        ) as ReadableStream<CHUNK> & AsyncIterable<CHUNK>,
+      reader.chunks({ run: id, stream: namespace, ...options }).pipeThrough(
+        new TransformStream<{ chunk: unknown }, CHUNK>({
+          transform: ({ chunk }, controller) => controller.enqueue(chunk as CHUNK),
+        }),
+      ) as ReadableStream<CHUNK> & AsyncIterable<CHUNK>,
     cancel: async () => {
       const answer = await store.control(id, 'cancel');
       if (answer.kind === 'not_found') throw runNotFound(id);

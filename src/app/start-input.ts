@@ -42,26 +42,37 @@ export function splitStart(name: string, start: StartInput): SplitStart {
       'Write runtime.start(workflow, { input }) or runtime.start(agent, { prompt }).',
     );
   }
-  const { id, thread, tenant, attributes, whenBusy, supersedes, ...content } = start;
+  checkOptions(name, start);
+  const options: Record<string, unknown> = {};
+  const content: Record<string, unknown> = {};
+  for (const [field, value] of Object.entries(start)) {
+    if (value !== undefined) (RUN_OPTIONS.has(field) ? options : content)[field] = value;
+  }
+  return { ...(options as Omit<SplitStart, 'content'>), content: contentOf(content) };
+}
+
+const RUN_OPTIONS: ReadonlySet<string> = new Set(['id', 'thread', 'tenant', 'attributes', 'whenBusy', 'supersedes']);
+
+function checkOptions(name: string, { id, thread, tenant, supersedes, whenBusy, attributes = {} }: StartInput): void {
   for (const [field, value] of Object.entries({ id, thread, tenant, supersedes })) {
-    if (value !== undefined && (typeof value !== 'string' || value === ''))
+    if (value !== undefined && (typeof value !== 'string' || value === '')) {
       throw invalid(name, `"${field}" is not a string with content`, `Leave ${field} out or pass a string.`);
+    }
   }
-  if (whenBusy !== undefined && !BUSY.includes(whenBusy))
+  if (whenBusy !== undefined && !BUSY.includes(whenBusy)) {
     throw invalid(name, `whenBusy is ${JSON.stringify(whenBusy)}`, `Use one of ${BUSY.join(', ')}.`);
-  for (const [key, value] of Object.entries(attributes ?? {})) {
-    if (typeof value !== 'string')
-      throw invalid(name, `the attribute "${key}" is not a string`, 'Attributes are strings to filter by.');
   }
-  return {
-    ...(id === undefined ? {} : { id }),
-    ...(thread === undefined ? {} : { thread }),
-    ...(tenant === undefined ? {} : { tenant }),
-    ...(attributes === undefined ? {} : { attributes }),
-    ...(whenBusy === undefined ? {} : { whenBusy }),
-    ...(supersedes === undefined ? {} : { supersedes }),
-    content: 'input' in content ? content.input : Object.keys(content).length === 0 ? undefined : content,
-  };
+  for (const [key, value] of Object.entries(attributes)) {
+    if (typeof value !== 'string') {
+      throw invalid(name, `the attribute "${key}" is not a string`, 'Attributes are strings to filter by.');
+    }
+  }
+}
+
+/** A workflow's `input`, or an agent's fields as they are. */
+function contentOf(content: Record<string, unknown>): unknown {
+  if ('input' in content) return content['input'];
+  return Object.keys(content).length === 0 ? undefined : content;
 }
 
 function invalid(name: string, why: string, form: string): DurableError {

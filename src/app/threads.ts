@@ -26,9 +26,15 @@ const ENDED: ReadonlySet<RunStatus> = new Set<RunStatus>(['completed', 'failed',
 export async function readThread(store: Store, id: string): Promise<Thread> {
   const runs = await store.thread(id);
   if (runs.length === 0) {
-    throw new DurableError('thread_not_found', `There is no thread "${id}". A thread begins with runtime.start(agent, { thread: "${id}", ... }).`, { details: { thread: id } });
+    throw new DurableError(
+      'thread_not_found',
+      `There is no thread "${id}". A thread begins with runtime.start(agent, { thread: "${id}", ... }).`,
+      { details: { thread: id } },
+    );
   }
-  const shown = await Promise.all(runs.map(async (run) => runUiMessages(run, run.status === 'waiting' ? await foldRun(store, run) : null)));
+  const shown = await Promise.all(
+    runs.map(async (run) => runUiMessages(run, run.status === 'waiting' ? await foldRun(store, run) : null)),
+  );
   return {
     id,
     runs: runs.map((run) => ({ id: run.id, status: run.status })),

@@ -15,7 +15,11 @@ export type ToolOutput = ClientToolOutput & {
 };
 
 /** Throws `hook_not_found` if no call with this id waits in the run, `hook_already_resumed` if it has its output. */
-export async function addToolOutput({ store, ids }: { store: Store; ids: Ids }, run: string, output: ToolOutput): Promise<void> {
+export async function addToolOutput(
+  { store, ids }: { store: Store; ids: Ids },
+  run: string,
+  output: ToolOutput,
+): Promise<void> {
   const { toolCallId, by, ...answer } = output;
   const hook = await findCall(store, { run, toolCallId });
   const [outcome] = await store.deliver([
@@ -27,14 +31,18 @@ export async function addToolOutput({ store, ids }: { store: Store; ids: Ids }, 
     },
   ]);
   if (outcome?.kind === 'ok') return;
-  throw new DurableError('hook_already_resumed', `The tool call "${toolCallId}" of run "${run}" has its output already. The first one counts.`, {
-    details: { run, toolCallId },
-  });
+  throw new DurableError(
+    'hook_already_resumed',
+    `The tool call "${toolCallId}" of run "${run}" has its output already. The first one counts.`,
+    {
+      details: { run, toolCallId },
+    },
+  );
 }
 
 async function findCall(store: Store, { run, toolCallId }: { run: string; toolCallId: string }): Promise<Hook> {
   let answered: Hook | undefined;
-  for (let cursor: string | undefined; ; ) {
+  for (let cursor: string | undefined; ;) {
     const page = await store.listHooks({ run, kind: 'hook', limit: 500, ...(cursor === undefined ? {} : { cursor }) });
     const calls = page.items.filter((hook) => isCallOf(hook, toolCallId));
     const open = calls.find((hook) => hook.status === 'open');
@@ -44,9 +52,13 @@ async function findCall(store: Store, { run, toolCallId }: { run: string; toolCa
     cursor = page.cursor;
   }
   if (answered !== undefined) return answered;
-  throw new DurableError('hook_not_found', `No tool call "${toolCallId}" waits for its output in run "${run}". Check both ids; the run may not have asked yet.`, {
-    details: { run, toolCallId },
-  });
+  throw new DurableError(
+    'hook_not_found',
+    `No tool call "${toolCallId}" waits for its output in run "${run}". Check both ids; the run may not have asked yet.`,
+    {
+      details: { run, toolCallId },
+    },
+  );
 }
 
 function isCallOf(hook: Hook, toolCallId: string): boolean {

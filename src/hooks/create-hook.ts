@@ -55,7 +55,6 @@ export function createHook<T = unknown>(options: HookOptions<T> = {}): Hook<T> {
   let first: Promise<T> | undefined;
   return {
     token,
-    // oxlint-disable-next-line unicorn/no-thenable -- a hook is awaited as it is in the field's other frameworks
     then: (onResolved, onRejected) => {
       first = options.many === true ? next() : (first ?? next());
       return first.then(onResolved, onRejected);

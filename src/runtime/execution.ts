@@ -8,7 +8,7 @@
  */
 
 import type { CommitSource } from './committer.ts';
-import { decodeText, encodeValue } from './codec.ts';
+import { encodeValue } from './codec.ts';
 import { COMPLETIONS, currentFrame } from './context.ts';
 import { DivergenceWatch } from './divergence.ts';
 import { DurableError } from './errors.ts';
@@ -17,6 +17,7 @@ import type { Outcome } from './run-end.ts';
 import { RunEnding } from './run-ending.ts';
 import { Holding } from './holding.ts';
 import type { HoldingOptions, InFlight } from './holding.ts';
+import { withHookConflict } from './hook-conflict.ts';
 import { Intake } from './intake.ts';
 import { emptyPending, isEmptyPending, joinPending, pendingEvent } from './pending.ts';
 import type { Pending } from './pending.ts';
@@ -24,7 +25,7 @@ import type { WorkflowDefinition } from './registrable.ts';
 import { ExecutionContext } from './run-context.ts';
 import type { Guard } from './run-context.ts';
 import type { RunCore } from './run-core.ts';
-import type { Claim, Commit, CommitResult, Message, NewRun, Run, StreamWrite, Then, Token } from './store.ts';
+import type { Claim, Commit, CommitResult, Message, NewRun, Run, Then } from './store.ts';
 
 export type ExecutionState = 'running' | 'suspended' | 'stale' | 'finished';
 
@@ -163,15 +164,11 @@ export class Execution implements CommitSource {
     this.#options.host.stale(this);
   }
 
+  /** An empty commit: extends the lease, and brings new messages and the cancel flag. */
   heartbeat(): void {
     if (this.#state !== 'running') return;
     this.#heartbeatDue = true;
     this.#options.host.request(this);
-  }
-
-  /** Asks for new messages and the cancel flag. */
-  poll(): void {
-    this.heartbeat();
   }
 
   holdsLease(): boolean {
@@ -211,13 +208,8 @@ export class Execution implements CommitSource {
   /** Something changed; looked at after the code has settled. */
   evaluate(): void {
     if (this.#evaluateScheduled || this.#state === 'finished') return;
-    if (
-      this.core.root.activity.state === 'busy' &&
-      !this.core.holding &&
-      !this.#ending.hasOutcome &&
-      this.#draining === 'no'
-    )
-      return;
+    const { root, holding } = this.core;
+    if (root.activity.state === 'busy' && !holding && !this.#ending.hasOutcome && this.#draining === 'no') return;
     this.#evaluateScheduled = true;
     const { clock } = this.core;
     void clock
@@ -264,7 +256,10 @@ export class Execution implements CommitSource {
         this.#intake.take(outcome.messages, outcome.cancel);
         break;
       case 'token_taken':
-        this.#tokenTaken(sent, outcome);
+        this.#refused({
+          ...sent,
+          pending: withHookConflict(sent.pending, outcome, { run: this.id, at: this.core.storeNow() }),
+        });
         break;
       case 'stream_closed':
         this.core.logger.error(
@@ -374,30 +369,6 @@ export class Execution implements CommitSource {
     this.core.outbox.refused(writes, withoutStream);
     this.#wantsWait = false;
     if (then.kind === 'end') this.#ending.refused();
-  }
-
-  #tokenTaken(sent: InFlight, { tokenHash, holder }: Extract<CommitResult, { kind: 'token_taken' }>): void {
-    const hook = sent.pending.hooks.find((candidate) => candidate.tokenHash === tokenHash);
-    sent.pending.hooks = sent.pending.hooks.filter((candidate) => candidate.tokenHash !== tokenHash);
-    sent.pending.events = sent.pending.events.filter(
-      ({ event }) => event.type !== 'hook_created' || event.key !== hook?.key,
-    );
-    this.#refused(sent);
-    if (hook === undefined) return;
-    const error = new DurableError(
-      'hook_conflict',
-      `Cannot create the hook "${hook.key}" of run "${this.id}": its token belongs to the hook "${holder.key}" of run "${holder.run}". Use another token.`,
-      { details: { run: this.id, key: hook.key, holder } },
-    );
-    this.core.pending.events.push(
-      pendingEvent({
-        type: 'hook_conflict',
-        key: hook.key,
-        at: this.core.storeNow(),
-        meta: { holder },
-        text: decodeText(encodeValue(error, 'an error')),
-      }),
-    );
   }
 
   #lost(commit: Commit | undefined, outcome: { kind: string; error?: unknown }): void {

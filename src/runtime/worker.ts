@@ -192,7 +192,7 @@ export class Worker implements ExecutionHost {
 
   #hinted(hint: Hint): void {
     if (hint.kind === 'due') this.#pollSoon();
-    else if (hint.kind === 'run') this.#executing.get(hint.run)?.poll();
+    else if (hint.kind === 'run') this.#executing.get(hint.run)?.heartbeat();
     else if (hint.kind === 'any') {
       this.#pollSoon();
       this.#sweep();
@@ -204,7 +204,7 @@ export class Worker implements ExecutionHost {
     const now = this.#parts.clock.monotonic();
     if (now - this.#lastSweep < 1_000) return;
     this.#lastSweep = now;
-    for (const execution of this.#executing.values()) execution.poll();
+    for (const execution of this.#executing.values()) execution.heartbeat();
   }
 
   #pollSoon(): void {
