@@ -19,7 +19,7 @@ const runtime = createRuntime({ store: sqliteStore('hello.db'), agents: { hello:
 const run = await runtime.start(agent, { id: 'hello', prompt: 'Please order me a pizza Margherita.' });
 for await (const chunk of run.stream<UIMessageChunk>()) {
   if (chunk.type === 'text-delta') process.stdout.write(chunk.delta);
-  if (chunk.type === 'finish-step') console.log();
-  if (chunk.type === 'reset-step') console.log('\n(The process died in the middle of that turn. Again:)');
+  if (chunk.type === 'finish-step' || chunk.type === 'reset-step') console.log(` (${chunk.type})`);
 }
-await run.result().finally(() => runtime.close());
+await run.result();
+await runtime.close();

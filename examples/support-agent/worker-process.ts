@@ -77,11 +77,12 @@ function toUnits(events: readonly JournalEvent[]): Unit[] {
 }
 
 async function decideOpenApprovals(): Promise<void> {
-  for (const approval of await runtime.approvals.list({ run: RUN })) {
+  const open = await runtime.approvals.list({ run: RUN });
+  for (const approval of open.items) {
     tell({ kind: 'approval', id: approval.id, tool: approval.tool, input: approval.input as RefundInput });
     const [decision] = (await once(process, 'message')) as [Decision];
-    if (decision.approved) await runtime.approvals.approve(approval.id, { by: 'colleague', ...decision });
-    else await runtime.approvals.deny(approval.id, { by: 'colleague', ...decision });
+    const { approved, ...answer } = decision;
+    await runtime.approvals[approved ? 'approve' : 'deny'](approval.id, { by: 'colleague', ...answer });
   }
 }
 
@@ -99,7 +100,8 @@ async function leaveWhenWaiting(): Promise<void> {
   for (;;) {
     const status = await run.status;
     if (status === 'completed' || status === 'failed' || status === 'cancelled') return;
-    if (status === 'waiting' && (await runtime.approvals.list({ run: RUN })).length > 0) return leave.abort();
+    const open = await runtime.approvals.list({ run: RUN });
+    if (status === 'waiting' && open.items.length > 0) return leave.abort();
     await delay(50);
   }
 }

@@ -33,17 +33,13 @@ function startHello(cwd: string): Hello {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let output = '';
+  const ended = once(child, 'close').then(([code]) => code as number | null);
+  const printed = (pattern: RegExp): Promise<void> =>
+    new Promise((resolve, reject) => {
+      child.stdout.on('data', () => pattern.test(output) && resolve());
+      child.once('close', () => reject(new Error(`hello ended without printing ${pattern}: ${output}`)));
+    });
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
-  const ended = once(child, 'exit').then(([code]) => code as number | null);
-  const printed = async (pattern: RegExp): Promise<void> => {
-    while (!pattern.test(output)) {
-      const [text] = await Promise.race([
-        once(child.stdout, 'data'),
-        once(child.stdout, 'end').then(() => [undefined]),
-      ]);
-      if (text === undefined) throw new Error(`hello ended without printing ${pattern}: ${output}`);
-    }
-  };
   return { child, output: () => output, printed, ended };
 }
 
