@@ -1,0 +1,157 @@
+import { DurableError, createHook, createRuntime, workflow } from 'everturn';
+import type { Logger, Runtime } from 'everturn';
+import { memoryStore } from 'everturn/memory';
+import { tool } from 'ai';
+import { afterEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { DurableAgent } from '../../src/agent/durable-agent.ts';
+import { decodeEvent } from '../../src/runtime/event.ts';
+import { manualClock } from '../../src/testing/manual-clock.ts';
+import { call, mortalStore, scriptedModel, text } from './scripted.ts';
+
+const runtimes: Runtime[] = [];
+afterEach(async () => {
+  await Promise.all(runtimes.splice(0).map((runtime) => runtime.close({ graceMs: 100 })));
+});
+
+/** Deaths and takeovers are what is tested; nothing else may warn. */
+const quiet: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
+function open(options: Parameters<typeof createRuntime>[0]): Runtime {
+  const runtime = createRuntime({ logger: quiet, ...options });
+  runtimes.push(runtime);
+  return runtime;
+}
+
+function weather() {
+  const runs: string[] = [];
+  const model = scriptedModel([
+    { content: [text('I look it up. '), call('weather', { city: 'Bern' })] },
+    { content: [text('It is sunny in Bern.')] },
+  ]);
+  const agent = new DurableAgent({
+    id: 'weather',
+    model,
+    tools: {
+      weather: tool({
+        inputSchema: z.object({ city: z.string() }),
+        execute: ({ city }) => {
+          runs.push(city);
+          return { city, sky: 'sunny' };
+        },
+      }),
+    },
+  });
+  return { agent, model, runs };
+}
+
+describe('an agent called in a workflow', () => {
+  for (const mode of ['stream', 'generate'] as const) {
+    it(`${mode}() records its turns and tools`, async () => {
+      const { agent, model, runs } = weather();
+      const ask = workflow('ask', async () => {
+        const result =
+          mode === 'stream' ? await agent.stream({ prompt: 'Bern?' }) : await agent.generate({ prompt: 'Bern?' });
+        return await result.text;
+      });
+      const runtime = open({ store: memoryStore(), workflows: [ask] });
+      const run = await runtime.start(ask);
+      expect(await run.result()).toBe('It is sunny in Bern.');
+      expect(runs).toEqual(['Bern']);
+      expect(model.calls).toHaveLength(2);
+      const events = (await run.events()).map((event) => `${event.type} ${event.key}`);
+      expect(events.filter((event) => !event.startsWith('run_'))).toEqual([
+        'turn_completed agent:weather/t0',
+        'tool_completed agent:weather/t0/tool:weather-1',
+        'turn_completed agent:weather/t1',
+        'agent_completed agent:weather',
+      ]);
+      const rows = await runtime.ledger({ run: run.id });
+      expect(rows.items.map((row) => [row.key, row.outcome, row.inputTokens, row.outputTokens])).toEqual([
+        ['agent:weather/t0', 'completed', 10, 5],
+        ['agent:weather/t1', 'completed', 10, 5],
+      ]);
+    });
+
+    it(`${mode}() is replayed whole after a wait, without a model or a tool`, async () => {
+      const { agent, model, runs } = weather();
+      let token = '';
+      const ask = workflow('ask', async () => {
+        const result =
+          mode === 'stream' ? await agent.stream({ prompt: 'Bern?' }) : await agent.generate({ prompt: 'Bern?' });
+        const answer = await result.text;
+        const hook = createHook<string>();
+        token = hook.token;
+        return `${answer} ${await hook}`;
+      });
+      const store = memoryStore();
+      const first = createRuntime({ store: mortalStore(store, { at: () => false }), workflows: [ask] });
+      const { id } = await first.start(ask);
+      await expect.poll(() => first.getRun(id).status).toBe('waiting');
+      await first.close();
+      const second = open({ store, workflows: [ask] });
+      await second.resumeHook(token, 'Thanks.');
+      expect(await second.getRun(id).result()).toBe('It is sunny in Bern. Thanks.');
+      expect(runs).toEqual(['Bern']);
+      expect(model.calls).toHaveLength(2);
+    });
+
+    it(`${mode}() goes on after a crash at each commit`, async () => {
+      for (const when of ['before', 'after'] as const) {
+        for (let at = 0; at < 5; at += 1) {
+          const { agent, model, runs } = weather();
+          const ask = workflow('ask', async () => {
+            const result =
+              mode === 'stream' ? await agent.stream({ prompt: 'Bern?' }) : await agent.generate({ prompt: 'Bern?' });
+            return await result.text;
+          });
+          const clock = manualClock();
+          const store = memoryStore({ clock });
+          const committed: string[] = [];
+          const dying = mortalStore(store, {
+            when,
+            at: (commit, index) => {
+              if (index < at || (index === at && when === 'after'))
+                committed.push(...commit.events.map((payload) => decodeEvent(payload).key));
+              return index === at;
+            },
+          });
+          const first = createRuntime({ store: dying, workflows: [ask], clock, logger: quiet });
+          const { id } = await first.start(ask);
+          for (let turn = 0; turn < 50 && !dying.dead; turn += 1) await clock.advance(1);
+          const atDeath = { models: model.calls.length, tools: runs.length };
+          const second = open({ store, workflows: [ask], clock });
+          const result = second.getRun(id).result();
+          for (let turn = 0; turn < 20; turn += 1) await clock.advance(1_000);
+          expect(dying.dead).toBe(true);
+          expect(await result).toBe('It is sunny in Bern.');
+          const lost = {
+            models: atDeath.models - committed.filter((key) => /\/t\d$/.test(key)).length,
+            tools: atDeath.tools - committed.filter((key) => key.includes('/tool:')).length,
+          };
+          expect({ when, at, models: model.calls.length, tools: runs.length }).toEqual({
+            when,
+            at,
+            models: 2 + lost.models,
+            tools: 1 + lost.tools,
+          });
+        }
+      }
+    });
+  }
+});
+
+describe('the settings of an agent', () => {
+  it('refuse a tool name that it does not have', () => {
+    const { model } = weather();
+    const make = (): unknown =>
+      new DurableAgent({
+        model,
+        tools: { weather: tool({ inputSchema: z.object({}), execute: () => 1 }) },
+        // @ts-expect-error the tool is named weather
+        durable: { tools: { wether: { retries: 1 } } },
+      });
+    expect(make).toThrow(DurableError);
+    expect(make).toThrow(/durable.tools.wether.*"weather"/);
+  });
+});
