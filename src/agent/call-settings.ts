@@ -1,6 +1,6 @@
 /** The arguments of one call, wrapped: what `prepareCall` answers inside a run. */
 
-import type { LanguageModel, ModelMessage, StopCondition, TelemetryOptions, ToolSet } from 'ai';
+import type { LanguageModel, ModelMessage, StopCondition, StreamTextTransform, TelemetryOptions, ToolSet } from 'ai';
 import { gateCallbacks, gateTelemetry } from './callbacks.ts';
 import type { OpenCalls } from './callbacks.ts';
 import type { CallState } from './call-state.ts';
@@ -14,6 +14,7 @@ const CALL = Symbol('everturn.call');
 type PrepareCall = (args: object) => unknown;
 type AnyStop = StopCondition<ToolSet, Record<string, unknown>>;
 type AnyFunction = (...args: unknown[]) => unknown;
+type AnyTransform = StreamTextTransform<ToolSet>;
 
 /** What the loop is called with, as far as it is wrapped. */
 interface Prepared {
@@ -34,6 +35,18 @@ interface Prepared {
 
 export function withCall<OPTIONS extends object>(options: OPTIONS, call: CallState): OPTIONS {
   return { ...options, [CALL]: call };
+}
+
+/** Transforms are made where the SDK's streams are read: each is told of its call here, for those that ask what is replayed. */
+export function wrapTransforms<OPTIONS extends object>(options: OPTIONS, call: CallState): OPTIONS {
+  const { experimental_transform: given } = options as { experimental_transform?: AnyTransform | AnyTransform[] };
+  if (given === undefined) return options;
+  const transforms = (Array.isArray(given) ? given : [given]).map(
+    (create): AnyTransform =>
+      (of) =>
+        call.inFrame(() => create(of)),
+  );
+  return { ...options, experimental_transform: transforms };
 }
 
 /** The agent's own prepareCall, and around it what makes a call inside a run durable. Outside of a run it adds nothing. */

@@ -18,7 +18,7 @@ import type { RunContext } from '../runtime/context.ts';
 import type { Registrable, WorkflowDefinition } from '../runtime/registrable.ts';
 import type { AgentCall, AgentCallFailure, AgentCallOptions, CallableAgent } from './agent-call.ts';
 import { agentWorkflow } from './agent-workflow.ts';
-import { durablePrepareCall, withCall } from './call-settings.ts';
+import { durablePrepareCall, withCall, wrapTransforms } from './call-settings.ts';
 import { gateCallbacks } from './callbacks.ts';
 import { CallState, keyPart } from './call-state.ts';
 import type { CallBindings } from './call-state.ts';
@@ -124,6 +124,7 @@ export class DurableAgent<
       messages,
       options: callOptions,
       abortSignal: signal,
+      ...(this.durable.transform === undefined ? {} : { experimental_transform: this.durable.transform }),
       ...steering,
     } as unknown as AgentStreamParameters<CALL_OPTIONS, TOOLS, RUNTIME_CONTEXT>;
     const result = await call.inFrame(() => super.stream(this.#arguments(given, call) as never));
@@ -168,7 +169,7 @@ export class DurableAgent<
 
   #arguments<OPTIONS extends { abortSignal?: AbortSignal }>(options: OPTIONS, call: CallState): OPTIONS {
     return {
-      ...withCall(gateCallbacks(options, this.#calls), call),
+      ...withCall(wrapTransforms(gateCallbacks(options, this.#calls), call), call),
       abortSignal: anySignal([call.context.signal, options.abortSignal]),
     };
   }

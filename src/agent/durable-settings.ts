@@ -1,6 +1,6 @@
 /** The `durable` setting of an agent: what the SDK's own settings have no place for. */
 
-import type { LanguageModel } from 'ai';
+import type { LanguageModel, StreamTextTransform, ToolSet } from 'ai';
 import { DurableError } from '../runtime/errors.ts';
 import { durationMs } from '../runtime/duration.ts';
 import type { Duration } from '../runtime/duration.ts';
@@ -33,6 +33,11 @@ export interface DurableSettings<NAME extends string = string> {
   fallbackModels?: LanguageModel[];
   /** How often a turn that failed is tried again, with backoff, before the next fallback model is taken. Default 4. */
   turnRetries?: number;
+  /**
+   * Transforms of what the agent's own runs stream, in order: what `experimental_transform` is in a call of `stream`. They run again for
+   * recorded turns, so a slow one is slow there too; everturn's `smoothStream` is not.
+   */
+  transform?: StreamTextTransform<ToolSet> | Array<StreamTextTransform<ToolSet>>;
 }
 
 /** Throws `tool_not_found` for names that are no tool of the agent, and `invalid_duration`. */

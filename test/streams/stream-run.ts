@@ -61,7 +61,6 @@ function emptyCommit(of: { run: string; id: string; token: Token; chunks: Commit
     ledger: [],
     seen: 0,
     received: 0,
-    // oxlint-disable-next-line unicorn/no-thenable -- the store contract's word
     then: next,
   };
 }
