@@ -108,10 +108,7 @@ export function cancelRun(state: MemoryState, record: RunRecord): void {
 }
 
 function cancelChildren(state: MemoryState, record: RunRecord): void {
-  for (const id of record.children) {
-    const child = state.runs.get(id);
-    if (child !== undefined) cancelRun(state, child);
-  }
+  for (const child of state.children.get(record.run.id) ?? []) cancelRun(state, child);
 }
 
 function resume(state: MemoryState, record: RunRecord): boolean {

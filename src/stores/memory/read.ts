@@ -124,8 +124,15 @@ export function gc(state: MemoryState, options: { olderThanMs: number; limit: nu
 function remove(state: MemoryState, record: RunRecord): void {
   state.runs.delete(record.run.id);
   for (const token of record.hooks) state.hooks.delete(token);
+  if (record.run.parent !== null) removeChild(state, { parent: record.run.parent.run, record });
   if (record.run.thread === null) return;
   const rest = threadOf(state, record.run.thread);
   rest.runs = rest.runs.filter((other) => other !== record);
   if (rest.runs.length === 0) state.threads.delete(record.run.thread);
+}
+
+function removeChild(state: MemoryState, { parent, record }: { parent: string; record: RunRecord }): void {
+  const children = state.children.get(parent);
+  children?.delete(record);
+  if (children?.size === 0) state.children.delete(parent);
 }

@@ -17,7 +17,6 @@ export interface RunRecord {
   inboxIds: Set<string>;
   streams: Map<string, StreamRecord>;
   hooks: string[];
-  children: string[];
 }
 
 export interface StreamRecord {
@@ -45,6 +44,8 @@ export interface MemoryState {
   runs: Map<string, RunRecord>;
   hooks: Map<string, HookRecord>;
   threads: Map<string, ThreadRecord>;
+  /** Runs by the id of their parent, which may not be there. */
+  children: Map<string, Set<RunRecord>>;
   due: Map<string, DueHeap<RunRecord>>;
   /** Runs by the nonce that holds them. */
   held: Map<string, Set<RunRecord>>;
@@ -62,6 +63,7 @@ export function createState(clock: Clock): MemoryState {
     runs: new Map(),
     hooks: new Map(),
     threads: new Map(),
+    children: new Map(),
     due: new Map(),
     held: new Map(),
     ledger: new Map(),
@@ -135,6 +137,15 @@ export function threadOf(state: MemoryState, id: string): ThreadRecord {
   return thread;
 }
 
+export function childrenOf(state: MemoryState, parent: string): Set<RunRecord> {
+  let children = state.children.get(parent);
+  if (children === undefined) {
+    children = new Set();
+    state.children.set(parent, children);
+  }
+  return children;
+}
+
 export function insertRun(state: MemoryState, created: { start: NewRun; status: 'ready' | 'queued' }): RunRecord {
   const run = createdRun(created.start, { now: state.clock.now(), status: created.status });
   const record: RunRecord = {
@@ -148,10 +159,9 @@ export function insertRun(state: MemoryState, created: { start: NewRun; status: 
     inboxIds: new Set(),
     streams: new Map(),
     hooks: [],
-    children: [],
   };
   state.runs.set(run.id, record);
-  if (run.parent !== null) state.runs.get(run.parent.run)?.children.push(run.id);
+  if (run.parent !== null) childrenOf(state, run.parent.run).add(record);
   if (run.thread !== null) {
     const thread = threadOf(state, run.thread);
     thread.runs.push(record);
