@@ -240,7 +240,9 @@ async function recordFailure(call: CallState, { attempt, error, how, usage, part
   call.fail({ kind: stopped ? 'stopped' : 'turn', key: attempt.key, attempt: attempt.attempt, error });
   const outcome = stopped || isAbort(error) ? 'aborted' : 'failed';
   const failure = { error, how, outcome, usage, ...(parts === undefined ? {} : { parts }) } as const;
-  await call.inFrame(() => call.context.append(turnFailed(call.context, attempt, failure)));
+  // Shielded: the row of an aborted attempt is written although the run was cancelled.
+  const shield = { path: call.path, kind: 'shield', shielded: true } as const;
+  await call.inFrame(() => call.context.within(shield, () => call.context.append(turnFailed(call.context, attempt, failure))));
 }
 
 /** The provider's `finish` as one of an error, so that its usage is kept and no tool starts (M2). */

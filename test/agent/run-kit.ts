@@ -57,14 +57,14 @@ function play(answer: Answer, signal: AbortSignal | undefined): ReadableStream<P
   const parts = partsOf(answer);
   return new ReadableStream<Part>({
     async pull(controller) {
-      const part = parts.shift();
-      if (part === undefined) {
-        controller.close();
-        return;
+      if (parts[0] === 'hold') {
+        parts.shift();
+        await Promise.race([answer.hold, aborted(signal)]);
       }
-      if (part === 'hold') await Promise.race([answer.hold, aborted(signal)]);
+      const part = parts.shift();
+      if (part === undefined) controller.close();
       else if (part === 'cut') throw answer.cut;
-      else controller.enqueue(part);
+      else if (part !== 'hold') controller.enqueue(part);
     },
   }, { highWaterMark: 0 });
 }
