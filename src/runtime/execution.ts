@@ -236,7 +236,6 @@ export class Execution implements CommitSource {
     this.#inFlight = { pending, writes, then };
     return this.#holding.commit(this.#inFlight, {
       run: this.id,
-      id: this.core.ids.nonce(),
       received: this.#intake.received,
       suspects: this.#suspects,
     });

@@ -23,6 +23,7 @@ export class Holding {
   #head: number;
   #seen: number;
   #leaseFrom: number;
+  #commits = 0;
 
   constructor({ claim, claimedAt, leaseMs }: HoldingOptions) {
     this.#leaseMs = leaseMs;
@@ -56,13 +57,13 @@ export class Holding {
     return now > this.#leaseFrom + this.#leaseMs;
   }
 
-  commit(sent: InFlight, extra: { run: string; id: string; received: number; suspects: string[] | undefined }): Commit {
+  commit(sent: InFlight, extra: { run: string; received: number; suspects: string[] | undefined }): Commit {
     const { pending, writes, then } = sent;
     return {
       run: extra.run,
       token: this.#token,
       expect: this.#head,
-      id: extra.id,
+      id: `${this.#token.nonce}:${this.#token.epoch}:${(this.#commits += 1)}`,
       leaseMs: this.#leaseMs,
       events: pending.events.map(({ payload }) => payload),
       chunks: writes,

@@ -28,6 +28,7 @@ const TURN_IN_KEY = /\/t\d+(?=\/)/g;
 export class Journal {
   readonly #entries: Entry[] = [];
   readonly #completions = new Map<string, Entry>();
+  readonly #recoveries: Entry[] = [];
   readonly #facts = new Map<string, Entry[]>();
 
   static load(events: Payload[], from: number): Journal {
@@ -44,6 +45,7 @@ export class Journal {
       this.#completions.set(key, entry);
       return;
     }
+    if (type === 'run_recovered') this.#recoveries.push(entry);
     const list = this.#facts.get(key);
     if (list === undefined) this.#facts.set(key, [entry]);
     else list.push(entry);
@@ -73,8 +75,8 @@ export class Journal {
   /** Positions of the recoveries after a position, with how many attempts each stands for. */
   recoveredAfter(seq: number): number {
     let count = 0;
-    for (const { event, seq: at } of this.#entries) {
-      if (event.type === 'run_recovered' && at > seq) count += Number(event.meta?.['attempts'] ?? 1);
+    for (const { event, seq: at } of this.#recoveries) {
+      if (at > seq) count += Number(event.meta?.['attempts'] ?? 1);
     }
     return count;
   }
