@@ -52,8 +52,7 @@ function effect({ shop, requests }: ReportInput, unit: Unit): string {
     return `ran ${times(shop.toolCalls().filter((call) => call.key.endsWith(unit.key)).length)}`;
   const asked = requests?.filter((request) => `turn ${request.turn + 1}` === unit.name);
   if (asked === undefined) return '';
-  const cut = asked.filter(({ outcome }) => outcome !== 'completed').length;
-  return `asked ${times(asked.length)}${cut === 0 ? '' : `, ${cut} cut off`}`;
+  return asked.length === 1 ? 'asked once' : `asked ${times(asked.length)}, all but the last cut off`;
 }
 
 function checksOf({ shop, ended, lives, requests }: ReportInput): [text: string, right: boolean][] {
@@ -77,12 +76,12 @@ function checksOf({ shop, ended, lives, requests }: ReportInput): [text: string,
     [`messages in the outbox: ${messages.length}`, messages.length === refunds.length],
   ];
   if (requests === undefined) return checks;
-  const whole = requests.filter(({ outcome }) => outcome === 'completed').length;
+  const again = requests.length - turns;
   return [
     ...checks,
     [
-      `model requests: ${requests.length} for ${turns} turns (${requests.length - whole} cut off by the kill)`,
-      whole === turns && requests.length <= turns + kills,
+      `model requests: ${requests.length} for ${turns} turns; asked again after a kill: ${again}`,
+      again >= 0 && again <= kills,
     ],
   ];
 }

@@ -65,7 +65,7 @@ async function until(condition: () => boolean): Promise<void> {
 
 const LAST_WORDS = /in the oven\.\s+tk_\w+/;
 
-describe('examples/hello.ts', () => {
+describe('examples/hello.ts', { timeout: 60_000 }, () => {
   it('has at most 25 lines', () => {
     expect(readFileSync(HELLO, 'utf8').trimEnd().split('\n').length).toBeLessThanOrEqual(25);
   });
@@ -80,7 +80,7 @@ describe('examples/hello.ts', () => {
     expect(ordersIn(cwd)).toEqual([expect.stringMatching(/^Margherita \S+$/)]);
   });
 
-  it.each<{ moment: string; reached: (hello: Hello, cwd: string) => Promise<void>; executions: number[] }>([
+  it.concurrent.each<{ moment: string; reached: (hello: Hello, cwd: string) => Promise<void>; executions: number[] }>([
     {
       moment: 'as its file appears',
       reached: (_, cwd) => until(() => existsSync(join(cwd, 'hello.db'))),
@@ -107,9 +107,9 @@ describe('examples/hello.ts', () => {
     expect(executions).toContain(orders.length);
   });
 
-  it('killed again and again at any time, orders under one key and ends', async () => {
+  it.concurrent('killed again and again at any time, orders under one key and ends', async () => {
     const cwd = freshDirectory();
-    for (const lifeMs of [350, 450, 550, 650]) {
+    for (const lifeMs of [400, 600]) {
       const hello = startHello(cwd);
       const timer = setTimeout(() => hello.child.kill('SIGKILL'), lifeMs);
       await hello.ended;
