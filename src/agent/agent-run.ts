@@ -78,14 +78,21 @@ export class AgentRun {
 
   async #advance(): Promise<void> {
     const { segment, tail } = this.#state;
-    const writer = await createUiWriter(this.#context, { stream: DEFAULT_STREAM, from: this.#recovering ? tail : null });
+    const writer = await createUiWriter(this.#context, {
+      stream: DEFAULT_STREAM,
+      from: this.#recovering ? tail : null,
+    });
     const { edits, steering } = await this.#open(writer);
     const end = await runSegment(this.#context, {
       agent: this.#agent,
       number: segment,
       messages: await this.#prompt(),
       steering,
-      call: { callOptions: this.#input.callOptions, edits, ask: createInDoubtAsk(this.#context, () => this.#state.turns) },
+      call: {
+        callOptions: this.#input.callOptions,
+        edits,
+        ask: createInDoubtAsk(this.#context, () => this.#state.turns),
+      },
       writer,
       tail,
       messageId: this.#state.uiMessage.id,
@@ -101,11 +108,15 @@ export class AgentRun {
     const { pending, queued, edits } = this.#state;
     const mailbox = this.#context.userMessages;
     if (pending.length > 0) {
-      const answers = await waitForAnswers(this.#context, pending, { tools: this.#agent.tools, write: (chunk) => writer.write(chunk) });
+      const answers = await waitForAnswers(this.#context, pending, {
+        tools: this.#agent.tools,
+        write: (chunk) => writer.write(chunk),
+      });
       this.#opening = [answers.message];
       return { edits: answers.edits, steering: new Steering(mailbox, queued) };
     }
-    if (awaitsTools(this.#state.messages)) return { edits: new Map(Object.entries(edits)), steering: new Steering(mailbox, queued) };
+    if (awaitsTools(this.#state.messages))
+      return { edits: new Map(Object.entries(edits)), steering: new Steering(mailbox, queued) };
     this.#opening = queued.map(({ message }) => message);
     for (const message of queued) await writer.write(toChunk(message));
     return { edits: new Map(), steering: new Steering(mailbox, []) };
@@ -163,7 +174,13 @@ export class AgentRun {
     const state = this.#state;
     const recorded = await this.#recorded();
     const { tail: from, uiMessage: message } = state;
-    const { partial, folded } = await endMessage(this.#context, { from, message, turns: recorded.turns, status, error });
+    const { partial, folded } = await endMessage(this.#context, {
+      from,
+      message,
+      turns: recorded.turns,
+      status,
+      error,
+    });
     const said: ModelMessage[] = partial.trim() === '' ? [] : [{ role: 'assistant', content: partial }];
     this.#state = {
       ...state,
@@ -183,15 +200,26 @@ export class AgentRun {
     return recordedSegment(this.#context.journal(prefix), { prefix, tools: this.#agent.tools, before });
   }
 
-  #totals(recorded: { turns: number; usage: LanguageModelUsage; text: string }): Pick<AgentState, 'turns' | 'usage' | 'text'> {
+  #totals(recorded: {
+    turns: number;
+    usage: LanguageModelUsage;
+    text: string;
+  }): Pick<AgentState, 'turns' | 'usage' | 'text'> {
     const { turns, usage, text } = this.#state;
-    return { turns: turns + recorded.turns, usage: addUsage(usage, recorded.usage), text: recorded.turns === 0 ? text : recorded.text };
+    return {
+      turns: turns + recorded.turns,
+      usage: addUsage(usage, recorded.usage),
+      text: recorded.turns === 0 ? text : recorded.text,
+    };
   }
 
   /** A1 */
   async #checkpoint(next: AgentState, { steering, finish }: { steering: Steering; finish: UiWriter }): Promise<void> {
     const context = this.#context;
-    const { tail, message: uiMessage } = await foldStream(context, { from: this.#state.tail, message: this.#state.uiMessage });
+    const { tail, message: uiMessage } = await foldStream(context, {
+      from: this.#state.tail,
+      message: this.#state.uiMessage,
+    });
     const hooks = await hooksOf(next.pending, { agent: this.#agent, turn: next.turns, now: context.now() });
     // crash here: chunks and turns are committed, the segment replays from its journal
     await context.moveCheckpoint(() => {
@@ -207,7 +235,10 @@ export class AgentRun {
     const { segment, turns, pending } = this.#state;
     const value = { value: this.#state, what: `the state of the agent's run "${this.#context.run.id}"` };
     const meta = { turns, open: pending.length };
-    return draftEvent({ type: 'segment_completed', key: segmentPath(segment - 1), at: this.#context.now(), meta }, value);
+    return draftEvent(
+      { type: 'segment_completed', key: segmentPath(segment - 1), at: this.#context.now(), meta },
+      value,
+    );
   }
 }
 
@@ -220,6 +251,7 @@ function awaitsTools(messages: readonly ModelMessage[]): boolean {
 /** A user message that reaches the model at a segment's start, as the SDK shows steered ones. */
 function toChunk({ id, message }: QueuedMessage): UIMessageChunk {
   const { content } = message;
-  const texts = typeof content === 'string' ? [content] : content.flatMap((part) => (part.type === 'text' ? [part.text] : []));
+  const texts =
+    typeof content === 'string' ? [content] : content.flatMap((part) => (part.type === 'text' ? [part.text] : []));
   return { type: 'steering-message', id, parts: texts.map((text) => ({ type: 'text' as const, text })) };
 }

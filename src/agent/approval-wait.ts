@@ -70,7 +70,11 @@ async function withCheckedInput(call: PendingApproval, decision: Decision, tools
   }
 }
 
-async function readClientOutput(call: PendingClientTool, answer: ClientToolOutput, options: WaitOptions): Promise<ToolResult> {
+async function readClientOutput(
+  call: PendingClientTool,
+  answer: ClientToolOutput,
+  options: WaitOptions,
+): Promise<ToolResult> {
   const { toolCallId, tool: toolName, input } = call;
   const result = { type: 'tool-result' as const, toolCallId, toolName };
   if ('errorText' in answer) {

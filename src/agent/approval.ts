@@ -71,7 +71,10 @@ export async function inputSchemaOf(tools: ToolSet, name: string): Promise<unkno
  * Checks an edited input against its tool's schema; answers the value that the schema makes of it. A tool that is not known here
  * is not checked. Throws `payload_invalid`, which names the field.
  */
-export async function checkEditedInput(tools: ToolSet, { tool: name, input }: { tool: string; input: unknown }): Promise<unknown> {
+export async function checkEditedInput(
+  tools: ToolSet,
+  { tool: name, input }: { tool: string; input: unknown },
+): Promise<unknown> {
   const tool = Object.hasOwn(tools, name) ? tools[name] : undefined;
   const checked = tool === undefined ? undefined : await asSchema<unknown>(tool.inputSchema).validate?.(input);
   if (checked === undefined) return input;
@@ -94,7 +97,8 @@ interface Issue {
 /** Issues of Standard Schema libraries and of zod have the same form: a path and a message. */
 function issuesOf(error: unknown): Issue[] {
   const holder = [error, (error as { cause?: unknown }).cause].find(
-    (each): each is { issues: unknown[] } => typeof each === 'object' && each !== null && 'issues' in each && Array.isArray(each.issues),
+    (each): each is { issues: unknown[] } =>
+      typeof each === 'object' && each !== null && 'issues' in each && Array.isArray(each.issues),
   );
   return (holder?.issues ?? []).map((issue) => {
     const { path, message } = issue as { path?: unknown; message?: unknown };
@@ -105,6 +109,8 @@ function issuesOf(error: unknown): Issue[] {
 function pathOf(path: unknown): string {
   if (!Array.isArray(path) || path.length === 0) return '(root)';
   return path
-    .map((segment: unknown) => String(typeof segment === 'object' && segment !== null && 'key' in segment ? segment.key : segment))
+    .map((segment: unknown) =>
+      String(typeof segment === 'object' && segment !== null && 'key' in segment ? segment.key : segment),
+    )
     .join('.');
 }

@@ -18,7 +18,8 @@ export type ToolCall = Extract<AssistantPart, { type: 'tool-call' }>;
 export type ToolResult = Extract<ToolPart, { type: 'tool-result' }>;
 type ApprovalResponse = Extract<ToolPart, { type: 'tool-approval-response' }>;
 
-const INTERRUPTED = 'This tool call was interrupted before its result was recorded. It may or may not have taken effect.';
+const INTERRUPTED =
+  'This tool call was interrupted before its result was recorded. It may or may not have taken effect.';
 const UNDECIDED = 'This tool call was not executed: nobody approved it before the conversation went on.';
 
 /** The same conversation, valid for OpenAI's and Anthropic's rules (V1 to V5). Messages are not mutated. */
@@ -67,7 +68,9 @@ function isKept(part: AssistantPart, place: Place): boolean {
       return answers.calledBefore(part.toolCallId, index);
     case 'tool-approval-request':
       // Decided requests of local tools have done their work: the result says the rest.
-      return firstCall(parts, part.toolCallId)?.providerExecuted === true && answers.response(part.approvalId) !== undefined;
+      return (
+        firstCall(parts, part.toolCallId)?.providerExecuted === true && answers.response(part.approvalId) !== undefined
+      );
     default:
       return true;
   }
@@ -80,7 +83,10 @@ function withoutLoneReasoning(parts: readonly AssistantPart[]): AssistantPart[] 
 }
 
 /** V1: what the tool message after these parts holds, in the order of the calls. */
-function answersOf(parts: readonly AssistantPart[], { index, answers }: { index: number; answers: Answers }): ToolPart[] {
+function answersOf(
+  parts: readonly AssistantPart[],
+  { index, answers }: { index: number; answers: Answers },
+): ToolPart[] {
   return parts.flatMap((part): ToolPart[] => {
     if (part.type === 'tool-call' && part.providerExecuted !== true) {
       return [answers.take(part.toolCallId, index) ?? answers.madeUp(part)];

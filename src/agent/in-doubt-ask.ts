@@ -40,6 +40,7 @@ function reasonOf(tool: InDoubtTool): string {
 }
 
 function toAnswer(decision: Decision): InDoubtAnswer {
-  if (!decision.approved) return { kind: 'fail', ...(decision.reason === undefined ? {} : { reason: decision.reason }) };
+  if (!decision.approved)
+    return { kind: 'fail', ...(decision.reason === undefined ? {} : { reason: decision.reason }) };
   return 'result' in decision ? { kind: 'happened', result: decision.result } : { kind: 'again' };
 }

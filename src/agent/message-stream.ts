@@ -19,7 +19,10 @@ export interface FoldedStream {
 }
 
 /** Everything that this run has written since `from`, once it is committed. */
-export async function foldStream(context: RunContext, start: { from: number; message: UIMessage }): Promise<FoldedStream> {
+export async function foldStream(
+  context: RunContext,
+  start: { from: number; message: UIMessage },
+): Promise<FoldedStream> {
   await context.flush();
   const chunks: UIMessageChunk[] = [];
   let tail = start.from;
@@ -47,14 +50,19 @@ export interface EndOptions {
  * Ends the message of a run that was stopped or failed: open tool calls are closed, then `abort` or `error`, then `finish`. What a
  * stopped user saw stays; its text, as far as no recorded turn has it, is answered. A failed turn's text is taken back.
  */
-export async function endMessage(context: RunContext, options: EndOptions): Promise<{ partial: string; folded: FoldedStream }> {
+export async function endMessage(
+  context: RunContext,
+  options: EndOptions,
+): Promise<{ partial: string; folded: FoldedStream }> {
   const { from, message, turns, status } = options;
   const writer = await createUiWriter(context, { stream: DEFAULT_STREAM, from });
   const { chunks, message: shown } = await foldStream(context, { from, message });
   const { openStep, completedSteps } = recoveryPlan(chunks);
   const partial = status === 'cancelled' && openStep && turns <= completedSteps ? foldPartial(chunks) : '';
   for (const chunk of closingChunks(shown)) await writer.write(chunk);
-  await writer.write(status === 'cancelled' ? { type: 'abort' } : { type: 'error', errorText: publicText(options.error) });
+  await writer.write(
+    status === 'cancelled' ? { type: 'abort' } : { type: 'error', errorText: publicText(options.error) },
+  );
   await writer.write({ type: 'finish' });
   return { partial, folded: await foldStream(context, { from, message }) };
 }

@@ -22,9 +22,17 @@ export function toChunks(turn: RecordedTurn, n: number): UIMessageChunk[] {
 function assistantChunks(part: AssistantPart, id: string): UIMessageChunk[] {
   switch (part.type) {
     case 'text':
-      return [{ type: 'text-start', id }, { type: 'text-delta', id, delta: part.text }, { type: 'text-end', id }];
+      return [
+        { type: 'text-start', id },
+        { type: 'text-delta', id, delta: part.text },
+        { type: 'text-end', id },
+      ];
     case 'reasoning':
-      return [{ type: 'reasoning-start', id }, { type: 'reasoning-delta', id, delta: part.text }, { type: 'reasoning-end', id }];
+      return [
+        { type: 'reasoning-start', id },
+        { type: 'reasoning-delta', id, delta: part.text },
+        { type: 'reasoning-end', id },
+      ];
     case 'tool-call': {
       const { toolCallId, toolName, input, providerExecuted } = part;
       const executed = providerExecuted === undefined ? {} : { providerExecuted };

@@ -27,13 +27,19 @@ export interface RecordedSegmentOptions {
   before: readonly ModelMessage[];
 }
 
-export async function recordedSegment(events: readonly JournalEvent[], options: RecordedSegmentOptions): Promise<RecordedSegment> {
+export async function recordedSegment(
+  events: readonly JournalEvent[],
+  options: RecordedSegmentOptions,
+): Promise<RecordedSegment> {
   const { prefix, tools, before } = options;
   const results = await recordedResults(events, { prefix, tools, calls: lastCalls(before) });
   const turns = await recordedTurns(events, { prefix, tools });
   const last = turns.at(-1);
   return {
-    messages: [...(results.length === 0 ? [] : [{ role: 'tool' as const, content: results }]), ...turns.flatMap((turn) => turn.messages)],
+    messages: [
+      ...(results.length === 0 ? [] : [{ role: 'tool' as const, content: results }]),
+      ...turns.flatMap((turn) => turn.messages),
+    ],
     chunks: [...results.flatMap(toolChunks), ...turns.flatMap(toChunks)],
     turns: turns.length,
     usage: turns.reduce((sum, turn) => addUsage(sum, turn.usage), NO_USAGE),

@@ -34,7 +34,9 @@ export async function recordedTurns(
     const key = `${options.prefix}t${n}`;
     const event = events.find((each) => each.type === 'turn_completed' && each.key === key);
     if (event === undefined) return turns;
-    turns.push(await toTurn(event.value as TurnRecord, { results: scoped(results, `${key}/tool:`), tools: options.tools }));
+    turns.push(
+      await toTurn(event.value as TurnRecord, { results: scoped(results, `${key}/tool:`), tools: options.tools }),
+    );
   }
 }
 
@@ -43,7 +45,10 @@ export async function recordedResults(
   events: readonly JournalEvent[],
   options: { prefix: string; tools: ToolSet; calls: readonly ToolCall[] },
 ): Promise<ToolResult[]> {
-  const results = scoped(new Map(events.filter(isToolEnd).map((event) => [event.key, event])), `${options.prefix}init/tool:`);
+  const results = scoped(
+    new Map(events.filter(isToolEnd).map((event) => [event.key, event])),
+    `${options.prefix}init/tool:`,
+  );
   const found = options.calls.flatMap((call) => {
     const event = results.get(keyPart(call.toolCallId));
     return event === undefined ? [] : [toResult(call, { event, tools: options.tools })];
@@ -100,7 +105,11 @@ function toUsage(usage: Usage | undefined): LanguageModelUsage {
   const known = input?.total !== undefined || output?.total !== undefined;
   return {
     inputTokens: input?.total,
-    inputTokenDetails: { noCacheTokens: input?.noCache, cacheReadTokens: input?.cacheRead, cacheWriteTokens: input?.cacheWrite },
+    inputTokenDetails: {
+      noCacheTokens: input?.noCache,
+      cacheReadTokens: input?.cacheRead,
+      cacheWriteTokens: input?.cacheWrite,
+    },
     outputTokens: output?.total,
     outputTokenDetails: { textTokens: output?.text, reasoningTokens: output?.reasoning },
     totalTokens: known ? (input?.total ?? 0) + (output?.total ?? 0) : undefined,
@@ -185,7 +194,9 @@ export async function toModelOutput(
   if (tool?.toModelOutput !== undefined) {
     return tool.toModelOutput({ toolCallId: call.toolCallId, input: call.input as never, output: output as never });
   }
-  return typeof output === 'string' ? { type: 'text', value: output } : { type: 'json', value: (output ?? null) as JSONValue };
+  return typeof output === 'string'
+    ? { type: 'text', value: output }
+    : { type: 'json', value: (output ?? null) as JSONValue };
 }
 
 function messageOf(error: unknown): string {

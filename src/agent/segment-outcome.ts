@@ -35,7 +35,8 @@ interface Origin {
 export async function readOutcome(result: SegmentResult, options: Origin): Promise<SegmentOutcome> {
   const steps = await result.steps;
   const last = steps.at(-1);
-  const pending = last === undefined ? [] : [...pendingApprovals(last, options.path), ...pendingClientTools(last, options)];
+  const pending =
+    last === undefined ? [] : [...pendingApprovals(last, options.path), ...pendingClientTools(last, options)];
   const finishReason = await result.finishReason;
   const ended = pending.length === 0 && finishReason !== 'error';
   return {
@@ -56,7 +57,10 @@ async function messagesOf(result: SegmentResult, steps: Steps): Promise<ModelMes
   const beforeFirstTurn = all.slice(0, all.length - ofSteps);
   return [
     ...beforeFirstTurn,
-    ...steps.flatMap((step): ModelMessage[] => [...(step.experimental_steeringMessages ?? []), ...step.response.messages]),
+    ...steps.flatMap((step): ModelMessage[] => [
+      ...(step.experimental_steeringMessages ?? []),
+      ...step.response.messages,
+    ]),
   ];
 }
 
@@ -87,7 +91,14 @@ function pendingClientTools(step: Step, { agent, context, path }: Origin): Pendi
     .map((call) => {
       const key = `${path}/client-tool:${call.toolCallId}`;
       const tokenHash = sha256Hex(context.sign(`client-tool\n${context.run.id}\n${key}`));
-      return { kind: 'client-tool', key, tokenHash, toolCallId: call.toolCallId, tool: call.toolName, input: call.input };
+      return {
+        kind: 'client-tool',
+        key,
+        tokenHash,
+        toolCallId: call.toolCallId,
+        tool: call.toolName,
+        input: call.input,
+      };
     });
 }
 
@@ -102,7 +113,9 @@ function openCalls(step: Step): Call[] {
     if (part.type === 'tool-result' || part.type === 'tool-error') settled.add(part.toolCallId);
     else if (part.type === 'tool-approval-request') settled.add(part.toolCall.toolCallId);
   }
-  return step.toolCalls.filter((call) => call.providerExecuted !== true && call.invalid !== true && !settled.has(call.toolCallId));
+  return step.toolCalls.filter(
+    (call) => call.providerExecuted !== true && call.invalid !== true && !settled.has(call.toolCallId),
+  );
 }
 
 /** Calls that nobody will answer (a length limit cut the response off) get a result, so that the conversation can go on. */
@@ -114,8 +127,13 @@ function closing(last: Step | undefined, pending: readonly Pending[]): ModelMess
 }
 
 /** The rows that let people and clients answer. */
-export async function hooksOf(pending: readonly Pending[], options: { agent: RunnableAgent; turn: number; now: number }): Promise<NewHook[]> {
-  return Promise.all(pending.map((call) => (call.kind === 'approval' ? toApprovalHook(call, options) : toClientToolHook(call))));
+export async function hooksOf(
+  pending: readonly Pending[],
+  options: { agent: RunnableAgent; turn: number; now: number },
+): Promise<NewHook[]> {
+  return Promise.all(
+    pending.map((call) => (call.kind === 'approval' ? toApprovalHook(call, options) : toClientToolHook(call))),
+  );
 }
 
 async function toApprovalHook(
@@ -152,6 +170,13 @@ export interface ClientToolDetails {
 
 function toClientToolHook({ key, tokenHash, tool, toolCallId, input }: PendingClientTool): NewHook {
   const details: ClientToolDetails = { question: 'client-tool', tool, toolCallId, input };
-  return { tokenHash, key, kind: 'hook', once: true, needed: 1, tool, details: encodeValue(details, `the call of the tool "${tool}"`) };
+  return {
+    tokenHash,
+    key,
+    kind: 'hook',
+    once: true,
+    needed: 1,
+    tool,
+    details: encodeValue(details, `the call of the tool "${tool}"`),
+  };
 }
-

@@ -16,7 +16,15 @@ import type { UiWriter } from '../streams/ui-writer.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
 import { startAgentCall } from './agent-call.ts';
 import type { AgentCallFailure, AgentCallOptions, CallableAgent } from './agent-call.ts';
-import { currentChoice, delayMs, delayName, isRetryableFailure, nextChoice, retryAfterMs, TURN_RETRIES } from './model-choice.ts';
+import {
+  currentChoice,
+  delayMs,
+  delayName,
+  isRetryableFailure,
+  nextChoice,
+  retryAfterMs,
+  TURN_RETRIES,
+} from './model-choice.ts';
 import type { DurableSettings } from './durable-settings.ts';
 import type { Steering } from './steering.ts';
 
@@ -61,7 +69,10 @@ export async function runSegment(context: RunContext, options: SegmentOptions): 
     return { kind: 'ended', result: await context.guard(prefix, () => enterUntilDone(context, options)) };
   } catch (error) {
     if (!DurableError.is(error, 'divergence')) throw error;
-    context.logger.warn({ code: error.code, segment: options.number, err: error }, 'a segment does not replay; what was recorded goes on as messages');
+    context.logger.warn(
+      { code: error.code, segment: options.number, err: error },
+      'a segment does not replay; what was recorded goes on as messages',
+    );
     return { kind: 'diverged', error };
   }
 }
@@ -89,7 +100,10 @@ function enter(context: RunContext, options: SegmentOptions & { model: LanguageM
   return context.within({ path: segmentPath(options.number), kind: 'agent' }, () => callAgent(context, options));
 }
 
-async function callAgent(context: RunContext, options: SegmentOptions & { model: LanguageModel | undefined }): Promise<Entry> {
+async function callAgent(
+  context: RunContext,
+  options: SegmentOptions & { model: LanguageModel | undefined },
+): Promise<Entry> {
   const { agent, steering, model, number } = options;
   const call = await startAgentCall(agent, context, {
     ...options.call,
@@ -131,7 +145,11 @@ async function pipeToStream(result: SegmentResult, options: SegmentOptions): Pro
 }
 
 /** Waits until the failed turn may be tried again. Throws `model_failed` when all retries of all models are spent. */
-async function delayAfter(context: RunContext, { agent, number }: SegmentOptions, failure: AgentCallFailure): Promise<void> {
+async function delayAfter(
+  context: RunContext,
+  { agent, number }: SegmentOptions,
+  failure: AgentCallFailure,
+): Promise<void> {
   const prefix = segmentPrefix(number);
   const next = nextChoice(currentChoice(context.journal(prefix)), {
     models: 1 + (agent.durable.fallbackModels?.length ?? 0),
@@ -140,9 +158,19 @@ async function delayAfter(context: RunContext, { agent, number }: SegmentOptions
   });
   if (next === undefined) throw modelFailed(failure);
   const key = `${prefix}${delayName(next)}`;
-  const delay = delayMs(next, { retryAfterMs: retryAfterMs(failure.error, context.now()), random: jitter(context, key) });
+  const delay = delayMs(next, {
+    retryAfterMs: retryAfterMs(failure.error, context.now()),
+    random: jitter(context, key),
+  });
   context.logger.warn(
-    { code: 'model_failed', turn: failure.key, attempt: failure.attempt, model: next.model, retryInMs: delay, err: failure.error },
+    {
+      code: 'model_failed',
+      turn: failure.key,
+      attempt: failure.attempt,
+      model: next.model,
+      retryInMs: delay,
+      err: failure.error,
+    },
     next.failures === 0 ? 'a turn failed; the next model takes over' : 'a turn failed and is tried again',
   );
   await context.sleep(key, delay);
@@ -166,8 +194,14 @@ function modelFailed(failure: AgentCallFailure): DurableError {
 }
 
 function endError(kind: 'aborted' | 'failed'): DurableError {
-  const what = kind === 'aborted' ? 'it was aborted, by a timeout of the agent or by its own signal' : 'its stream ended with an error';
-  return new DurableError('model_failed', `The agent's loop did not end: ${what}. Start the run again, with a longer timeout if it has one.`);
+  const what =
+    kind === 'aborted'
+      ? 'it was aborted, by a timeout of the agent or by its own signal'
+      : 'its stream ended with an error';
+  return new DurableError(
+    'model_failed',
+    `The agent's loop did not end: ${what}. Start the run again, with a longer timeout if it has one.`,
+  );
 }
 
 function messageOf(error: unknown): string {

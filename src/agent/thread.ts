@@ -42,7 +42,8 @@ function toParts(content: Extract<ModelMessage, { role: 'user' | 'assistant' }>[
   if (typeof content === 'string') return [{ type: 'text', text: content }];
   return content.flatMap((part): UIMessage['parts'] => {
     if (part.type === 'text') return [{ type: 'text', text: part.text }];
-    if (part.type === 'file' && part.data instanceof URL) return [{ type: 'file', mediaType: part.mediaType, url: part.data.href }];
+    if (part.type === 'file' && part.data instanceof URL)
+      return [{ type: 'file', mediaType: part.mediaType, url: part.data.href }];
     return [];
   });
 }

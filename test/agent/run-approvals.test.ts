@@ -38,7 +38,11 @@ function supportAgent(script: ScriptedModel, settings: object = {}) {
         return { refunded: input.amount };
       },
     }),
-    lookUp: tool({ description: 'look up', inputSchema: z.object({ order: z.number() }), execute: ({ order }) => ({ order, total: 90 }) }),
+    lookUp: tool({
+      description: 'look up',
+      inputSchema: z.object({ order: z.number() }),
+      execute: ({ order }) => ({ order, total: 90 }),
+    }),
   };
   return new DurableAgent({ model: script.model, tools, toolApproval: { refund: 'user-approval' }, ...settings });
 }
@@ -68,7 +72,15 @@ describe('an approval', () => {
     const { script, agent, runtime } = setUp([{ text: 'I refund it. ', calls: [refund] }, { text: 'Done.' }]);
     const { id } = await runtime.start(agent as never, { prompt: 'Refund order 7' });
     const approval = await pendingApproval(runtime);
-    expect(approval).toMatchObject({ run: id, agent: 'support', tool: 'refund', toolCallId: 'call_1', input: refund.input, status: 'pending', turn: 1 });
+    expect(approval).toMatchObject({
+      run: id,
+      agent: 'support',
+      tool: 'refund',
+      toolCallId: 'call_1',
+      input: refund.input,
+      status: 'pending',
+      turn: 1,
+    });
     expect(approval.inputSchema).toMatchObject({ properties: { order: { type: 'number' } } });
     await waits(runtime, id);
     await runtime.close();
@@ -82,7 +94,12 @@ describe('an approval', () => {
     expect(refunds).toEqual([refund.input]);
     expect(script.prompts).toHaveLength(2);
     expect(result.uiMessage.parts).toContainEqual(
-      expect.objectContaining({ type: 'tool-refund', state: 'output-available', output: { refunded: 90 }, approval: expect.objectContaining({ approved: true }) }),
+      expect.objectContaining({
+        type: 'tool-refund',
+        state: 'output-available',
+        output: { refunded: 90 },
+        approval: expect.objectContaining({ approved: true }),
+      }),
     );
   });
 
@@ -103,8 +120,12 @@ describe('an approval', () => {
     await waits(runtime, run.id);
     await runtime.close();
     const again = open(agent as never);
-    await expect(again.approvals.approve(id, { by: 'user_7', input: { order: 7, amount: 500 } })).rejects.toMatchObject({ code: 'payload_invalid' });
-    await expect(again.approvals.approve(id, { by: 'user_7', input: { order: 7, amount: 500 } })).rejects.toThrow('amount');
+    await expect(again.approvals.approve(id, { by: 'user_7', input: { order: 7, amount: 500 } })).rejects.toMatchObject(
+      { code: 'payload_invalid' },
+    );
+    await expect(again.approvals.approve(id, { by: 'user_7', input: { order: 7, amount: 500 } })).rejects.toThrow(
+      'amount',
+    );
     await again.approvals.approve(id, { by: 'user_7', input: { order: 7, amount: 45 } });
     const result = await again.getRun<AgentResult>(run.id).result();
     expect(refunds).toEqual([{ order: 7, amount: 45 }]);
@@ -119,11 +140,16 @@ describe('an approval', () => {
     const { id } = await pendingApproval(runtime);
     await runtime.approvals.approve(id, { by: 'user_7' });
     const late = runtime.approvals.deny(id, { by: 'user_8' });
-    await expect(late).rejects.toMatchObject({ code: 'approval_decided', details: { by: 'user_7', status: 'approved' } });
+    await expect(late).rejects.toMatchObject({
+      code: 'approval_decided',
+      details: { by: 'user_7', status: 'approved' },
+    });
     await expect(late).rejects.toThrow(/was approved by user_7 \d+ s ago/);
     await run.result();
     await expect(runtime.approvals.get('apr_unknown')).rejects.toMatchObject({ code: 'approval_not_found' });
-    await expect(runtime.approvals.approve('apr_unknown', { by: 'user_7' })).rejects.toMatchObject({ code: 'approval_not_found' });
+    await expect(runtime.approvals.approve('apr_unknown', { by: 'user_7' })).rejects.toMatchObject({
+      code: 'approval_not_found',
+    });
     await expect(runtime.approvals.approve(id, { by: '' })).rejects.toMatchObject({ code: 'invalid_argument' });
   });
 
@@ -144,11 +170,17 @@ describe('an approval', () => {
     await run.result();
     expect(refunds).toEqual([refund.input]);
     const results = script.prompts[1]?.flatMap((message) => (message.role === 'tool' ? message.content : []));
-    expect(results?.map((part) => (part.type === 'tool-result' ? part.toolCallId : part.type)).toSorted()).toEqual(['call_1', 'call_2', 'call_3']);
+    expect(results?.map((part) => (part.type === 'tool-result' ? part.toolCallId : part.type)).toSorted()).toEqual([
+      'call_1',
+      'call_2',
+      'call_3',
+    ]);
   });
 
   it('needs as many people as the agent says', async () => {
-    const { agent, runtime } = setUp([{ calls: [refund] }, { text: 'Done.' }], { durable: { approvals: { refund: { needed: 2 } } } });
+    const { agent, runtime } = setUp([{ calls: [refund] }, { text: 'Done.' }], {
+      durable: { approvals: { refund: { needed: 2 } } },
+    });
     const run = await runtime.start(agent as never, { prompt: 'Refund' });
     const { id } = await pendingApproval(runtime);
     expect(await runtime.approvals.approve(id, { by: 'a' })).toMatchObject({ status: 'pending' });
@@ -180,8 +212,19 @@ describe('an approval', () => {
     const types: string[] = [];
     for await (const chunk of run.stream<UIMessageChunk>()) types.push(chunk.type);
     expect(types).toEqual([
-      'start', 'start-step', 'tool-input-available', 'tool-approval-request', 'finish-step',
-      'tool-approval-response', 'tool-output-available', 'start-step', 'text-start', 'text-delta', 'text-end', 'finish-step', 'finish',
+      'start',
+      'start-step',
+      'tool-input-available',
+      'tool-approval-request',
+      'finish-step',
+      'tool-approval-response',
+      'tool-output-available',
+      'start-step',
+      'text-start',
+      'text-delta',
+      'text-end',
+      'finish-step',
+      'finish',
     ]);
   });
 });
@@ -189,15 +232,22 @@ describe('an approval', () => {
 describe('a client-side tool', () => {
   it('waits for its output and goes on with it', async () => {
     const askUser = tool({ description: 'ask', inputSchema: z.object({ question: z.string() }) });
-    const script = scriptedModel([{ calls: [{ id: 'c1', name: 'askUser', input: { question: 'Which?' } }] }, { text: 'Blue it is.' }]);
+    const script = scriptedModel([
+      { calls: [{ id: 'c1', name: 'askUser', input: { question: 'Which?' } }] },
+      { text: 'Blue it is.' },
+    ]);
     const agent = new DurableAgent({ model: script.model, tools: { askUser } });
     const runtime = open(agent as never);
     const run = await runtime.start<AgentResult>(agent, { prompt: 'Paint it' });
     await waits(runtime, run.id);
-    await expect(runtime.addToolOutput(run.id, { toolCallId: 'c9', output: 1 })).rejects.toMatchObject({ code: 'hook_not_found' });
+    await expect(runtime.addToolOutput(run.id, { toolCallId: 'c9', output: 1 })).rejects.toMatchObject({
+      code: 'hook_not_found',
+    });
     await runtime.addToolOutput(run.id, { toolCallId: 'c1', output: 'blue' });
     expect((await run.result()).text).toBe('Blue it is.');
     expect(JSON.stringify(script.prompts[1]?.at(-1))).toContain('blue');
-    await expect(runtime.addToolOutput(run.id, { toolCallId: 'c1', output: 'red' })).rejects.toMatchObject({ code: 'hook_already_resumed' });
+    await expect(runtime.addToolOutput(run.id, { toolCallId: 'c1', output: 'red' })).rejects.toMatchObject({
+      code: 'hook_already_resumed',
+    });
   });
 });

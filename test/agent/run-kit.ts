@@ -36,7 +36,10 @@ const USAGE = {
 };
 
 /** Answers in order, one per call; further calls fail the test loudly. */
-export function scriptedModel(answers: Array<Answer | ((prompt: Prompt) => Answer)>, modelId = 'scripted'): ScriptedModel {
+export function scriptedModel(
+  answers: Array<Answer | ((prompt: Prompt) => Answer)>,
+  modelId = 'scripted',
+): ScriptedModel {
   const prompts: Prompt[] = [];
   const model = new MockLanguageModelV4({
     provider: 'test',
@@ -55,22 +58,27 @@ export function scriptedModel(answers: Array<Answer | ((prompt: Prompt) => Answe
 
 function play(answer: Answer, signal: AbortSignal | undefined): ReadableStream<Part> {
   const parts = partsOf(answer);
-  return new ReadableStream<Part>({
-    async pull(controller) {
-      if (parts[0] === 'hold') {
-        parts.shift();
-        await Promise.race([answer.hold, aborted(signal)]);
-      }
-      const part = parts.shift();
-      if (part === undefined) controller.close();
-      else if (part === 'cut') throw answer.cut;
-      else if (part !== 'hold') controller.enqueue(part);
+  return new ReadableStream<Part>(
+    {
+      async pull(controller) {
+        if (parts[0] === 'hold') {
+          parts.shift();
+          await Promise.race([answer.hold, aborted(signal)]);
+        }
+        const part = parts.shift();
+        if (part === undefined) controller.close();
+        else if (part === 'cut') throw answer.cut;
+        else if (part !== 'hold') controller.enqueue(part);
+      },
     },
-  }, { highWaterMark: 0 });
+    { highWaterMark: 0 },
+  );
 }
 
 function aborted(signal: AbortSignal | undefined): Promise<never> {
-  return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true }));
+  return new Promise((_, reject) =>
+    signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
+  );
 }
 
 function partsOf(answer: Answer): Array<Part | 'hold' | 'cut'> {
@@ -83,7 +91,12 @@ function partsOf(answer: Answer): Array<Part | 'hold' | 'cut'> {
     ...(answer.hold === undefined ? [] : (['hold'] as const)),
     ...(answer.cut === undefined ? [] : (['cut'] as const)),
     ...(text === undefined ? [] : [{ type: 'text-end' as const, id: '1' }]),
-    ...calls.map(({ id, name, input }) => ({ type: 'tool-call' as const, toolCallId: id, toolName: name, input: JSON.stringify(input) })),
+    ...calls.map(({ id, name, input }) => ({
+      type: 'tool-call' as const,
+      toolCallId: id,
+      toolName: name,
+      input: JSON.stringify(input),
+    })),
     { type: 'finish', usage: USAGE, finishReason: { unified, raw: unified } },
   ];
 }
@@ -128,5 +141,7 @@ export async function until<T>(look: () => Promise<T | undefined | false> | T | 
 }
 
 export function userTexts(prompt: Prompt): string[] {
-  return prompt.flatMap((message) => (message.role === 'user' ? message.content.flatMap((part) => (part.type === 'text' ? [part.text] : [])) : []));
+  return prompt.flatMap((message) =>
+    message.role === 'user' ? message.content.flatMap((part) => (part.type === 'text' ? [part.text] : [])) : [],
+  );
 }

@@ -64,7 +64,9 @@ describe('stop', () => {
     expect((await runtime.ledger({ run: run.id })).items.map((row) => row.outcome)).toEqual(['aborted']);
     await (await runtime.start(agent, { prompt: 'Go on', thread: 't' })).result();
     expect(script.prompts[1]?.map((message) => message.role)).toEqual(['user', 'assistant', 'user']);
-    expect(script.prompts[1]?.[1]?.content).toEqual([expect.objectContaining({ type: 'text', text: expect.stringMatching(/^One two three\s*$/) })]);
+    expect(script.prompts[1]?.[1]?.content).toEqual([
+      expect.objectContaining({ type: 'text', text: expect.stringMatching(/^One two three\s*$/) }),
+    ]);
     const thread = await runtime.thread('t');
     expect(thread.uiMessages.map((message) => message.role)).toEqual(['user', 'assistant', 'user', 'assistant']);
   });
@@ -76,10 +78,15 @@ describe('stop', () => {
       inputSchema: z.object({}),
       execute: (_, { abortSignal }) => {
         started.open();
-        return new Promise((_resolve, reject) => abortSignal?.addEventListener('abort', () => reject(abortSignal.reason as Error)));
+        return new Promise((_resolve, reject) =>
+          abortSignal?.addEventListener('abort', () => reject(abortSignal.reason as Error)),
+        );
       },
     });
-    const script = scriptedModel([{ text: 'I try. ', calls: [{ id: 'c1', name: 'slow', input: {} }] }, { text: 'Fine.' }]);
+    const script = scriptedModel([
+      { text: 'I try. ', calls: [{ id: 'c1', name: 'slow', input: {} }] },
+      { text: 'Fine.' },
+    ]);
     const { agent, runtime } = open(script, { tools: { slow } });
     const run = await runtime.start(agent, { prompt: 'Go', thread: 't' });
     await started.promise;
@@ -101,7 +108,9 @@ describe('stop', () => {
     await until(async () => (await run.status) === 'waiting');
     await run.cancel();
     await expect(run.result()).rejects.toMatchObject({ code: 'cancelled' });
-    await expect(runtime.approvals.approve(approval.id, { by: 'a' })).rejects.toMatchObject({ code: 'approval_decided' });
+    await expect(runtime.approvals.approve(approval.id, { by: 'a' })).rejects.toMatchObject({
+      code: 'approval_decided',
+    });
     await (await runtime.start(agent, { prompt: 'What now?', thread: 't' })).result();
     expect(ran).toBe(0);
     expect(JSON.stringify(script.prompts[1])).toContain('execution-denied');
@@ -129,14 +138,19 @@ describe('steering', () => {
 
 describe('a turn that fails', () => {
   it('in mid-stream is tried again, and its text is shown once', async () => {
-    const script = scriptedModel([{ text: 'The answer is ', cut: new TypeError('terminated') }, { text: 'The answer is 42.' }]);
+    const script = scriptedModel([
+      { text: 'The answer is ', cut: new TypeError('terminated') },
+      { text: 'The answer is 42.' },
+    ]);
     const { agent, runtime, lines } = open(script);
     const run = await runtime.start<AgentResult>(agent, { prompt: 'Answer' });
     const chunks = await collect(run.stream<UIMessageChunk>());
     expect((await run.result()).text).toBe('The answer is 42.');
     expect(chunks.map((chunk) => chunk.type)).toContain('reset-step');
     expect(await shownText(chunks)).toBe('The answer is 42.');
-    expect(lines).toContainEqual(expect.objectContaining({ level: 'warn', message: 'a turn failed and is tried again' }));
+    expect(lines).toContainEqual(
+      expect.objectContaining({ level: 'warn', message: 'a turn failed and is tried again' }),
+    );
     const { items } = await runtime.ledger({ run: run.id });
     expect(items.map((row) => row.outcome)).toEqual(['failed', 'completed']);
   });
@@ -165,7 +179,11 @@ describe('a turn that fails', () => {
     const run = await runtime.start<AgentResult>(agent, { prompt: 'Hi' });
     expect((await run.result()).text).toBe('From the second.');
     const { items } = await runtime.ledger({ run: run.id });
-    expect(items.map((row) => [row.model, row.outcome])).toEqual([['first', 'failed'], ['first', 'failed'], ['second', 'completed']]);
+    expect(items.map((row) => [row.model, row.outcome])).toEqual([
+      ['first', 'failed'],
+      ['first', 'failed'],
+      ['second', 'completed'],
+    ]);
   });
 
   it('is not tried again where the provider would refuse it again, and fails readably', async () => {
@@ -180,7 +198,13 @@ describe('a turn that fails', () => {
 });
 
 function refusal(statusCode: number): APICallError {
-  return new APICallError({ message: `status ${statusCode}`, url: 'http://local', requestBodyValues: {}, statusCode, isRetryable: statusCode >= 500 });
+  return new APICallError({
+    message: `status ${statusCode}`,
+    url: 'http://local',
+    requestBodyValues: {},
+    statusCode,
+    isRetryable: statusCode >= 500,
+  });
 }
 
 describe('a FatalError of a tool', () => {

@@ -69,7 +69,9 @@ describe('a run of an agent', () => {
       },
     });
     const call = { id: 'c1', name: 'weather', input: { city: 'Oslo' } };
-    const { agent, runtime, prompts } = open([{ text: 'I look. ', calls: [call] }, { text: 'It is 7.' }], { tools: { weather } });
+    const { agent, runtime, prompts } = open([{ text: 'I look. ', calls: [call] }, { text: 'It is 7.' }], {
+      tools: { weather },
+    });
     const result = await (await runtime.start<AgentResult>(agent, { prompt: 'Oslo?' })).result();
     expect(executed).toEqual([{ city: 'Oslo' }]);
     expect(result.messages.map(({ role }) => role)).toEqual(['assistant', 'tool', 'assistant']);

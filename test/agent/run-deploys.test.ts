@@ -1,0 +1,149 @@
+import { tool } from 'ai';
+import type { ToolSet, UIMessageChunk } from 'ai';
+import { afterEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import type { AgentResult } from '../../src/agent/agent-state.ts';
+import { DurableAgent } from '../../src/agent/durable-agent.ts';
+import type { Runtime } from '../../src/app/create-runtime.ts';
+import type { Store } from '../../src/runtime/store.ts';
+import { memoryStore } from '../../src/stores/memory/memory-store.ts';
+import { foldMessage } from '../../src/streams/fold.ts';
+import { killable } from '../support/killable.ts';
+import { scriptedModel, startRuntime, until } from './run-kit.ts';
+import type { Answer, Prompt } from './run-kit.ts';
+
+const runtimes: Runtime[] = [];
+
+afterEach(async () => {
+  await Promise.all(runtimes.splice(0).map((runtime) => runtime.close({ graceMs: 0 })));
+});
+
+function deploy(
+  store: Store,
+  {
+    tools,
+    answers,
+    settings = {},
+  }: { tools: ToolSet; answers: Array<Answer | ((prompt: Prompt) => Answer)>; settings?: object },
+) {
+  const script = scriptedModel(answers);
+  const agent = new DurableAgent({ model: script.model, tools, ...settings });
+  const runtime = startRuntime({ store, agents: { assistant: agent as never }, worker: { leaseMs: 150, pollMs: 20 } });
+  runtimes.push(runtime);
+  return { runtime, agent, script };
+}
+
+function counter(name: string, seen: string[], wait?: Promise<void>) {
+  return tool({
+    description: name,
+    inputSchema: z.object({}),
+    execute: async () => {
+      seen.push(name);
+      await wait;
+      return { done: name };
+    },
+  });
+}
+
+describe('a deploy in the middle of a segment', () => {
+  it('that renames the tool keeps what was recorded and goes on with the new code', async () => {
+    const store = memoryStore();
+    const seen: string[] = [];
+    const process = killable(store);
+    const call = (id: string, name: string) => ({ id, name, input: {} });
+    const old = deploy(process.store, {
+      tools: { quick: counter('quick', seen), slow: counter('slow', seen, new Promise(() => {})) },
+      answers: [
+        { text: 'First. ', calls: [call('a', 'quick')] },
+        { text: 'Second. ', calls: [call('b', 'slow')] },
+      ],
+    });
+    const run = await old.runtime.start<AgentResult>(old.agent, { id: 'r', prompt: 'Go' });
+    await until(() => seen.includes('slow'));
+    process.kill();
+
+    const fresh = deploy(store, { tools: { rapid: counter('rapid', seen) }, answers: [{ text: 'Third.' }] });
+    const result = await fresh.runtime.getRun<AgentResult>(run.id).result();
+    expect(seen).toEqual(['quick', 'slow']);
+    expect(fresh.script.prompts[0]?.map((message) => message.role)).toEqual([
+      'user',
+      'assistant',
+      'tool',
+      'assistant',
+      'tool',
+    ]);
+    expect(JSON.stringify(fresh.script.prompts[0]?.at(2))).toContain('quick');
+    expect(result.messages.map((message) => message.role)).toEqual([
+      'assistant',
+      'tool',
+      'assistant',
+      'tool',
+      'assistant',
+    ]);
+    const chunks: UIMessageChunk[] = [];
+    for await (const chunk of fresh.runtime.getRun(run.id).stream<UIMessageChunk>()) chunks.push(chunk);
+    const message = await foldMessage(chunks);
+    expect(message?.parts.flatMap((part) => (part.type === 'text' ? [part.text] : []))).toEqual([
+      'First. ',
+      'Second. ',
+      'Third.',
+    ]);
+    expect(message).toEqual(result.uiMessage);
+  });
+
+  it('while an approval waits, that removes the tool, tells the model', async () => {
+    const store = memoryStore();
+    const seen: string[] = [];
+    const settings = { toolApproval: { pay: 'user-approval' } };
+    const old = deploy(killable(store).store, {
+      tools: { pay: counter('pay', seen) },
+      answers: [{ calls: [{ id: 'a', name: 'pay', input: {} }] }],
+      settings,
+    });
+    const run = await old.runtime.start<AgentResult>(old.agent, { id: 'r', prompt: 'Pay' });
+    const approval = await until(async () => (await old.runtime.approvals.list()).items[0]);
+    await until(async () => (await run.status) === 'waiting');
+    await old.runtime.close();
+
+    const fresh = deploy(store, { tools: {}, answers: [{ text: 'I cannot pay.' }] });
+    await fresh.runtime.approvals.approve(approval.id, { by: 'a' });
+    const result = await fresh.runtime.getRun<AgentResult>('r').result();
+    expect(result.text).toBe('I cannot pay.');
+    expect(seen).toEqual([]);
+    expect(JSON.stringify(fresh.script.prompts[0]?.at(-1))).toContain('no such tool');
+  });
+});
+
+describe('a tool whose process died while it ran', () => {
+  it.each([
+    ['again', {}, ['charge', 'charge']],
+    ['as done, with its result', { result: { receipt: 9 } }, ['charge']],
+  ])('asks a person, who lets it stand %s', async (_, answer, runs) => {
+    const store = memoryStore();
+    const seen: string[] = [];
+    const settings = { durable: { tools: { charge: { onInDoubt: 'ask' } } } };
+    const process = killable(store);
+    const call = { calls: [{ id: 'a', name: 'charge', input: {} }] };
+    const died = deploy(process.store, {
+      tools: { charge: counter('charge', seen, new Promise(() => {})) },
+      answers: [call],
+      settings,
+    });
+    const run = await died.runtime.start<AgentResult>(died.agent, { id: 'r', prompt: 'Charge' });
+    await until(() => seen.includes('charge'));
+    process.kill();
+
+    const next = deploy(store, {
+      tools: { charge: counter('charge', seen) },
+      answers: [{ text: 'Charged.' }],
+      settings,
+    });
+    const approval = await until(async () => (await next.runtime.approvals.list()).items[0]);
+    expect(approval).toMatchObject({ question: 'in-doubt', tool: 'charge', toolCallId: 'a' });
+    expect(approval.reason).toContain(`${run.id}/agent#0/t0/tool:a`);
+    await next.runtime.approvals.approve(approval.id, { by: 'user_7', ...answer });
+    const result = await next.runtime.getRun<AgentResult>('r').result();
+    expect(seen).toEqual(runs);
+    expect(JSON.stringify(result.messages[1])).toContain('result' in answer ? 'receipt' : 'charge');
+  });
+});

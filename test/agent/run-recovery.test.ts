@@ -1,0 +1,144 @@
+import { tool } from 'ai';
+import type { UIMessageChunk } from 'ai';
+import { afterEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import type { AgentResult } from '../../src/agent/agent-state.ts';
+import { DurableAgent } from '../../src/agent/durable-agent.ts';
+import type { Runtime } from '../../src/app/create-runtime.ts';
+import type { Store } from '../../src/runtime/store.ts';
+import { memoryStore } from '../../src/stores/memory/memory-store.ts';
+import { foldMessage } from '../../src/streams/fold.ts';
+import { killable } from '../support/killable.ts';
+import { scriptedModel, startRuntime, until, userTexts } from './run-kit.ts';
+import type { Answer, Prompt } from './run-kit.ts';
+
+const runtimes: Runtime[] = [];
+
+afterEach(async () => {
+  await Promise.all(runtimes.splice(0).map((runtime) => runtime.close({ graceMs: 0 })));
+});
+
+const calls = {
+  count: { id: 'c1', name: 'count', input: {} },
+  pay: { id: 'c2', name: 'pay', input: { amount: 5 } },
+};
+
+/** Answers by what the prompt holds, so that it does not matter which process asks. */
+function answerTo(prompt: Prompt): Answer {
+  const results = prompt.flatMap((message) => (message.role === 'tool' ? message.content : [])).length;
+  if (userTexts(prompt).includes('Thanks')) return { text: 'You are welcome.' };
+  if (results === 0) return { text: 'Counting. ', calls: [calls.count] };
+  if (results === 1) return { text: 'Paying. ', reasoning: 'It is due.', calls: [calls.pay] };
+  return { text: 'All done.' };
+}
+
+interface Process {
+  runtime: Runtime;
+  agent: DurableAgent<never, never>;
+  asked: () => number;
+}
+
+interface Witness {
+  counted: number;
+  paid: number;
+}
+
+function startProcess(store: Store, witness: Witness): Process {
+  const script = scriptedModel(Array.from({ length: 50 }, () => answerTo));
+  const tools = {
+    count: tool({
+      description: 'count',
+      inputSchema: z.object({}),
+      execute: () => ({ count: (witness.counted += 1) }),
+    }),
+    pay: tool({
+      description: 'pay',
+      inputSchema: z.object({ amount: z.number() }),
+      execute: () => ({ paid: (witness.paid += 1) }),
+    }),
+  };
+  const agent = new DurableAgent({ model: script.model, tools, toolApproval: { pay: 'user-approval' } }) as never;
+  const runtime = startRuntime({ store, agents: { support: agent }, worker: { leaseMs: 150, pollMs: 20 } });
+  runtimes.push(runtime);
+  return { runtime, agent, asked: () => script.prompts.length };
+}
+
+/** Starts the run if need be, approves what waits, and answers the result. */
+async function drive({ runtime, agent }: Process): Promise<AgentResult> {
+  const run = await runtime.start<AgentResult>(agent, { id: 'run_1', prompt: 'Go', thread: 't' });
+  await until(async () => {
+    if (['completed', 'failed'].includes(await run.status)) return true;
+    const [approval] = (await runtime.approvals.list()).items;
+    if (approval === undefined) return false;
+    await runtime.start(agent, { id: 'thanks', prompt: 'Thanks', thread: 't', whenBusy: 'steer' });
+    await runtime.approvals.approve(approval.id, { by: 'user_7' });
+    return true;
+  });
+  return run.result();
+}
+
+async function chunksOf(runtime: Runtime): Promise<UIMessageChunk[]> {
+  const chunks: UIMessageChunk[] = [];
+  for await (const chunk of runtime.getRun('run_1').stream<UIMessageChunk>()) chunks.push(chunk);
+  return chunks;
+}
+
+function expectWhole(result: AgentResult): void {
+  expect(result.messages.map((message) => message.role)).toEqual([
+    'assistant',
+    'tool',
+    'assistant',
+    'tool',
+    'tool',
+    'assistant',
+    'user',
+    'assistant',
+  ]);
+  expect(result.text).toBe('You are welcome.');
+  expect(result.turns).toBe(4);
+}
+
+const COMMITS = 16;
+
+describe('a process that dies', () => {
+  it.each(Array.from({ length: COMMITS }, (_, index) => index + 1))(
+    'around commit %i changes nothing of the run',
+    async (k) => {
+      for (const fate of ['die before', 'die after'] as const) {
+        const store = memoryStore();
+        const witness = { counted: 0, paid: 0 };
+        const first = killable(store, (commit) => (commit === k ? fate : 'go'));
+        const died = startProcess(first.store, witness);
+        const ended = drive(died).then(
+          () => 'ended',
+          () => 'ended',
+        );
+        await Promise.race([ended, until(() => first.commits() >= k)]);
+        const second = startProcess(killable(store).store, witness);
+        const result = await drive(second);
+        expectWhole(result);
+        expect(witness.paid).toBeLessThanOrEqual(2);
+        const chunks = await chunksOf(second.runtime);
+        const message = await foldMessage(chunks);
+        expect(message?.parts.flatMap((part) => (part.type === 'text' ? [part.text] : []))).toEqual([
+          'Counting. ',
+          'Paying. ',
+          'All done.',
+          'You are welcome.',
+        ]);
+        expect(message).toEqual(result.uiMessage);
+        expect(chunks.at(-1)?.type).toBe('finish');
+        expect(chunks.filter((chunk) => chunk.type === 'start')).toHaveLength(1);
+        await second.runtime.close();
+        await died.runtime.close({ graceMs: 0 });
+      }
+    },
+  );
+
+  it('dies within the commits of the sweep', async () => {
+    const counted = killable(memoryStore());
+    expectWhole(await drive(startProcess(counted.store, { counted: 0, paid: 0 })));
+    expect(counted.commits()).toBeLessThanOrEqual(COMMITS);
+    expect(counted.commits()).toBeGreaterThan(6);
+  });
+});
