@@ -2,13 +2,17 @@
 
 import { systemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { durationMs } from '../runtime/duration.ts';
+import type { Duration } from '../runtime/duration.ts';
 
 export interface ManualClock extends Clock {
   /**
-   * Moves time on by `ms`. Timers that fall due are called in order, each at its own moment; between them the event loop
-   * runs some macrotasks, so that what a timer set off (and the timers that this sets) takes place in time.
+   * Moves time on, by milliseconds or a text such as "2 days". Timers that fall due are called in order, each at its own moment;
+   * between them what they set off takes place, until nothing is left that happens without more time or without I/O.
    */
-  advance(ms: number): Promise<void>;
+  advance(by: Duration): Promise<void>;
+  /** Lets happen what needs no time. */
+  settleAll(): Promise<void>;
   /** Number of timers that are set. */
   readonly pending: number;
 }
@@ -18,8 +22,11 @@ interface Timer {
   run: () => void;
 }
 
-const TURNS_BETWEEN_TIMERS = 3;
-const TURNS_AT_THE_END = 10;
+/** So many macrotasks in which nobody asked for another one count as rest. */
+const QUIET_TURNS = 3;
+const QUIET_TURNS_AT_THE_END = 10;
+/** What never rests is left alone after this many macrotasks. */
+const MOST_TURNS = 20_000;
 /** 2024-01-01T00:00:00Z, so that times in failed assertions are easy to tell from counts. */
 const DEFAULT_START = 1_704_067_200_000;
 
@@ -28,22 +35,28 @@ export function manualClock(start: number = DEFAULT_START): ManualClock {
   const real = systemClock();
   const timers = new Set<Timer>();
   let now = start;
+  let asked = 0;
 
-  const turns = async (count: number): Promise<void> => {
-    for (let turn = 0; turn < count; turn += 1) await real.settle();
+  const quiet = async (turns: number): Promise<void> => {
+    let left = turns;
+    for (let spent = 0; left > 0 && spent < MOST_TURNS; spent += 1) {
+      const before = asked;
+      await real.settle();
+      left = asked === before ? left - 1 : turns;
+    }
   };
 
-  const advance = async (ms: number): Promise<void> => {
-    const target = now + Math.max(0, ms);
-    await turns(TURNS_BETWEEN_TIMERS);
+  const advance = async (by: Duration): Promise<void> => {
+    const target = now + durationMs(by, 'clock.advance()');
+    await quiet(QUIET_TURNS);
     for (let timer = earliest(timers, target); timer !== undefined; timer = earliest(timers, target)) {
       timers.delete(timer);
       now = Math.max(now, timer.at);
       timer.run();
-      await turns(TURNS_BETWEEN_TIMERS);
+      await quiet(QUIET_TURNS);
     }
     now = Math.max(now, target);
-    await turns(TURNS_AT_THE_END);
+    await quiet(QUIET_TURNS_AT_THE_END);
   };
 
   return {
@@ -54,9 +67,16 @@ export function manualClock(start: number = DEFAULT_START): ManualClock {
       timers.add(timer);
       return () => void timers.delete(timer);
     },
-    defer: real.defer,
-    settle: real.settle,
+    defer: (run) => {
+      asked += 1;
+      real.defer(run);
+    },
+    settle: () => {
+      asked += 1;
+      return real.settle();
+    },
     advance,
+    settleAll: () => quiet(QUIET_TURNS_AT_THE_END),
     get pending(): number {
       return timers.size;
     },
