@@ -35,7 +35,9 @@ export function createGate(session: Session, { path, lock, watchMs }: GateOption
     onRollback: takeHints,
     translate: (error) => toStoreError(error, { doing: 'write to', path }),
   });
-  const freeLeases = db.prepare("UPDATE runs SET due_at = ?1 WHERE due_at > ?1 AND status = 'running'");
+  // Not ?1: Node 22 takes numbered parameters for named ones.
+  const freeLeases = db.prepare("UPDATE runs SET due_at = ? WHERE due_at > ? AND status = 'running'");
+  const freeAll = (now: number): void => void freeLeases.run(now, now);
   let isClosed = false;
   const enter = (): void => {
     if (isClosed) throw closedError('SQLite');
@@ -56,7 +58,7 @@ export function createGate(session: Session, { path, lock, watchMs }: GateOption
     },
     join() {
       enter();
-      translated(() => lock.join(() => void freeLeases.run(clock.now())), { doing: 'claim runs of', path });
+      translated(() => lock.join(() => freeAll(clock.now())), { doing: 'claim runs of', path });
     },
     watch: (listener) => {
       enter();

@@ -21,7 +21,7 @@ export function prepareReads(session: Session, runs: Runs): Reads {
   const events = db.prepare('SELECT data FROM events WHERE run = ? AND seq >= ? ORDER BY seq');
   const messages = db.prepare('SELECT * FROM messages WHERE run = ? AND seq >= ? ORDER BY seq');
   const ofThread = db.prepare(
-    `${FULL_RUNS} WHERE thread = ?1 AND id NOT IN (SELECT supersedes FROM runs WHERE thread = ?1 AND supersedes IS NOT NULL) ORDER BY key`,
+    `${FULL_RUNS} WHERE thread = ? AND id NOT IN (SELECT supersedes FROM runs WHERE thread = ? AND supersedes IS NOT NULL) ORDER BY key`,
   );
   const begin = db.prepare('BEGIN');
   const commit = db.prepare('COMMIT');
@@ -47,7 +47,7 @@ export function prepareReads(session: Session, runs: Runs): Reads {
       }
     },
     list: (query) => listRuns(session, query),
-    thread: (id) => allRows<Row>(ofThread, id).map(toRun),
+    thread: (id) => allRows<Row>(ofThread, id, id).map(toRun),
   };
 }
 

@@ -58,8 +58,8 @@ function prepareRead({ db }: Session): Streams['read'] {
      FROM runs LEFT JOIN streams ON streams.run = runs.key AND streams.name = ? WHERE runs.id = ?`,
   );
   const findChunks = db.prepare(
-    `SELECT first, count, bytes FROM chunks WHERE stream = ?1 AND first < ?3 AND
-       first >= coalesce((SELECT first FROM chunks WHERE stream = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1), 0)
+    `SELECT first, count, bytes FROM chunks WHERE stream = ? AND first < ? AND
+       first >= coalesce((SELECT first FROM chunks WHERE stream = ? AND first <= ? ORDER BY first DESC LIMIT 1), 0)
      ORDER BY first LIMIT ${FLUSHES}`,
   );
   return (run, options) => {
@@ -70,7 +70,7 @@ function prepareRead({ db }: Session): Streams['read'] {
     const chunks: Payload[] = [];
     let bytes = 0;
     for (let isFull = row.key === null; !isFull && from + chunks.length < tail; ) {
-      const flushes = allRows<Row>(findChunks, row.key ?? 0, from + chunks.length, tail);
+      const flushes = allRows<Row>(findChunks, row.key ?? 0, tail, row.key ?? 0, from + chunks.length);
       for (const chunk of flushes.flatMap((flush) => chunksFrom(flush, from + chunks.length))) {
         bytes += chunk.length;
         isFull ||= bytes > options.maxBytes && chunks.length > 0;
