@@ -89,9 +89,13 @@ export class ReleaseQueue {
   }
 
   async #loop(): Promise<void> {
-    while (this.#releaseNext()) await this.#options.clock.settle();
+    let released = false;
+    while (this.#releaseNext()) {
+      released = true;
+      await this.#options.clock.settle();
+    }
     this.#running = false;
-    if (!this.#stopped) this.#options.onRest();
+    if (released && !this.#stopped) this.#options.onRest();
   }
 
   #releaseNext(): boolean {
