@@ -70,7 +70,7 @@ export class CallState {
   committed = 0;
   failure: AgentCallFailure | undefined;
   /** Keys of the tools that ran in this process. */
-  readonly liveTools = new Set<string>();
+  readonly liveTools: Set<string> = new Set();
   readonly #offline: OfflineReplay | undefined;
   readonly #frame: Frame | undefined = currentFrame.getStore();
   readonly #replayedTurns = new Set<number>();

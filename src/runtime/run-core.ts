@@ -67,11 +67,11 @@ export class RunCore {
   readonly timers: Timers;
   readonly root: RunScope;
   readonly controller: AbortController = new AbortController();
-  readonly bodies = new Set<Body>();
+  readonly bodies: Set<Body> = new Set();
   /** Schemas of hooks that this continuation created, by token hash. */
-  readonly hookSchemas = new Map<string, StandardSchemaV1>();
+  readonly hookSchemas: Map<string, StandardSchemaV1> = new Map();
   /** Children that have not ended: run ids by key. */
-  readonly children = new Map<string, string>();
+  readonly children: Map<string, string> = new Map();
   /** The event at the run's checkpoint. */
   readonly checkpoint: JournalEvent | null;
   readonly request: () => void;

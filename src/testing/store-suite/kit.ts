@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import type { Payload } from '../../runtime/codec.ts';
-import type { Commit, CommitResult, NewHook, NewRun, Run, Store, Token } from '../../runtime/store.ts';
+import type { ClaimResult, Commit, CommitResult, NewHook, NewRun, Run, Store, Token } from '../../runtime/store.ts';
 
 /** `describe` and `it` of vitest, `node:test` and their like. */
 export interface SuiteRunner {
@@ -122,11 +122,23 @@ export function newRun(change: Partial<NewRun> = {}): NewRun {
 }
 
 export function newHook(change: Partial<NewHook> = {}): NewHook {
-  return { tokenHash: 'token_1', key: 'hook', kind: 'hook', once: true, needed: 1, tool: null, details: bytes('details'), ...change };
+  return {
+    tokenHash: 'token_1',
+    key: 'hook',
+    kind: 'hook',
+    once: true,
+    needed: 1,
+    tool: null,
+    details: bytes('details'),
+    ...change,
+  };
 }
 
 /** An answer as the kind that it must be. */
-export function expectKind<T extends { kind: string }, K extends T['kind']>(answer: T | undefined, kind: K): Extract<T, { kind: K }> {
+export function expectKind<T extends { kind: string }, K extends T['kind']>(
+  answer: T | undefined,
+  kind: K,
+): Extract<T, { kind: K }> {
   assert.equal(answer?.kind, kind);
   return answer as Extract<T, { kind: K }>;
 }
@@ -147,7 +159,10 @@ export async function getRun(store: Store, id: string): Promise<Run> {
 }
 
 /** A claim of at most one run. */
-export async function claimOne(store: Store, change: { nonce: string; queues?: string[]; leaseMs?: number; suspects?: number }) {
+export async function claimOne(
+  store: Store,
+  change: { nonce: string; queues?: string[]; leaseMs?: number; suspects?: number },
+): Promise<ClaimResult> {
   return store.claim({ queues: [QUEUE], limit: 1, suspects: 1, leaseMs: LEASE_MS, ...change });
 }
 
@@ -174,7 +189,15 @@ export function holder(store: Store, held: { run: Run; token: Token }): Holder {
     seen: held.run.seen,
     async commit(change = {}) {
       commits += 1;
-      const request = emptyCommit({ run: self.id, token: self.token, expect: self.head, id: `${self.token.nonce}/${commits}`, seen: self.seen, received: self.seen, ...change });
+      const request = emptyCommit({
+        run: self.id,
+        token: self.token,
+        expect: self.head,
+        id: `${self.token.nonce}/${commits}`,
+        seen: self.seen,
+        received: self.seen,
+        ...change,
+      });
       const result = only(await store.commit([request]));
       if (result.kind === 'applied') {
         self.head = result.head;
@@ -208,7 +231,10 @@ export function emptyCommit(change: Pick<Commit, 'run' | 'token' | 'expect' | 'i
 
 async function holdRun(store: Store, change: Partial<NewRun> = {}): Promise<Holder> {
   const start = newRun(change);
-  const created = expectKind(only(await store.start([start], { nonce: `nonce_${start.id}`, leaseMs: LEASE_MS })), 'created');
+  const created = expectKind(
+    only(await store.start([start], { nonce: `nonce_${start.id}`, leaseMs: LEASE_MS })),
+    'created',
+  );
   assert.ok(created.token !== null, `The run "${start.id}" was created, but not claimed.`);
   return holder(store, { run: created.run, token: created.token });
 }
