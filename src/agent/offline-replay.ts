@@ -13,6 +13,7 @@ const OWN = /^(t\d+|init)(\/tool:[^/]+)?$/;
 export class OfflineReplay {
   readonly #order: JournalEvent[];
   readonly #asked = new Map<string, (event: JournalEvent) => void>();
+  #releasing = false;
 
   constructor(events: JournalEvent[], path: string) {
     this.#order = events.filter(({ type, key }) => isEnd(type) && OWN.test(key.slice(path.length + 1)));
@@ -28,21 +29,29 @@ export class OfflineReplay {
       );
     }
     const released = new Promise<JournalEvent>((resolve) => this.#asked.set(key, resolve));
-    this.#release();
+    if (!this.#releasing) void this.#release();
     return released.then((event) => {
       if (event.type === 'tool_failed') throw event.value;
       return event.value;
     });
   }
 
-  #release(): void {
+  async #release(): Promise<void> {
+    this.#releasing = true;
     for (let next = this.#order[0]; next !== undefined; next = this.#order[0]) {
+      await settle();
       const resolve = this.#asked.get(next.key);
-      if (resolve === undefined) return;
+      if (resolve === undefined) break;
       this.#order.shift();
       resolve(next);
     }
+    this.#releasing = false;
   }
+}
+
+/** O1. The loop takes some dozen microtasks from a tool's result to its message; two results must not overtake one another there. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 100; turn += 1) await Promise.resolve();
 }
 
 function isEnd(type: JournalEvent['type']): boolean {

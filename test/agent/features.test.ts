@@ -1,0 +1,124 @@
+import { createHook, createRuntime, workflow } from 'everturn';
+import type { Logger, Runtime, Workflow } from 'everturn';
+import { memoryStore } from 'everturn/memory';
+import { ToolLoopAgent } from 'ai';
+import { afterEach, describe, expect, it } from 'vitest';
+import { DurableAgent } from '../../src/agent/durable-agent.ts';
+import { decodeEvent } from '../../src/runtime/event.ts';
+import type { Store } from '../../src/runtime/store.ts';
+import { manualClock } from '../../src/testing/manual-clock.ts';
+import { features } from './features.ts';
+import type { Built, Feature, Probe } from './features.ts';
+import { observe } from './observe.ts';
+import type { Observed } from './observe.ts';
+import { mortalStore } from './scripted.ts';
+
+const quiet: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+const runtimes: Runtime[] = [];
+afterEach(async () => {
+  await Promise.all(runtimes.splice(0).map((runtime) => runtime.close({ graceMs: 100 })));
+});
+
+function open(
+  store: Store,
+  workflows: Workflow<never>[],
+  clock = undefined as Parameters<typeof createRuntime>[0]['clock'],
+): Runtime {
+  const runtime = createRuntime({ store, workflows, logger: quiet, ...(clock === undefined ? {} : { clock }) });
+  runtimes.push(runtime);
+  return runtime;
+}
+
+type Mode = 'stream' | 'generate';
+
+function newProbe(): Probe {
+  return { log: [], models: [] };
+}
+
+const modelCalls = (probe: Probe): number => probe.models.reduce((sum, model) => sum + model.calls.length, 0);
+
+function plain({ settings, options }: Built, mode: Mode): Promise<Observed> {
+  const agent = new ToolLoopAgent(settings as never);
+  return observe(() => agent[mode](options as never));
+}
+
+/** A workflow that calls the agent, and what it saw of each execution. */
+function durable({ settings, options }: Built, { mode, waits }: { mode: Mode; waits: boolean }) {
+  const agent = new DurableAgent({ id: 'subject', ...settings } as never);
+  const seen: Observed[] = [];
+  let token = '';
+  const ask = workflow('ask', async () => {
+    seen.push(await observe(() => agent[mode](options as never)));
+    if (!waits) return;
+    const hook = createHook();
+    token = hook.token;
+    await hook;
+  });
+  return { ask, seen, token: () => token };
+}
+
+function again(feature: Feature, log: string[]): string[] {
+  return log.filter((entry) => feature.runsAgain?.test(entry) !== true);
+}
+
+for (const mode of ['stream', 'generate'] as const) {
+  describe(`${mode}() of a durable agent`, () => {
+    for (const feature of features.filter(({ only }) => only === undefined || only === mode)) {
+      it(`equals that of a ToolLoopAgent, live and replayed: ${feature.name}`, async () => {
+        const outside = newProbe();
+        const expected = await plain(feature.build(outside), mode);
+
+        const probe = newProbe();
+        const { ask, seen, token } = durable(feature.build(probe), { mode, waits: true });
+        const store = memoryStore();
+        const first = open(mortalStore(store, { at: () => false }), [ask as never]);
+        const { id } = await first.start(ask);
+        await expect.poll(() => first.getRun(id).status, { timeout: 5_000, interval: 5 }).toBe('waiting');
+        expect(seen[0]).toEqual(expected);
+        expect(probe.log).toEqual(outside.log);
+        expect(modelCalls(probe)).toBe(modelCalls(outside));
+        await first.close();
+
+        const calls = modelCalls(probe);
+        const log = [...probe.log];
+        const second = open(store, [ask as never]);
+        await second.resumeHook(token());
+        await second.getRun(id).result();
+        expect(seen[1]).toEqual(expected);
+        expect(modelCalls(probe)).toBe(calls);
+        expect(again(feature, probe.log.slice(log.length))).toEqual([]);
+      });
+
+      it(`is replayed after a crash before its end was recorded: ${feature.name}`, async () => {
+        const outside = newProbe();
+        const expected = await plain(feature.build(outside), mode);
+        const probe = newProbe();
+        const { ask, seen } = durable(feature.build(probe), { mode, waits: false });
+        const clock = manualClock();
+        const store = memoryStore({ clock });
+        const endsCall = (payload: Uint8Array): boolean =>
+          ['agent_completed', 'agent_failed'].includes(decodeEvent(payload).type);
+        const dying = mortalStore(store, { when: 'before', at: (commit) => commit.events.some(endsCall) });
+        const { id } = await open(dying, [ask as never], clock).start(ask);
+        await expect
+          .poll(async () => (await clock.advance(10), dying.dead), { timeout: 5_000, interval: 1 })
+          .toBe(true);
+        const calls = modelCalls(probe);
+        const log = [...probe.log];
+        const failed =
+          'rejected' in expected ||
+          JSON.stringify(expected).includes('"rejected"') ||
+          expected['finishReason'] === 'error' ||
+          feature.name === 'a stream without an end';
+
+        const second = open(store, [ask as never], clock);
+        await expect
+          .poll(async () => (await clock.advance(1_000), second.getRun(id).status), { timeout: 8_000, interval: 1 })
+          .toBe('completed');
+        expect(seen.at(-1)).toEqual(expected);
+        if (!failed) expect(modelCalls(probe)).toBe(calls);
+        if (!failed) expect(again(feature, probe.log.slice(log.length))).toEqual([]);
+      });
+    }
+  });
+}
