@@ -29,6 +29,9 @@ const { values: options } = parseArgs({
   },
 });
 
+// So that the processes it started end with it, too.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+
 const directory = mkdtempSync(join(tmpdir(), 'everturn-demo-'));
 const screen = new Screen(process.stdout);
 const shop = openShop(join(directory, 'shop.db'));
