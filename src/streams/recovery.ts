@@ -6,7 +6,9 @@
  *     keeps its `step-start` part on `reset-step` (AI SDK, process-ui-message-stream.ts), so `start-step` is not repeated.
  *  R3 A chunk outside of steps is skipped if the segment has stored one of the same type and id; the n-th of several if n
  *     are stored. A preliminary tool output never stands for the final one.
- *  R4 After a stored `abort` or `error` only `finish` may follow: the text that a stopped user saw stays.
+ *  R4 After a stored `abort` or `error` only `finish` may follow: the text that a stopped user saw stays. After a stored
+ *     `finish` no other end follows: who stops a message that is finished stops nothing. Where the message went on
+ *     after its `finish`, that one does not count.
  *  R5 Crashing at any point and executing again gives a client the same message as no crash, if the loop repeats what it
  *     had completed. (Of an incomplete step the second execution counts.)
  */
@@ -25,6 +27,8 @@ export interface RecoveryPlan {
   outside: ReadonlyMap<string, number>;
   /** An `abort` or `error` is stored. */
   ended: boolean;
+  /** The last stored chunk is `finish`. */
+  finished: boolean;
 }
 
 export interface RecoveryFilter {
@@ -34,14 +38,18 @@ export interface RecoveryFilter {
   reset(): UIMessageChunk[];
 }
 
-export function recoveryPlan(stored: Iterable<UIMessageChunk>): RecoveryPlan {
+/** `before`: the last chunk ahead of the segment; its `finish` counts as the segment's until the message goes on (R4). */
+export function recoveryPlan(stored: Iterable<UIMessageChunk>, before?: UIMessageChunk): RecoveryPlan {
   const outside = new Map<string, number>();
-  const plan = { completedSteps: 0, openStep: false, visible: false, outside, ended: false };
+  const plan = { completedSteps: 0, openStep: false, visible: false, outside, ended: false, finished: false };
+  if (before?.type === 'finish') addStored(plan, before, outside);
   for (const chunk of stored) addStored(plan, chunk, outside);
   return plan;
 }
 
 function addStored(plan: RecoveryPlan, chunk: UIMessageChunk, outside: Map<string, number>): void {
+  if (plan.finished) outside.delete(FINISH);
+  plan.finished = chunk.type === 'finish';
   if (chunk.type === 'abort' || chunk.type === 'error') plan.ended = true;
   if (isFrame(chunk) || (!plan.openStep && chunk.type !== 'start-step')) {
     const identity = identityOf(chunk);
@@ -64,6 +72,7 @@ export function createRecoveryFilter(plan: RecoveryPlan): RecoveryFilter {
   let step = -1;
   let inStep = false;
   let resetDue = plan.openStep && plan.visible;
+  let finished = plan.finished;
 
   const isStored = (chunk: UIMessageChunk): boolean => {
     const identity = identityOf(chunk);
@@ -85,7 +94,17 @@ export function createRecoveryFilter(plan: RecoveryPlan): RecoveryFilter {
   };
 
   const next = (chunk: UIMessageChunk): UIMessageChunk[] => {
+    const appended = decide(chunk);
+    if (finished && appended.length > 0) {
+      finished = false;
+      outside.delete(FINISH);
+    }
+    return appended;
+  };
+
+  const decide = (chunk: UIMessageChunk): UIMessageChunk[] => {
     if (plan.ended && chunk.type !== 'finish') return []; // R4
+    if (finished && (chunk.type === 'abort' || chunk.type === 'error')) return []; // R4
     if (isFrame(chunk)) return isStored(chunk) ? [] : [chunk]; // R3
     if (chunk.type === 'start-step') {
       step += 1;
@@ -110,3 +129,5 @@ function identityOf(chunk: UIMessageChunk): string {
   >;
   return JSON.stringify([chunk.type, toolCallId ?? approvalId ?? id ?? null, preliminary === true]);
 }
+
+const FINISH = identityOf({ type: 'finish' });

@@ -16,6 +16,7 @@ import type { RunContext } from '../runtime/context.ts';
 import { DurableError } from '../runtime/errors.ts';
 import { decodeChunk, encodeChunk } from './chunk.ts';
 import { createRecoveryFilter, recoveryPlan } from './recovery.ts';
+import type { RecoveryPlan } from './recovery.ts';
 
 export interface UiWriterOptions {
   stream: string;
@@ -37,8 +38,9 @@ export interface UiWriter {
 
 /** A writer for one execution of a segment. Create it before anything of this execution writes to the stream. */
 export async function createUiWriter(context: RunContext, options: UiWriterOptions): Promise<UiWriter> {
-  const stored = options.from === null ? [] : await readStored(context, { stream: options.stream, from: options.from });
-  const filter = createRecoveryFilter(recoveryPlan(stored));
+  const filter = createRecoveryFilter(
+    options.from === null ? recoveryPlan([]) : await readPlan(context, { ...options, from: options.from }),
+  );
 
   let isStopped = false;
 
@@ -76,6 +78,15 @@ async function pipe(chunks: ReadableStream<UIMessageChunk>, write: UiWriter['wri
 function endOf(chunk: UIMessageChunk): PipeEnd | undefined {
   if (chunk.type === 'error') return { kind: 'failed', errorText: chunk.errorText };
   return chunk.type === 'abort' ? { kind: 'aborted' } : undefined;
+}
+
+async function readPlan(
+  context: RunContext,
+  { stream, from }: { stream: string; from: number },
+): Promise<RecoveryPlan> {
+  if (from === 0) return recoveryPlan(await readStored(context, { stream, from }));
+  const [before, ...stored] = await readStored(context, { stream, from: from - 1 });
+  return recoveryPlan(stored, before);
 }
 
 async function readStored(context: RunContext, start: { stream: string; from: number }): Promise<UIMessageChunk[]> {

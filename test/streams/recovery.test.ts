@@ -69,6 +69,32 @@ describe('a re-executed segment', () => {
     expect(append(stored, again)).toEqual([{ type: 'abort' }, finish]);
   });
 
+  it('adds no other end after a finish', () => {
+    expect(append([start, ...step('ab'), finish], [start, ...step('ab'), { type: 'abort' }, finish])).toEqual([]);
+    expect(append([start, ...step('ab'), finish], [{ type: 'error', errorText: 'late' }, finish])).toEqual([]);
+  });
+
+  it('adds no end to a message that was finished before the segment', () => {
+    const filter = createRecoveryFilter(recoveryPlan([], finish));
+    const end: UIMessageChunk[] = [{ type: 'abort' }, finish];
+    expect(end.flatMap((chunk) => filter.next(chunk))).toEqual([]);
+    expect([...step('ab'), ...end].flatMap((chunk) => filter.next(chunk))).toEqual([...step('ab'), ...end]);
+  });
+
+  it('ends again where the message went on after a finish', () => {
+    const stored = [finish, ...step('ab').slice(0, 3)];
+    expect(append(stored, [...step('cd'), finish])).toEqual([reset, ...step('cd').slice(1), finish]);
+    expect(append([finish], [...step('cd'), { type: 'abort' }, finish])).toEqual([
+      ...step('cd'),
+      { type: 'abort' },
+      finish,
+    ]);
+    expect(append([finish, ...step('ab')], [...step('ab'), { type: 'abort' }, finish])).toEqual([
+      { type: 'abort' },
+      finish,
+    ]);
+  });
+
   it('skips chunks outside of steps by type and id, each as often as it is stored', () => {
     const output = (toolCallId: string, value: number): UIMessageChunk => ({
       type: 'tool-output-available',
