@@ -135,6 +135,7 @@ export function addUsage(sum: LanguageModelUsage, usage: LanguageModelUsage): La
   };
 }
 
-function add(a: number | undefined, b: number | undefined): number | undefined {
+/** Undefined only if both are. */
+export function add(a: number | undefined, b: number | undefined): number | undefined {
   return a === undefined && b === undefined ? undefined : (a ?? 0) + (b ?? 0);
 }

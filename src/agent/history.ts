@@ -7,7 +7,8 @@
  *  V2 A call that the provider executes stands with its result, or not at all.
  *  V3 A reasoning item stands only before something else of its message (OpenAI refuses it without its following item).
  *  V4 No empty text, no empty message; the last assistant text has no trailing whitespace (Anthropic).
- *  V5 A valid history is answered unchanged in content: applying it twice is applying it once.
+ *  V5 A call whose id an earlier turn used gets another one, together with its result (Anthropic: ids are unique).
+ *  V6 A valid history is answered unchanged in content: applying it twice is applying it once.
  */
 
 import type { AssistantModelMessage, ModelMessage, ToolModelMessage, UserModelMessage } from 'ai';
@@ -22,7 +23,7 @@ const INTERRUPTED =
   'This tool call was interrupted before its result was recorded. It may or may not have taken effect.';
 const UNDECIDED = 'This tool call was not executed: nobody approved it before the conversation went on.';
 
-/** The same conversation, valid for OpenAI's and Anthropic's rules (V1 to V5). Messages are not mutated. */
+/** The same conversation, valid for OpenAI's and Anthropic's rules (V1 to V6). Messages are not mutated. */
 export function validHistory(messages: readonly ModelMessage[]): ModelMessage[] {
   const answers = new Answers(messages);
   const valid: ModelMessage[] = [];
@@ -47,7 +48,7 @@ function validExchange(message: AssistantModelMessage, index: number, answers: A
   const exchange: ModelMessage[] = [typeof message.content === 'string' ? message : { ...message, content: kept }];
   const content = answersOf(kept, { index, answers });
   if (content.length > 0) exchange.push({ role: 'tool', content });
-  return exchange;
+  return answers.withFreshIds(exchange);
 }
 
 interface Place {
@@ -132,6 +133,7 @@ class Answers {
   /** Where calls, and results of calls that the provider executed, stand in assistant messages. */
   readonly #calls = new Map<string, number[]>();
   readonly #inline = new Map<string, number[]>();
+  readonly #used = new Set<string>();
   readonly #requests = new Map<string, { approvalId: string; index: number }[]>();
 
   constructor(messages: readonly ModelMessage[]) {
@@ -177,6 +179,27 @@ class Answers {
     return (this.#calls.get(toolCallId) ?? []).some((place) => place <= index);
   }
 
+  /** V5. Calls that the provider executed keep their ids: the provider knows them. */
+  withFreshIds(exchange: ModelMessage[]): ModelMessage[] {
+    const fresh = new Map<string, string>();
+    for (const message of exchange) {
+      if (message.role !== 'assistant' || typeof message.content === 'string') continue;
+      for (const part of message.content) {
+        if (part.type !== 'tool-call' || part.providerExecuted === true) continue;
+        const id = this.#freshId(part.toolCallId);
+        if (id !== part.toolCallId) fresh.set(part.toolCallId, id);
+      }
+    }
+    return fresh.size === 0 ? exchange : exchange.map((message) => renamed(message, fresh));
+  }
+
+  #freshId(id: string): string {
+    let unique = id;
+    for (let n = 2; this.#used.has(unique); n += 1) unique = `${id}_${n}`;
+    this.#used.add(unique);
+    return unique;
+  }
+
   #addToolPart(part: ToolPart, index: number): void {
     if (part.type === 'tool-result') append(this.#results, part.toolCallId, { index, part, taken: false });
     else if (!this.#responses.has(part.approvalId)) this.#responses.set(part.approvalId, part);
@@ -189,6 +212,16 @@ class Answers {
       append(this.#requests, part.toolCallId, { approvalId: part.approvalId, index });
     }
   }
+}
+
+function renamed(message: ModelMessage, fresh: ReadonlyMap<string, string>): ModelMessage {
+  const rename = <PART extends { type: string }>(part: PART): PART => {
+    const id = 'toolCallId' in part ? fresh.get(String(part.toolCallId)) : undefined;
+    return id === undefined ? part : { ...part, toolCallId: id };
+  };
+  if (message.role === 'tool') return { ...message, content: message.content.map(rename) };
+  if (message.role !== 'assistant' || typeof message.content === 'string') return message;
+  return { ...message, content: message.content.map(rename) };
 }
 
 function append<K, V>(map: Map<K, V[]>, key: K, value: V): void {

@@ -5,6 +5,7 @@
 
 import type { AssistantModelMessage, JSONValue, LanguageModelUsage, ModelMessage, ToolSet } from 'ai';
 import type { JournalEvent } from '../runtime/event.ts';
+import { add, NO_USAGE } from './agent-state.ts';
 import { keyPart } from './call-state.ts';
 import { interruptedResult } from './history.ts';
 import type { ToolCall, ToolResult } from './history.ts';
@@ -79,7 +80,7 @@ async function toTurn(
   const calls = content.filter((part): part is ToolCall => part.type === 'tool-call' && part.providerExecuted !== true);
   const unanswered = calls.filter((call) => !results.has(keyPart(call.toolCallId)));
   const answers = await Promise.all(
-    calls.map((call) => {
+    calls.map(async (call) => {
       const event = results.get(keyPart(call.toolCallId));
       return event === undefined ? interruptedResult(call) : toResult(call, { event, tools });
     }),
@@ -100,19 +101,18 @@ async function toTurn(
 
 /** The SDK's form of a provider's usage. */
 function toUsage(usage: Usage | undefined): LanguageModelUsage {
-  const input = usage?.inputTokens;
-  const output = usage?.outputTokens;
-  const known = input?.total !== undefined || output?.total !== undefined;
+  if (usage === undefined) return NO_USAGE;
+  const { inputTokens: input, outputTokens: output } = usage;
   return {
-    inputTokens: input?.total,
+    inputTokens: input.total,
     inputTokenDetails: {
-      noCacheTokens: input?.noCache,
-      cacheReadTokens: input?.cacheRead,
-      cacheWriteTokens: input?.cacheWrite,
+      noCacheTokens: input.noCache,
+      cacheReadTokens: input.cacheRead,
+      cacheWriteTokens: input.cacheWrite,
     },
-    outputTokens: output?.total,
-    outputTokenDetails: { textTokens: output?.text, reasoningTokens: output?.reasoning },
-    totalTokens: known ? (input?.total ?? 0) + (output?.total ?? 0) : undefined,
+    outputTokens: output.total,
+    outputTokenDetails: { textTokens: output.text, reasoningTokens: output.reasoning },
+    totalTokens: add(input.total, output.total),
   };
 }
 

@@ -132,7 +132,7 @@ export async function hooksOf(
   options: { agent: RunnableAgent; turn: number; now: number },
 ): Promise<NewHook[]> {
   return Promise.all(
-    pending.map((call) => (call.kind === 'approval' ? toApprovalHook(call, options) : toClientToolHook(call))),
+    pending.map(async (call) => (call.kind === 'approval' ? toApprovalHook(call, options) : toClientToolHook(call))),
   );
 }
 

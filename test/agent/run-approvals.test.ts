@@ -8,6 +8,7 @@ import { z } from 'zod';
 import type { AgentResult } from '../../src/agent/agent-state.ts';
 import { DurableAgent } from '../../src/agent/durable-agent.ts';
 import type { Runtime } from '../../src/app/create-runtime.ts';
+import type { Registrable } from '../../src/runtime/registrable.ts';
 import { sqliteStore } from '../../src/stores/sqlite/sqlite-store.ts';
 import { scriptedModel, startRuntime, until, userTexts } from './run-kit.ts';
 import type { Answer, Prompt, ScriptedModel } from './run-kit.ts';
@@ -47,8 +48,8 @@ function supportAgent(script: ScriptedModel, settings: object = {}) {
   return new DurableAgent({ model: script.model, tools, toolApproval: { refund: 'user-approval' }, ...settings });
 }
 
-function open(agent: DurableAgent<never, never>): Runtime {
-  const runtime = startRuntime({ store: sqliteStore(join(folder, 'app.db')), agents: { support: agent as never } });
+function open(agent: Registrable): Runtime {
+  const runtime = startRuntime({ store: sqliteStore(join(folder, 'app.db')), agents: { support: agent } });
   runtimes.push(runtime);
   return runtime;
 }
@@ -56,7 +57,7 @@ function open(agent: DurableAgent<never, never>): Runtime {
 function setUp(answers: Array<Answer | ((prompt: Prompt) => Answer)>, settings: object = {}) {
   const script = scriptedModel(answers);
   const agent = supportAgent(script, settings);
-  return { script, agent, runtime: open(agent as never) };
+  return { script, agent, runtime: open(agent) };
 }
 
 async function pendingApproval(runtime: Runtime) {
@@ -70,7 +71,7 @@ async function waits(runtime: Runtime, run: string): Promise<void> {
 describe('an approval', () => {
   it('waits as a row, survives a restart and lets the tool run once when it is approved', async () => {
     const { script, agent, runtime } = setUp([{ text: 'I refund it. ', calls: [refund] }, { text: 'Done.' }]);
-    const { id } = await runtime.start(agent as never, { prompt: 'Refund order 7' });
+    const { id } = await runtime.start(agent, { prompt: 'Refund order 7' });
     const approval = await pendingApproval(runtime);
     expect(approval).toMatchObject({
       run: id,
@@ -86,7 +87,7 @@ describe('an approval', () => {
     await runtime.close();
     expect(refunds).toEqual([]);
 
-    const again = open(agent as never);
+    const again = open(agent);
     const decided = await again.approvals.approve(approval.id, { by: 'user_7' });
     expect(decided).toMatchObject({ status: 'approved', answers: [{ by: 'user_7', approved: true }] });
     const result = await again.getRun<AgentResult>(id).result();
@@ -105,7 +106,7 @@ describe('an approval', () => {
 
   it('tells the model why it was denied, and the tool does not run', async () => {
     const { script, agent, runtime } = setUp([{ calls: [refund] }, { text: 'It was refused.' }]);
-    const run = await runtime.start<AgentResult>(agent as never, { prompt: 'Refund order 7' });
+    const run = await runtime.start<AgentResult>(agent, { prompt: 'Refund order 7' });
     const { id } = await pendingApproval(runtime);
     await runtime.approvals.deny(id, { by: 'user_7', reason: 'too late' });
     await run.result();
@@ -115,11 +116,11 @@ describe('an approval', () => {
 
   it('runs with the edited input and tells the model that it was changed', async () => {
     const { script, agent, runtime } = setUp([{ calls: [refund] }, { text: 'Half of it.' }]);
-    const run = await runtime.start<AgentResult>(agent as never, { prompt: 'Refund order 7' });
+    const run = await runtime.start<AgentResult>(agent, { prompt: 'Refund order 7' });
     const { id } = await pendingApproval(runtime);
     await waits(runtime, run.id);
     await runtime.close();
-    const again = open(agent as never);
+    const again = open(agent);
     await expect(again.approvals.approve(id, { by: 'user_7', input: { order: 7, amount: 500 } })).rejects.toMatchObject(
       { code: 'payload_invalid' },
     );
@@ -136,7 +137,7 @@ describe('an approval', () => {
 
   it('is decided once: a later answer learns who decided and when', async () => {
     const { agent, runtime } = setUp([{ calls: [refund] }, { text: 'Done.' }]);
-    const run = await runtime.start(agent as never, { prompt: 'Refund order 7' });
+    const run = await runtime.start(agent, { prompt: 'Refund order 7' });
     const { id } = await pendingApproval(runtime);
     await runtime.approvals.approve(id, { by: 'user_7' });
     const late = runtime.approvals.deny(id, { by: 'user_8' });
@@ -157,7 +158,7 @@ describe('an approval', () => {
     const second = { ...refund, id: 'call_3', input: { order: 8, amount: 10 } };
     const lookUp = { id: 'call_2', name: 'lookUp', input: { order: 7 } };
     const { script, agent, runtime } = setUp([{ calls: [refund, lookUp, second] }, { text: 'Done.' }]);
-    const run = await runtime.start<AgentResult>(agent as never, { prompt: 'Refund' });
+    const run = await runtime.start<AgentResult>(agent, { prompt: 'Refund' });
     const waiting = await until(async () => {
       const { items } = await runtime.approvals.list({ run: run.id });
       return items.length === 2 && items;
@@ -181,7 +182,7 @@ describe('an approval', () => {
     const { agent, runtime } = setUp([{ calls: [refund] }, { text: 'Done.' }], {
       durable: { approvals: { refund: { needed: 2 } } },
     });
-    const run = await runtime.start(agent as never, { prompt: 'Refund' });
+    const run = await runtime.start(agent, { prompt: 'Refund' });
     const { id } = await pendingApproval(runtime);
     expect(await runtime.approvals.approve(id, { by: 'a' })).toMatchObject({ status: 'pending' });
     expect(await runtime.approvals.approve(id, { by: 'b' })).toMatchObject({ status: 'approved' });
@@ -191,10 +192,10 @@ describe('an approval', () => {
 
   it('keeps a user message that comes meanwhile for the next segment', async () => {
     const { script, agent, runtime } = setUp([{ calls: [refund] }, { text: 'Done.' }, { text: 'You are welcome.' }]);
-    const run = await runtime.start<AgentResult>(agent as never, { prompt: 'Refund', thread: 't' });
+    const run = await runtime.start<AgentResult>(agent, { prompt: 'Refund', thread: 't' });
     const { id } = await pendingApproval(runtime);
     await waits(runtime, run.id);
-    const steered = await runtime.start(agent as never, { prompt: 'Thank you', thread: 't', whenBusy: 'steer' });
+    const steered = await runtime.start(agent, { prompt: 'Thank you', thread: 't', whenBusy: 'steer' });
     expect(steered.id).toBe(run.id);
     await runtime.approvals.approve(id, { by: 'a' });
     const result = await run.result();
@@ -205,7 +206,7 @@ describe('an approval', () => {
 
   it('shows its decision in the stream before anything of the next segment', async () => {
     const { agent, runtime } = setUp([{ calls: [refund] }, { text: 'Done.' }]);
-    const run = await runtime.start(agent as never, { prompt: 'Refund' });
+    const run = await runtime.start(agent, { prompt: 'Refund' });
     const { id } = await pendingApproval(runtime);
     await runtime.approvals.approve(id, { by: 'a' });
     await run.result();
@@ -231,13 +232,13 @@ describe('an approval', () => {
 
 describe('a client-side tool', () => {
   it('waits for its output and goes on with it', async () => {
-    const askUser = tool({ description: 'ask', inputSchema: z.object({ question: z.string() }) });
+    const askUser = { description: 'ask', inputSchema: z.object({ question: z.string() }) };
     const script = scriptedModel([
       { calls: [{ id: 'c1', name: 'askUser', input: { question: 'Which?' } }] },
       { text: 'Blue it is.' },
     ]);
     const agent = new DurableAgent({ model: script.model, tools: { askUser } });
-    const runtime = open(agent as never);
+    const runtime = open(agent);
     const run = await runtime.start<AgentResult>(agent, { prompt: 'Paint it' });
     await waits(runtime, run.id);
     await expect(runtime.addToolOutput(run.id, { toolCallId: 'c9', output: 1 })).rejects.toMatchObject({

@@ -28,7 +28,7 @@ function deploy(
 ) {
   const script = scriptedModel(answers);
   const agent = new DurableAgent({ model: script.model, tools, ...settings });
-  const runtime = startRuntime({ store, agents: { assistant: agent as never }, worker: { leaseMs: 150, pollMs: 20 } });
+  const runtime = startRuntime({ store, agents: { assistant: agent }, worker: { leaseMs: 150, pollMs: 20 } });
   runtimes.push(runtime);
   return { runtime, agent, script };
 }

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type { AgentResult } from '../../src/agent/agent-state.ts';
 import { DurableAgent } from '../../src/agent/durable-agent.ts';
 import type { Runtime } from '../../src/app/create-runtime.ts';
+import type { Registrable } from '../../src/runtime/registrable.ts';
 import type { Store } from '../../src/runtime/store.ts';
 import { memoryStore } from '../../src/stores/memory/memory-store.ts';
 import { foldMessage } from '../../src/streams/fold.ts';
@@ -34,7 +35,7 @@ function answerTo(prompt: Prompt): Answer {
 
 interface Process {
   runtime: Runtime;
-  agent: DurableAgent<never, never>;
+  agent: Registrable;
   asked: () => number;
 }
 
@@ -43,8 +44,13 @@ interface Witness {
   paid: number;
 }
 
-function startProcess(store: Store, witness: Witness): Process {
-  const script = scriptedModel(Array.from({ length: 50 }, () => answerTo));
+/** Says which user messages it was told. */
+function talkTo(prompt: Prompt): Answer {
+  return { text: `Heard ${userTexts(prompt).join(', ')}` };
+}
+
+function startProcess(store: Store, witness: Witness, works = true, answer = answerTo): Process {
+  const script = scriptedModel(Array.from({ length: 50 }, () => answer));
   const tools = {
     count: tool({
       description: 'count',
@@ -57,8 +63,12 @@ function startProcess(store: Store, witness: Witness): Process {
       execute: () => ({ paid: (witness.paid += 1) }),
     }),
   };
-  const agent = new DurableAgent({ model: script.model, tools, toolApproval: { pay: 'user-approval' } }) as never;
-  const runtime = startRuntime({ store, agents: { support: agent }, worker: { leaseMs: 150, pollMs: 20 } });
+  const agent = new DurableAgent({ model: script.model, tools, toolApproval: { pay: 'user-approval' } });
+  const runtime = startRuntime({
+    store,
+    agents: { support: agent },
+    worker: works ? { leaseMs: 150, pollMs: 20 } : false,
+  });
   runtimes.push(runtime);
   return { runtime, agent, asked: () => script.prompts.length };
 }
@@ -131,6 +141,46 @@ describe('a process that dies', () => {
         expect(chunks.filter((chunk) => chunk.type === 'start')).toHaveLength(1);
         await second.runtime.close();
         await died.runtime.close({ graceMs: 0 });
+      }
+    },
+  );
+
+  it.each([1, 2, 3, 4, 5, 6])(
+    'after a user message came with commit %i loses nothing and asks nothing twice',
+    async (j) => {
+      for (const after of [1, 2, 3, 4]) {
+        const store = memoryStore();
+        const outside = startProcess(killable(store).store, { counted: 0, paid: 0 }, false);
+        let sent: Promise<unknown> | undefined;
+        const first = killable(store, (commit) => {
+          if (commit === j)
+            sent = outside.runtime.start(outside.agent, { id: 'two', prompt: 'Two', thread: 't', whenBusy: 'steer' });
+          return commit === j + after ? 'die after' : 'go';
+        });
+        await outside.runtime.list();
+        const died = startProcess(first.store, { counted: 0, paid: 0 }, true, talkTo);
+        const run = await died.runtime.start<AgentResult>(died.agent, { id: 'run_1', prompt: 'One', thread: 't' });
+        const done = async () =>
+          (await outside.runtime.getRun('run_1').status) === 'completed' && first.commits() < j + after;
+        await until(async () => first.commits() >= j + after || (await done()));
+        if (sent === undefined)
+          await outside.runtime.start(outside.agent, { id: 'two', prompt: 'Two', thread: 't', whenBusy: 'steer' });
+        await sent;
+        const second = startProcess(killable(store).store, { counted: 0, paid: 0 }, true, talkTo);
+        const results = [await second.runtime.getRun<AgentResult>(run.id).result()];
+        if ((await second.runtime.list()).items.length > 1)
+          results.push(await second.runtime.getRun<AgentResult>('two').result());
+        const thread = await second.runtime.thread('t');
+        const asked = thread.messages.filter(
+          (message) => message.role === 'user' && JSON.stringify(message.content).includes('Two'),
+        );
+        expect(asked).toHaveLength(1);
+        expect(results.at(-1)?.text).toBe('Heard One, Two');
+        const texts = thread.uiMessages.flatMap((message) =>
+          message.parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])),
+        );
+        expect(texts.filter((text) => text === 'Heard One, Two')).toHaveLength(1);
+        for (const process of [second, outside, died]) await process.runtime.close({ graceMs: 0 });
       }
     },
   );

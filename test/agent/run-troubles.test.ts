@@ -209,15 +209,15 @@ function refusal(statusCode: number): APICallError {
 
 describe('a FatalError of a tool', () => {
   it('fails the run and leaves a valid history', async () => {
-    const break_ = tool({
-      description: 'break',
+    const jam = tool({
+      description: 'jam',
       inputSchema: z.object({}),
-      execute: () => {
+      execute: (): string => {
         throw new FatalError('out of order');
       },
     });
-    const script = scriptedModel([{ calls: [{ id: 'c1', name: 'break_', input: {} }] }, { text: 'Sorry.' }]);
-    const { agent, runtime } = open(script, { tools: { break_ } });
+    const script = scriptedModel([{ calls: [{ id: 'c1', name: 'jam', input: {} }] }, { text: 'Sorry.' }]);
+    const { agent, runtime } = open(script, { tools: { jam } });
     const run = await runtime.start(agent, { prompt: 'Break', thread: 't' });
     await expect(run.result()).rejects.toMatchObject({ code: 'run_failed', cause: { message: 'out of order' } });
     expect(script.prompts).toHaveLength(1);

@@ -1,4 +1,4 @@
-import { tool } from 'ai';
+import { Output, tool } from 'ai';
 import type { UIMessageChunk } from 'ai';
 import { afterEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -6,7 +6,7 @@ import type { AgentResult } from '../../src/agent/agent-state.ts';
 import { DurableAgent } from '../../src/agent/durable-agent.ts';
 import type { Runtime } from '../../src/app/create-runtime.ts';
 import { memoryStore } from '../../src/stores/memory/memory-store.ts';
-import { scriptedModel, startRuntime, userTexts } from './run-kit.ts';
+import { scriptedModel, startRuntime, until, userTexts } from './run-kit.ts';
 import type { Answer } from './run-kit.ts';
 
 const runtimes: Runtime[] = [];
@@ -78,6 +78,61 @@ describe('a run of an agent', () => {
     expect(result.turns).toBe(2);
     expect(result.usage.totalTokens).toBe(30);
     expect(prompts[1]?.at(-1)?.role).toBe('tool');
+  });
+
+  it('takes user messages that come at its very end: none is lost, whoever they race with', async () => {
+    for (let delay = 0; delay < 12; delay += 1) {
+      const { agent, runtime, prompts } = open([{ text: 'First.' }, { text: 'Second.' }]);
+      const run = await runtime.start<AgentResult>(agent, { prompt: 'One', thread: 't' });
+      for (let turn = 0; turn < delay; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+      const next = await runtime.start<AgentResult>(agent, {
+        id: 'two',
+        prompt: 'Two',
+        thread: 't',
+        whenBusy: 'steer',
+      });
+      const result = await next.result();
+      expect(result.text).toBe('Second.');
+      expect(userTexts(prompts[1] ?? [])).toEqual(['One', 'Two']);
+      expect(prompts).toHaveLength(2);
+      if (next.id === run.id)
+        expect(result.messages.map(({ role }) => role)).toEqual(['assistant', 'user', 'assistant']);
+      await runtime.close();
+    }
+  });
+
+  it('shows its thread: ended runs whole, of a running one what started it', async () => {
+    const message = { id: 'm1', role: 'user' as const, parts: [{ type: 'text' as const, text: 'Hi' }] };
+    const { agent, runtime } = open([{ text: 'Hello.' }, { text: 'Working ', hold: new Promise(() => {}) }]);
+    await (await runtime.start(agent, { message, thread: 't' })).result();
+    const second = await runtime.start(agent, { prompt: 'More', thread: 't' });
+    await until(async () => (await second.status) === 'running');
+    const thread = await runtime.thread('t');
+    expect(thread.runs.map(({ status }) => status)).toEqual(['completed', 'running']);
+    expect(thread.uiMessages.map(({ role }) => role)).toEqual(['user', 'assistant', 'user']);
+    expect(thread.uiMessages[0]).toEqual(message);
+    expect(thread.messages.map(({ role }) => role)).toEqual(['user', 'assistant']);
+    await expect(runtime.thread('unknown')).rejects.toMatchObject({ code: 'thread_not_found' });
+    await second.cancel();
+  });
+
+  it('answers with the structured output of its agent', async () => {
+    const output = Output.object({ schema: z.object({ city: z.string() }) });
+    const { agent, runtime } = open([{ text: '{"city":"Oslo"}' }], { output });
+    const result = await (await runtime.start<AgentResult>(agent, { prompt: 'Where?' })).result();
+    expect(result.output).toEqual({ city: 'Oslo' });
+  });
+
+  it('passes call options to the agent', async () => {
+    const { agent, runtime, prompts } = open([{ text: 'Hei.' }], {
+      callOptionsSchema: z.object({ language: z.string() }),
+      prepareCall: ({ options, ...rest }: { options: { language: string } }) => ({
+        ...rest,
+        instructions: `Speak ${options.language}.`,
+      }),
+    });
+    await (await runtime.start(agent, { prompt: 'Hi', options: { language: 'Norwegian' } })).result();
+    expect(prompts[0]?.[0]).toMatchObject({ role: 'system', content: 'Speak Norwegian.' });
   });
 
   it.each([
