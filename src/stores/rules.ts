@@ -1,7 +1,17 @@
 /** Decisions that every store takes alike. Pure: rows in, answers out; each store reads and writes its own rows. */
 
 import { DurableError } from '../runtime/errors.ts';
-import type { Claim, Commit, EndStatus, Message, NewRun, Payload, Responder, Run, RunStatus } from '../runtime/store.ts';
+import type {
+  Claim,
+  Commit,
+  EndStatus,
+  Message,
+  NewRun,
+  Payload,
+  Responder,
+  Run,
+  RunStatus,
+} from '../runtime/store.ts';
 
 /** What a run came to its holder from, or will come from once it is due. */
 export type Origin = Claim['from'];
@@ -80,7 +90,10 @@ export function attemptsAfterClaim(attempts: number, from: Origin): number {
 export const SUSPECT_ATTEMPTS = 2;
 
 /** S17: when the lease of a run that goes on ends; null if it stays as it is. */
-export function extendedLease(commit: Pick<Commit, 'then' | 'leaseMs'>, row: { dueAt: number | null; now: number }): number | null {
+export function extendedLease(
+  commit: Pick<Commit, 'then' | 'leaseMs'>,
+  row: { dueAt: number | null; now: number },
+): number | null {
   if (commit.then.kind !== 'run') return null;
   const left = (row.dueAt ?? row.now) - row.now;
   return commit.then.heartbeat === true || left * 3 < commit.leaseMs * 2 ? row.now + commit.leaseMs : null;

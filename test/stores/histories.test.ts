@@ -11,7 +11,10 @@ interface Turn {
   pause: number;
 }
 
-const history: fc.Arbitrary<Turn[]> = fc.array(fc.record({ move, pause: fc.constantFrom(0, 0, 0, 1, 50, 700, 1_000) }), { minLength: 10, maxLength: 60, size: 'max' });
+const history: fc.Arbitrary<Turn[]> = fc.array(
+  fc.record({ move, pause: fc.constantFrom(0, 0, 0, 1, 50, 700, 1_000) }),
+  { minLength: 10, maxLength: 60, size: 'max' },
+);
 
 async function compare(turns: Turn[]): Promise<void> {
   const clock = manualClock();
@@ -31,6 +34,9 @@ async function compare(turns: Turn[]): Promise<void> {
 
 describe('random histories', () => {
   it('have the same answers and leave the same state on SQLite as in memory', async () => {
-    await fc.assert(fc.asyncProperty(history, compare), { numRuns: Number(process.env['HISTORIES'] ?? 200), endOnFailure: false });
+    await fc.assert(fc.asyncProperty(history, compare), {
+      numRuns: Number(process.env['HISTORIES'] ?? 200),
+      endOnFailure: false,
+    });
   }, 120_000);
 });

@@ -80,7 +80,10 @@ const then: fc.Arbitrary<ThenDraft> = fc.record({
     { weight: 5, arbitrary: fc.record({ kind: fc.constant('run' as const), heartbeat: fc.boolean() }) },
     { weight: 2, arbitrary: fc.record({ kind: fc.constant('wait' as const), dueAt: fc.constantFrom(null, 0) }) },
     { weight: 1, arbitrary: fc.constant({ kind: 'yield' as const }) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant('park' as const), code: fc.constant('divergence'), details: payload }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({ kind: fc.constant('park' as const), code: fc.constant('divergence'), details: payload }),
+    },
     {
       weight: 2,
       arbitrary: fc.record({
@@ -106,7 +109,8 @@ interface CommitDraft extends ThenDraft {
 }
 
 const seldom = fc.nat(9).map((value) => value === 0);
-const few = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T[]> => fc.oneof({ weight: 3, arbitrary: fc.constant<T[]>([]) }, fc.array(value, { maxLength: 2 }));
+const few = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T[]> =>
+  fc.oneof({ weight: 3, arbitrary: fc.constant<T[]>([]) }, fc.array(value, { maxLength: 2 }));
 
 const commitDraft: fc.Arbitrary<CommitDraft> = fc
   .record({
@@ -117,7 +121,9 @@ const commitDraft: fc.Arbitrary<CommitDraft> = fc
     seesAll: fc.nat(3).map((value) => value > 0),
     parts: fc.record({
       events: fc.array(payload, { maxLength: 2 }),
-      chunks: few(fc.record({ stream: fc.constantFrom(...STREAMS), chunks: fc.array(payload, { maxLength: 3 }), close: seldom })),
+      chunks: few(
+        fc.record({ stream: fc.constantFrom(...STREAMS), chunks: fc.array(payload, { maxLength: 3 }), close: seldom }),
+      ),
       hooks: fc.record({ create: few(newHook), close: few(fc.constantFrom(...TOKENS)) }),
       starts: few(newRun),
       cancels: few(run),
@@ -144,39 +150,50 @@ function toCommit(draft: CommitDraft, known: { row: Run | null; tokens: Token[];
     received: row?.seen ?? 0,
     ...(draft.suspects === null ? {} : { suspects: draft.suspects }),
     ...(draft.checkpoints ? { checkpoint: head } : {}),
-    then: draft.then.kind === 'wait' && draft.then.dueAt !== null ? { kind: 'wait', dueAt: now + draft.wakeIn } : draft.then,
+    then:
+      draft.then.kind === 'wait' && draft.then.dueAt !== null
+        ? { kind: 'wait', dueAt: now + draft.wakeIn }
+        : draft.then,
   };
 }
 
 function remember(replica: Replica, held: { run: string; token: Token }): void {
   const tokens = replica.tokens.get(held.run) ?? [];
-  if (JSON.stringify(tokens.at(-1)) !== JSON.stringify(held.token)) replica.tokens.set(held.run, [...tokens, held.token]);
+  if (JSON.stringify(tokens.at(-1)) !== JSON.stringify(held.token))
+    replica.tokens.set(held.run, [...tokens, held.token]);
 }
 
-const startMove = fc.record({ runs: fc.array(newRun, { minLength: 1, maxLength: 3 }), claims: fc.boolean() }).map(
-  ({ runs, claims }): Move => ({
+const startMove = fc
+  .record({ runs: fc.array(newRun, { minLength: 1, maxLength: 3 }), claims: fc.boolean() })
+  .map(({ runs, claims }): Move => ({
     ...named('start', { runs, claims }),
     async run(replica, { index }) {
       const results = await replica.store.start(runs, claims ? { nonce: `n${index}`, leaseMs: LEASE_MS } : undefined);
-      for (const result of results) if (result.kind === 'created' && result.token !== null) remember(replica, { run: result.run.id, token: result.token });
+      for (const result of results)
+        if (result.kind === 'created' && result.token !== null)
+          remember(replica, { run: result.run.id, token: result.token });
       return results;
     },
-  }),
-);
+  }));
 
-const claimMove = fc.record({ queues: fc.subarray(QUEUES), limit: fc.integer({ min: 1, max: 4 }), suspects: fc.nat(2), repeats: seldom }).map(
-  ({ repeats, ...request }): Move => ({
+const claimMove = fc
+  .record({ queues: fc.subarray(QUEUES), limit: fc.integer({ min: 1, max: 4 }), suspects: fc.nat(2), repeats: seldom })
+  .map(({ repeats, ...request }): Move => ({
     ...named('claim', { repeats, ...request }),
     async run(replica, { index }) {
-      const result = await replica.store.claim({ ...request, leaseMs: LEASE_MS, nonce: `n${repeats ? index - 1 : index}` });
+      const result = await replica.store.claim({
+        ...request,
+        leaseMs: LEASE_MS,
+        nonce: `n${repeats ? index - 1 : index}`,
+      });
       for (const { run: claimed, token } of result.claims) remember(replica, { run: claimed.id, token });
       return { ...result, claims: result.claims.toSorted((a, b) => (a.run.id < b.run.id ? -1 : 1)) };
     },
-  }),
-);
+  }));
 
-const commitMove = fc.uniqueArray(commitDraft, { minLength: 1, maxLength: 3, selector: (draft) => draft.run }).map(
-  (drafts): Move => ({
+const commitMove = fc
+  .uniqueArray(commitDraft, { minLength: 1, maxLength: 3, selector: (draft) => draft.run })
+  .map((drafts): Move => ({
     ...named('commit', drafts),
     async run(replica, { index, clock }) {
       const batch: Commit[] = [];
@@ -186,8 +203,7 @@ const commitMove = fc.uniqueArray(commitDraft, { minLength: 1, maxLength: 3, sel
       }
       return replica.store.commit(batch);
     },
-  }),
-);
+  }));
 
 const delivery = fc.record(
   {
@@ -207,7 +223,10 @@ const deliverMove = fc
   .map((deliveries): Move => ({ ...named('deliver', deliveries), run: ({ store }) => store.deliver(deliveries) }));
 const controlMove = fc
   .record({ run, control: fc.constantFrom('cancel' as const, 'resume' as const, 'terminate' as const) })
-  .map((command): Move => ({ ...named('control', command), run: ({ store }) => store.control(command.run, command.control) }));
+  .map((command): Move => ({
+    ...named('control', command),
+    run: ({ store }) => store.control(command.run, command.control),
+  }));
 const noteMove = fc
   .record({ token: fc.constantFrom(...TOKENS), note: payload })
   .map(({ token, note }): Move => ({ ...named('note', token), run: ({ store }) => store.note(token, note) }));
@@ -231,7 +250,9 @@ export async function everything(store: Store): Promise<unknown> {
   const perRun = await Promise.all(
     items.map(async ({ id }) => [
       await store.load(id, 0),
-      ...(await Promise.all(STREAMS.flatMap((stream) => [0, 1, 3].map((from) => store.read(id, stream, { from, maxBytes: 3 }))))),
+      ...(await Promise.all(
+        STREAMS.flatMap((stream) => [0, 1, 3].map((from) => store.read(id, stream, { from, maxBytes: 3 }))),
+      )),
     ]),
   );
   const filtered = await Promise.all([
@@ -244,5 +265,11 @@ export async function everything(store: Store): Promise<unknown> {
     store.ledger({ run: 'r0' }),
     store.ledger({ limit: 1 }),
   ]);
-  return { items, perRun, filtered: filtered.map((page) => page.items), hooks: (await store.listHooks({})).items, threads: [await store.thread('t0'), await store.thread('t1')] };
+  return {
+    items,
+    perRun,
+    filtered: filtered.map((page) => page.items),
+    hooks: (await store.listHooks({})).items,
+    threads: [await store.thread('t0'), await store.thread('t1')],
+  };
 }

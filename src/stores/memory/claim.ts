@@ -33,9 +33,14 @@ function toClaim(record: RunRecord): Claim {
 export function claim(state: MemoryState, request: ClaimRequest): ClaimResult {
   const now = state.clock.now();
   const held = state.held.get(request.nonce);
-  if (held !== undefined) return { claims: [...held].map(toClaim), nextDueInMs: nextDueBut(state, { request, held }), now };
+  if (held !== undefined)
+    return { claims: [...held].map(toClaim), nextDueInMs: nextDueBut(state, { request, held }), now };
   const picked = pickDue(state, request);
-  return { claims: picked.records.map((record) => takeRun(state, { record, claim: request })), nextDueInMs: picked.nextDueInMs, now };
+  return {
+    claims: picked.records.map((record) => takeRun(state, { record, claim: request })),
+    nextDueInMs: picked.nextDueInMs,
+    now,
+  };
 }
 
 interface Picked {
@@ -51,7 +56,8 @@ function pickDue(state: MemoryState, request: ClaimRequest): Picked {
   let suspects = 0;
   let next = earliest(state, request.queues);
   while (next !== undefined && (next.run.dueAt ?? now) <= now) {
-    const isSuspect = attemptsAfterClaim(next.run.attempts, claimedFrom(next.run.status, next.origin)) >= SUSPECT_ATTEMPTS;
+    const isSuspect =
+      attemptsAfterClaim(next.run.attempts, claimedFrom(next.run.status, next.origin)) >= SUSPECT_ATTEMPTS;
     const isPassed = isSuspect && suspects >= request.suspects;
     if (!isPassed && records.length >= request.limit) break;
     if (isSuspect && !isPassed) suspects += 1;

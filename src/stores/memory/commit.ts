@@ -26,12 +26,17 @@ function refusalOf(state: MemoryState, pair: Pair): CommitResult | null {
   const { record, commit: request } = pair;
   if (!holds(pair)) return { kind: 'fenced' };
   if (request.expect !== record.run.head) return { kind: 'moved', head: record.run.head };
-  if (hasUnseen(state, pair)) return { kind: 'pending', messages: messagesFrom(pair), cancel: record.run.cancel, now: state.clock.now() };
+  if (hasUnseen(state, pair))
+    return { kind: 'pending', messages: messagesFrom(pair), cancel: record.run.cancel, now: state.clock.now() };
   return takenToken(state, pair) ?? closedStream(pair);
 }
 
 function holds({ record, commit: request }: Pair): boolean {
-  return record.run.status === 'running' && record.run.epoch === request.token.epoch && record.run.nonce === request.token.nonce;
+  return (
+    record.run.status === 'running' &&
+    record.run.epoch === request.token.epoch &&
+    record.run.nonce === request.token.nonce
+  );
 }
 
 function hasUnseen(state: MemoryState, { record, commit: request }: Pair): boolean {
@@ -47,7 +52,10 @@ function takenToken(state: MemoryState, { commit: request }: Pair): CommitResult
   const own = new Map<string, string>();
   for (const { tokenHash, key } of request.hooks.create) {
     const stored = state.hooks.get(tokenHash)?.hook;
-    const holder = stored === undefined ? { run: request.run, key: own.get(tokenHash) ?? key } : { run: stored.run, key: stored.key };
+    const holder =
+      stored === undefined
+        ? { run: request.run, key: own.get(tokenHash) ?? key }
+        : { run: stored.run, key: stored.key };
     if (holder.run !== request.run || holder.key !== key) return { kind: 'token_taken', tokenHash, holder };
     own.set(tokenHash, key);
   }
@@ -131,7 +139,18 @@ function writeHooks(state: MemoryState, { record, commit: request }: Pair): void
   const { id, workflow, thread, tenant } = record.run;
   for (const created of request.hooks.create) {
     if (state.hooks.has(created.tokenHash)) continue;
-    const hook = { ...created, run: id, workflow, thread, tenant, status: 'open' as const, responders: [], notes: [], createdAt: state.clock.now(), resolvedAt: null };
+    const hook = {
+      ...created,
+      run: id,
+      workflow,
+      thread,
+      tenant,
+      status: 'open' as const,
+      responders: [],
+      notes: [],
+      createdAt: state.clock.now(),
+      resolvedAt: null,
+    };
     state.hooks.set(created.tokenHash, { hook, order: nextOrder(state), answers: new Set(), resolvedSeq: -1 });
     record.hooks.push(created.tokenHash);
   }
@@ -169,7 +188,10 @@ function goOn(state: MemoryState, { record, commit: request }: Pair): boolean {
       state.hints.push({ kind: 'run', run: run.id });
       return false;
     case 'end':
-      endRun(state, { record, ending: { status: then.status, result: then.result, error: then.error, errorCode: then.errorCode } });
+      endRun(state, {
+        record,
+        ending: { status: then.status, result: then.result, error: then.error, errorCode: then.errorCode },
+      });
       return false;
   }
 }

@@ -124,7 +124,10 @@ function resume(state: MemoryState, record: RunRecord): boolean {
 function terminate(state: MemoryState, record: RunRecord): void {
   for (const message of record.inbox.slice(record.run.seen)) {
     if (message.kind !== 'user' || state.runs.has(message.id)) continue;
-    insertRun(state, { start: handedOver(record.run, message), status: record.run.thread === null ? 'ready' : 'queued' });
+    insertRun(state, {
+      start: handedOver(record.run, message),
+      status: record.run.thread === null ? 'ready' : 'queued',
+    });
   }
   endRun(state, { record, ending: TERMINATED });
   cancelChildren(state, record);

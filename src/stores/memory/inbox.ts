@@ -23,7 +23,9 @@ export function appendMessage(state: MemoryState, append: { record: RunRecord; m
 }
 
 export function deliver(state: MemoryState, delivery: Delivery): DeliverResult {
-  return 'run' in delivery.to ? deliverToRun(state, { delivery, run: delivery.to.run }) : deliverToHook(state, { delivery, token: delivery.to.hook });
+  return 'run' in delivery.to
+    ? deliverToRun(state, { delivery, run: delivery.to.run })
+    : deliverToHook(state, { delivery, token: delivery.to.hook });
 }
 
 function deliverToRun(state: MemoryState, to: { delivery: Delivery; run: string }): DeliverResult {
@@ -48,13 +50,22 @@ function deliverToRun(state: MemoryState, to: { delivery: Delivery; run: string 
 function deliverToHook(state: MemoryState, to: { delivery: Delivery; token: string }): DeliverResult {
   const { delivery, token } = to;
   const found = state.hooks.get(token);
-  if (found === undefined || (found.hook.kind === 'approval') !== (delivery.decision !== undefined)) return { kind: 'not_found' };
+  if (found === undefined || (found.hook.kind === 'approval') !== (delivery.decision !== undefined))
+    return { kind: 'not_found' };
   const record = state.runs.get(found.hook.run);
   if (record === undefined) return { kind: 'not_found' };
-  const answer = (kind: 'ok' | 'duplicate' | 'gone'): DeliverResult => ({ kind, run: record.run.id, hook: copyHook(found.hook) });
+  const answer = (kind: 'ok' | 'duplicate' | 'gone'): DeliverResult => ({
+    kind,
+    run: record.run.id,
+    hook: copyHook(found.hook),
+  });
   if (record.inboxIds.has(delivery.id) || found.answers.has(delivery.id)) return answer('duplicate');
   if (found.hook.status !== 'open') return answer('gone');
-  return answer(delivery.decision === undefined ? takePayload(state, { found, record, delivery }) : takeDecision(state, { found, record, delivery }));
+  return answer(
+    delivery.decision === undefined
+      ? takePayload(state, { found, record, delivery })
+      : takeDecision(state, { found, record, delivery }),
+  );
 }
 
 interface Taken {
@@ -76,7 +87,8 @@ function takeDecision(state: MemoryState, taken: Taken): 'ok' | 'duplicate' {
   if (found.hook.responders.some((responder) => responder.by === by)) return 'duplicate';
   found.answers.add(delivery.id);
   found.hook.responders.push({ by, approved: delivery.decision?.approved === true, at: state.clock.now() });
-  if (isDecided(found.hook.responders, found.hook.needed)) resolve(state, { ...taken, seq: appendHookMessage(state, taken) });
+  if (isDecided(found.hook.responders, found.hook.needed))
+    resolve(state, { ...taken, seq: appendHookMessage(state, taken) });
   return 'ok';
 }
 

@@ -1,6 +1,17 @@
 /** Questions: they change nothing. And `gc`, which changes nothing that anybody still asks for. */
 
-import type { Hook, HookQuery, LedgerQuery, LedgerRow, Loaded, Page, Payload, Run, RunQuery, StreamPage } from '../../runtime/store.ts';
+import type {
+  Hook,
+  HookQuery,
+  LedgerQuery,
+  LedgerRow,
+  Loaded,
+  Page,
+  Payload,
+  Run,
+  RunQuery,
+  StreamPage,
+} from '../../runtime/store.ts';
 import { isEnded, pageSize } from '../rules.ts';
 import { copyHook, copyRun, threadOf } from './state.ts';
 import type { MemoryState, RunRecord } from './state.ts';
@@ -19,7 +30,10 @@ export function load(state: MemoryState, request: { id: string; from: number | u
 }
 
 /** S24 */
-export function read(state: MemoryState, request: { id: string; stream: string; from: number; maxBytes: number }): StreamPage | null {
+export function read(
+  state: MemoryState,
+  request: { id: string; stream: string; from: number; maxBytes: number },
+): StreamPage | null {
   const record = state.runs.get(request.id);
   if (record === undefined) return null;
   const stream = record.streams.get(request.stream);
@@ -45,8 +59,13 @@ const RUNS_PER_PAGE = { normal: 50, most: 500 };
 const LEDGER_PER_PAGE = { normal: 500, most: 5000 };
 
 export function list(state: MemoryState, query: RunQuery): Page<Run> {
-  const found = [...state.runs.values()].filter((record) => isBeforeCursor(record.order, query.cursor) && matchesRun(record.run, query));
-  return toPage(found.toReversed(), { size: pageSize(query.limit, RUNS_PER_PAGE), item: (record) => copyRun(record.run) });
+  const found = [...state.runs.values()].filter(
+    (record) => isBeforeCursor(record.order, query.cursor) && matchesRun(record.run, query),
+  );
+  return toPage(found.toReversed(), {
+    size: pageSize(query.limit, RUNS_PER_PAGE),
+    item: (record) => copyRun(record.run),
+  });
 }
 
 function matchesRun(run: Run, query: RunQuery): boolean {
@@ -65,8 +84,13 @@ function matchesRun(run: Run, query: RunQuery): boolean {
 }
 
 export function listHooks(state: MemoryState, query: HookQuery): Page<Hook> {
-  const found = [...state.hooks.values()].filter((record) => isBeforeCursor(record.order, query.cursor) && matchesHook(record.hook, query));
-  return toPage(found.toReversed(), { size: pageSize(query.limit, RUNS_PER_PAGE), item: (record) => copyHook(record.hook) });
+  const found = [...state.hooks.values()].filter(
+    (record) => isBeforeCursor(record.order, query.cursor) && matchesHook(record.hook, query),
+  );
+  return toPage(found.toReversed(), {
+    size: pageSize(query.limit, RUNS_PER_PAGE),
+    item: (record) => copyHook(record.hook),
+  });
 }
 
 function matchesHook(hook: Hook, query: HookQuery): boolean {
@@ -84,7 +108,10 @@ export function ledger(state: MemoryState, query: LedgerQuery): Page<LedgerRow> 
   const after = query.cursor === undefined ? 0 : Number(query.cursor);
   const found = [...state.ledger.values()].filter(
     ({ row, order }) =>
-      order > after && isSameIfAsked(query.run, row.run) && isSameIfAsked(query.thread, row.thread) && isSameIfAsked(query.tenant, row.tenant),
+      order > after &&
+      isSameIfAsked(query.run, row.run) &&
+      isSameIfAsked(query.thread, row.thread) &&
+      isSameIfAsked(query.tenant, row.tenant),
   );
   return toPage(found, { size: pageSize(query.limit, LEDGER_PER_PAGE), item: ({ row }) => ({ ...row }) });
 }
@@ -101,7 +128,10 @@ function isBeforeCursor(order: number, cursor: string | undefined): boolean {
 function toPage<R extends { order: number }, T>(records: R[], page: { size: number; item: (record: R) => T }): Page<T> {
   const taken = records.slice(0, page.size);
   const last = taken.at(-1);
-  return { items: taken.map(page.item), cursor: last !== undefined && records.length > page.size ? String(last.order) : null };
+  return {
+    items: taken.map(page.item),
+    cursor: last !== undefined && records.length > page.size ? String(last.order) : null,
+  };
 }
 
 export function thread(state: MemoryState, id: string): Run[] {

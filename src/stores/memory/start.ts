@@ -10,7 +10,8 @@ import type { MemoryState, RunRecord } from './state.ts';
 
 export function start(state: MemoryState, request: { start: NewRun; claim: ClaimOptions | undefined }): StartResult {
   const known = state.runs.get(request.start.id);
-  if (known !== undefined) return { kind: isSameStart(known.run, request.start) ? 'exists' : 'conflict', run: copyRun(known.run) };
+  if (known !== undefined)
+    return { kind: isSameStart(known.run, request.start) ? 'exists' : 'conflict', run: copyRun(known.run) };
   const steered = steeredInto(state, request.start);
   if (steered !== undefined) return { kind: 'steered', active: copyRun(steered.run) };
   const active = activeOf(state, request.start.thread);
@@ -21,9 +22,13 @@ export function start(state: MemoryState, request: { start: NewRun; claim: Claim
 /** S12 */
 function steeredInto(state: MemoryState, start: NewRun): RunRecord | undefined {
   if (start.thread === null) return undefined;
-  return state.threads.get(start.thread)?.runs.find(
-    (record) => record.inboxIds.has(start.id) && record.inbox.some((message) => message.id === start.id && message.kind === 'user'),
-  );
+  return state.threads
+    .get(start.thread)
+    ?.runs.find(
+      (record) =>
+        record.inboxIds.has(start.id) &&
+        record.inbox.some((message) => message.id === start.id && message.kind === 'user'),
+    );
 }
 
 function activeOf(state: MemoryState, thread: string | null): RunRecord | null {
@@ -31,7 +36,10 @@ function activeOf(state: MemoryState, thread: string | null): RunRecord | null {
 }
 
 /** S11 */
-function startBusy(state: MemoryState, request: { start: NewRun; claim: ClaimOptions | undefined; active: RunRecord }): StartResult {
+function startBusy(
+  state: MemoryState,
+  request: { start: NewRun; claim: ClaimOptions | undefined; active: RunRecord },
+): StartResult {
   const { start, active } = request;
   const whenBusy: WhenBusy = start.whenBusy ?? 'reject';
   switch (whenBusy) {
@@ -40,6 +48,8 @@ function startBusy(state: MemoryState, request: { start: NewRun; claim: ClaimOpt
     case 'queue':
       return create(state, { ...request, status: 'queued' });
     case 'steer':
+      // The id is that of a message which is no start: neither may pass for the other.
+      if (active.inboxIds.has(start.id)) return { kind: 'conflict', run: copyRun(active.run) };
       steer(state, { start, active });
       return { kind: 'steered', active: copyRun(active.run) };
     case 'interrupt':
@@ -50,15 +60,29 @@ function startBusy(state: MemoryState, request: { start: NewRun; claim: ClaimOpt
 
 function steer(state: MemoryState, steered: { start: NewRun; active: RunRecord }): void {
   const { start, active } = steered;
-  const message = { id: start.id, kind: 'user' as const, key: null, payload: start.input, status: null, inputHash: start.inputHash, by: null };
+  const message = {
+    id: start.id,
+    kind: 'user' as const,
+    key: null,
+    payload: start.input,
+    status: null,
+    inputHash: start.inputHash,
+    by: null,
+  };
   appendMessage(state, { record: active, message });
 }
 
-function create(state: MemoryState, request: { start: NewRun; claim: ClaimOptions | undefined; status: 'ready' | 'queued' }): StartResult {
+function create(
+  state: MemoryState,
+  request: { start: NewRun; claim: ClaimOptions | undefined; status: 'ready' | 'queued' },
+): StartResult {
   const record = insertRun(state, request);
   const now = state.clock.now();
   // S13
-  const token = request.claim !== undefined && request.status === 'ready' ? takeRun(state, { record, claim: request.claim }).token : null;
+  const token =
+    request.claim !== undefined && request.status === 'ready'
+      ? takeRun(state, { record, claim: request.claim }).token
+      : null;
   return { kind: 'created', run: copyRun(record.run), token, now };
 }
 

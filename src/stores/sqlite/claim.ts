@@ -3,7 +3,7 @@
 import type { Claim, ClaimOptions, ClaimRequest, ClaimResult, Run } from '../../runtime/store.ts';
 import { attemptsAfterClaim, claimedFrom, SUSPECT_ATTEMPTS } from '../rules.ts';
 import type { Origin } from '../rules.ts';
-import { allRows, getRow } from './rows.ts';
+import { allRows } from './rows.ts';
 import type { Runs } from './runs.ts';
 import type { Session } from './session.ts';
 
@@ -24,7 +24,15 @@ interface DueRow {
 
 /** S8, in SQL: a claim would leave it with so many attempts. */
 const IS_SUSPECT = `attempts + (status = 'running' OR origin = 'start') >= ${SUSPECT_ATTEMPTS}`;
-export const DUE_RUNS = `SELECT key, id, due_at, ${IS_SUSPECT} AS is_suspect FROM runs WHERE queue = ? AND due_at <= ?`;
+const DUE_RUNS = `SELECT key, id, due_at, ${IS_SUSPECT} AS is_suspect FROM runs WHERE queue = ? AND due_at <= ?`;
+
+/** All that looks for due runs; each goes through the index of due runs alone, however many others there are. */
+export const DUE_QUERIES = {
+  first: 'SELECT due_at FROM runs WHERE queue = ? AND due_at IS NOT NULL ORDER BY due_at LIMIT 1',
+  clean: `${DUE_RUNS} AND NOT (${IS_SUSPECT}) ORDER BY due_at, key LIMIT ?`,
+  suspects: `${DUE_RUNS} AND ${IS_SUSPECT} ORDER BY due_at, key LIMIT ?`,
+  later: 'SELECT id, due_at FROM runs WHERE queue = ? AND due_at > ? ORDER BY due_at LIMIT ?',
+};
 
 /**
  * Nonces of claims that may be repeated, with the runs that they got. Only this store's callers know them, so they need not
@@ -35,7 +43,7 @@ const REMEMBERED = 256;
 export function prepareClaims(session: Session, runs: Runs): Claims {
   const { db, clock } = session;
   const got = new Map<string, string[]>();
-  const first = db.prepare('SELECT due_at FROM runs WHERE queue = ? AND due_at IS NOT NULL ORDER BY due_at LIMIT 1');
+  const first = db.prepare(DUE_QUERIES.first);
   const take = prepareTake(session, runs);
   const pick = preparePick(session);
 
@@ -45,13 +53,17 @@ export function prepareClaims(session: Session, runs: Runs): Claims {
     if (got.size > REMEMBERED && oldest.done !== true) got.delete(oldest.value);
   };
   const stillHeld = (nonce: string): Run[] =>
-    (got.get(nonce) ?? []).map((id) => runs.full(id)).filter((run): run is Run => run?.status === 'running' && run.nonce === nonce);
+    (got.get(nonce) ?? [])
+      .map((id) => runs.full(id))
+      .filter((run): run is Run => run?.status === 'running' && run.nonce === nonce);
 
   return {
     idle(request) {
       if (got.has(request.nonce)) return null;
       const now = clock.now();
-      const due = request.queues.map((queue) => getRow<{ due_at: number }>(first, queue)?.due_at).filter((at) => at !== undefined);
+      const due = request.queues
+        .map((queue) => (first.get(queue) as { due_at: number } | undefined)?.due_at)
+        .filter((at) => at !== undefined);
       if (due.some((at) => at <= now)) return null;
       return { claims: [], nextDueInMs: due.length === 0 ? null : Math.min(...due) - now, now };
     },
@@ -97,9 +109,9 @@ type Pick = (request: ClaimRequest, held: Set<string>) => { ids: string[]; nextD
 
 /** S8, S9. Reads of each queue only the rows that it may need: one more than the limit, and the suspects that may pass. */
 function preparePick({ db, clock }: Session): Pick {
-  const clean = db.prepare(`${DUE_RUNS} AND NOT (${IS_SUSPECT}) ORDER BY due_at, key LIMIT ?`);
-  const suspects = db.prepare(`${DUE_RUNS} AND ${IS_SUSPECT} ORDER BY due_at, key LIMIT ?`);
-  const later = db.prepare('SELECT id, due_at FROM runs WHERE queue = ? AND due_at > ? ORDER BY due_at LIMIT ?');
+  const clean = db.prepare(DUE_QUERIES.clean);
+  const suspects = db.prepare(DUE_QUERIES.suspects);
+  const later = db.prepare(DUE_QUERIES.later);
   return (request, held) => {
     const now = clock.now();
     const queues = [...new Set(request.queues)];

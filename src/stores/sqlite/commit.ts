@@ -5,7 +5,7 @@ import { extendedLease } from '../rules.ts';
 import type { Origin } from '../rules.ts';
 import type { Endings } from './end.ts';
 import type { Hooks } from './hooks.ts';
-import { allRows, getRow, toMessage } from './rows.ts';
+import { allRows, toMessage } from './rows.ts';
 import type { Row } from './rows.ts';
 import type { Runs } from './runs.ts';
 import type { Session } from './session.ts';
@@ -67,13 +67,14 @@ export function prepareCommit(session: Session, parts: Parts): (commit: Commit) 
   });
 
   return (commit) => {
-    const row = getRow<CommitRow>(find, commit.run);
+    const row = find.get(commit.run) as CommitRow | undefined;
     if (row === undefined) return { kind: 'fenced' };
     const pair = { row, commit };
     if (row.last_commit === commit.id) return applied(pair, false);
     if (!holds(pair)) return { kind: 'fenced' };
     if (commit.expect !== row.head) return { kind: 'moved', head: row.head };
-    if (hasUnseen(pair, parts)) return { kind: 'pending', messages: messagesFrom(pair), cancel: row.cancel === 1, now: clock.now() };
+    if (hasUnseen(pair, parts))
+      return { kind: 'pending', messages: messagesFrom(pair), cancel: row.cancel === 1, now: clock.now() };
     const refusal = takenToken(commit, parts) ?? closedStream(pair, parts);
     if (refusal !== null) return refusal;
     const extended = apply(pair);
@@ -82,7 +83,7 @@ export function prepareCommit(session: Session, parts: Parts): (commit: Commit) 
       return applied(pair, extended);
     }
     // Its status has changed, or children that ended at once have written to its inbox.
-    return applied({ row: getRow<CommitRow>(find, commit.run) ?? row, commit }, extended);
+    return applied({ row: (find.get(commit.run) as CommitRow | undefined) ?? row, commit }, extended);
   };
 }
 
@@ -105,7 +106,8 @@ function takenToken(commit: Commit, { hooks }: Parts): CommitResult | null {
   const own = new Map<string, string>();
   for (const { tokenHash, key } of commit.hooks.create) {
     const holder = hooks.holder(tokenHash) ?? { run: commit.run, key: own.get(tokenHash) ?? key };
-    if (holder.run !== commit.run || holder.key !== key) return { kind: 'token_taken', tokenHash, holder: { run: holder.run, key: holder.key } };
+    if (holder.run !== commit.run || holder.key !== key)
+      return { kind: 'token_taken', tokenHash, holder: { run: holder.run, key: holder.key } };
     own.set(tokenHash, key);
   }
   return null;
@@ -115,7 +117,8 @@ function takenToken(commit: Commit, { hooks }: Parts): CommitResult | null {
 function closedStream({ row, commit }: Pair, { streams }: Parts): CommitResult | null {
   const closed = new Set<string>();
   for (const { stream, chunks, close } of commit.chunks) {
-    if (chunks.length > 0 && (closed.has(stream) || streams.isClosed(row.key, stream))) return { kind: 'stream_closed', stream };
+    if (chunks.length > 0 && (closed.has(stream) || streams.isClosed(row.key, stream)))
+      return { kind: 'stream_closed', stream };
     if (close === true) closed.add(stream);
   }
   return null;
@@ -149,18 +152,32 @@ function prepareApply(session: Session, parts: Parts): (pair: Pair) => boolean {
 }
 
 /** What a commit leaves in the run's row whatever comes then (S16). */
-function nextRow({ row, commit }: Pair): [head: number, seen: number, checkpoint: number, attempts: number, suspects: string | null, id: string] {
+function nextRow({
+  row,
+  commit,
+}: Pair): [head: number, seen: number, checkpoint: number, attempts: number, suspects: string | null, id: string] {
   const hasEvents = commit.events.length > 0;
   const suspects = commit.suspects === undefined ? (hasEvents ? null : row.suspects) : JSON.stringify(commit.suspects);
-  return [row.head + commit.events.length, commit.seen, commit.checkpoint ?? row.checkpoint, hasEvents ? 0 : row.attempts, suspects, commit.id];
+  return [
+    row.head + commit.events.length,
+    commit.seen,
+    commit.checkpoint ?? row.checkpoint,
+    hasEvents ? 0 : row.attempts,
+    suspects,
+    commit.id,
+  ];
 }
 
+/** Columns that no index holds. */
 const NEXT_COLUMNS = 'head = ?, seen = ?, checkpoint = ?, attempts = ?, suspects = ?, last_commit = ?, updated_at = ?';
+
+/** What a plain step writes to its run's row. */
+export const PLAIN_UPDATE = `UPDATE runs SET ${NEXT_COLUMNS} WHERE key = ?`;
 
 /** S17. Answers whether the lease moved. */
 function prepareUpdate(session: Session, { endings, runs }: Parts): (pair: Pair) => boolean {
   const { db, clock } = session;
-  const stay = db.prepare(`UPDATE runs SET ${NEXT_COLUMNS} WHERE key = ?`);
+  const stay = db.prepare(PLAIN_UPDATE);
   const move = db.prepare(`UPDATE runs SET ${NEXT_COLUMNS}, due_at = ? WHERE key = ?`);
   const leave = prepareLeave(session);
   return (pair) => {
@@ -176,7 +193,8 @@ function prepareUpdate(session: Session, { endings, runs }: Parts): (pair: Pair)
     stay.run(...nextRow(pair), now, row.key);
     const run = runs.brief(commit.run);
     if (then.kind !== 'end') leave({ key: row.key, id: commit.run, then });
-    else if (run !== undefined) endings.end(run, { status: then.status, result: then.result, error: then.error, errorCode: then.errorCode });
+    else if (run !== undefined)
+      endings.end(run, { status: then.status, result: then.result, error: then.error, errorCode: then.errorCode });
     return false;
   };
 }

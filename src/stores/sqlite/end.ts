@@ -56,8 +56,12 @@ export function prepareEndings(session: Session, parts: Parts): Endings {
 function prepareEnd(session: Session, parts: Parts): Endings['end'] {
   const { db, clock, hints } = session;
   const { runs, hooks } = parts;
-  const end = db.prepare('UPDATE runs SET status = ?, due_at = NULL, error_code = ?, updated_at = ?, ended_at = ? WHERE key = ?');
-  const setPayloads = db.prepare('UPDATE payloads SET result = ?, error = ?, park_code = NULL, park_details = NULL WHERE run = ?');
+  const end = db.prepare(
+    'UPDATE runs SET status = ?, due_at = NULL, error_code = ?, updated_at = ?, ended_at = ? WHERE key = ?',
+  );
+  const setPayloads = db.prepare(
+    'UPDATE payloads SET result = ?, error = ?, park_code = NULL, park_details = NULL WHERE run = ?',
+  );
   const openStreams = db.prepare('SELECT name FROM streams WHERE run = ? AND closed = 0');
   return (run, ending) => {
     const now = clock.now();
@@ -65,7 +69,8 @@ function prepareEnd(session: Session, parts: Parts): Endings['end'] {
     setPayloads.run(ending.result, ending.error, run.key);
     hints.push({ kind: 'run', run: run.id });
     // Its streams are closed because it has ended; no row says so.
-    for (const { name } of allRows<{ name: string }>(openStreams, run.key)) hints.push({ kind: 'stream', run: run.id, stream: name });
+    for (const { name } of allRows<{ name: string }>(openStreams, run.key))
+      hints.push({ kind: 'stream', run: run.id, stream: name });
     hooks.closeAll(run.key);
     if (run.thread !== null) promoteQueued(runs, run.thread);
     tellParent(parts, { run, ending });
@@ -93,7 +98,10 @@ function tellParent({ runs, inbox }: Parts, { run, ending }: { run: BriefRow; en
   });
 }
 
-function prepareCancel({ db, clock, hints }: Session, { runs, end }: Parts & { end: Endings['end'] }): Endings['cancel'] {
+function prepareCancel(
+  { db, clock, hints }: Session,
+  { runs, end }: Parts & { end: Endings['end'] },
+): Endings['cancel'] {
   const setFlag = db.prepare('UPDATE runs SET cancel = 1, updated_at = ? WHERE key = ?');
   const cancel = (run: BriefRow): void => {
     if (isEnded(run.status)) return;

@@ -1,6 +1,6 @@
 /** Removing old runs, and the store's own secret. */
 
-import { allRows, getRow } from './rows.ts';
+import { allRows } from './rows.ts';
 import type { Session } from './session.ts';
 
 export interface Upkeep {
@@ -34,7 +34,7 @@ export function prepareUpkeep({ db, clock }: Session): Upkeep {
     },
     secret(proposed) {
       propose.run(proposed);
-      return getRow<{ value: Uint8Array }>(secret)?.value ?? proposed;
+      return (secret.get() as { value: Uint8Array } | undefined)?.value ?? proposed;
     },
   };
 }

@@ -5,7 +5,7 @@ import type { Payload } from '../../runtime/codec.ts';
 import type { Hook, HookQuery, NewHook, Page } from '../../runtime/store.ts';
 import { pageSize } from '../rules.ts';
 import { ITEMS_PER_PAGE, toPage, where } from './paging.ts';
-import { allRows, getRow, toHook, toPayload } from './rows.ts';
+import { allRows, toHook, toPayload } from './rows.ts';
 import type { Row } from './rows.ts';
 import type { Session } from './session.ts';
 
@@ -40,12 +40,12 @@ export function prepareHooks(session: Session): Hooks {
   return {
     ...prepareChanges(session),
     get(tokenHash) {
-      const row = getRow<Row>(full, tokenHash);
+      const row = full.get(tokenHash);
       return row === undefined ? null : toFull(row);
     },
     list: (query) => listHooks(session, { query, toFull }),
     note(tokenHash, note) {
-      const row = getRow<{ key: number }>(keyOf, tokenHash);
+      const row = keyOf.get(tokenHash) as { key: number } | undefined;
       if (row === undefined) return false;
       insertNote.run(row.key, note);
       return true;
@@ -68,9 +68,19 @@ function prepareChanges({ db, clock }: Session): Pick<Hooks, 'holder' | 'create'
   const close = db.prepare("UPDATE hooks SET status = 'closed' WHERE token_hash = ? AND run = ? AND status = 'open'");
   const closeAll = db.prepare("UPDATE hooks SET status = 'closed' WHERE run = ? AND status = 'open'");
   return {
-    holder: (tokenHash) => getRow<HookHolder>(holder, tokenHash),
+    holder: (tokenHash) => holder.get(tokenHash) as HookHolder | undefined,
     create(run, hook) {
-      insert.run(hook.tokenHash, run, hook.key, hook.kind, hook.once ? 1 : 0, hook.needed, hook.tool, hook.details, clock.now());
+      insert.run(
+        hook.tokenHash,
+        run,
+        hook.key,
+        hook.kind,
+        hook.once ? 1 : 0,
+        hook.needed,
+        hook.tool,
+        hook.details,
+        clock.now(),
+      );
     },
     close: (run, tokenHash) => void close.run(tokenHash, run),
     closeAll: (run) => void closeAll.run(run),
@@ -88,6 +98,8 @@ function listHooks({ db }: Session, { query, toFull }: { query: HookQuery; toFul
     ['hooks.tool = ?', query.tool],
     ['hooks.key < ?', query.cursor === undefined ? undefined : Number(query.cursor)],
   ]);
-  const rows = db.prepare(`${FULL_HOOKS} ${filter.sql} ORDER BY hooks.key DESC LIMIT ?`).all(...filter.values, size + 1);
+  const rows = db
+    .prepare(`${FULL_HOOKS} ${filter.sql} ORDER BY hooks.key DESC LIMIT ?`)
+    .all(...filter.values, size + 1);
   return toPage(rows, { size, toItem: toFull });
 }

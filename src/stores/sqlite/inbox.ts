@@ -3,7 +3,7 @@
 import type { Delivery, DeliverResult, Hook, Message } from '../../runtime/store.ts';
 import { isDecided, isEnded } from '../rules.ts';
 import type { Hooks } from './hooks.ts';
-import { getRow, toAnswers } from './rows.ts';
+import { toAnswers } from './rows.ts';
 import type { BriefRow, Row } from './rows.ts';
 import type { Runs } from './runs.ts';
 import type { Session } from './session.ts';
@@ -28,7 +28,18 @@ export function prepareInbox(session: Session, runs: Runs): Inbox {
     append(run, message) {
       const now = clock.now();
       const seq = run.inbox_head;
-      insert.run(run.key, seq, message.id, message.kind, message.key, message.payload, message.status, message.inputHash, message.by, now);
+      insert.run(
+        run.key,
+        seq,
+        message.id,
+        message.kind,
+        message.key,
+        message.payload,
+        message.status,
+        message.inputHash,
+        message.by,
+        now,
+      );
       bump.run(now, run.key);
       hints.push({ kind: 'run', run: run.id });
       if (run.status === 'waiting') runs.makeReady(run.key);
@@ -45,7 +56,8 @@ interface Parts {
 
 export function prepareDeliveries(session: Session, parts: Parts): (delivery: Delivery) => DeliverResult {
   const toHook = prepareHookDeliveries(session, parts);
-  return (delivery) => ('run' in delivery.to ? deliverToRun(parts, { delivery, run: delivery.to.run }) : toHook(delivery, delivery.to.hook));
+  return (delivery) =>
+    'run' in delivery.to ? deliverToRun(parts, { delivery, run: delivery.to.run }) : toHook(delivery, delivery.to.hook);
 }
 
 function deliverToRun({ runs, inbox }: Parts, to: { delivery: Delivery; run: string }): DeliverResult {
@@ -59,7 +71,14 @@ function deliverToRun({ runs, inbox }: Parts, to: { delivery: Delivery; run: str
 }
 
 function toMessage(delivery: Delivery, as: Pick<Message, 'kind' | 'key'>): NewMessage {
-  return { ...as, id: delivery.id, payload: delivery.payload, status: null, inputHash: delivery.inputHash ?? null, by: delivery.by ?? null };
+  return {
+    ...as,
+    id: delivery.id,
+    payload: delivery.payload,
+    status: null,
+    inputHash: delivery.inputHash ?? null,
+    by: delivery.by ?? null,
+  };
 }
 
 interface Taken {
@@ -70,13 +89,21 @@ interface Taken {
 }
 
 /** S21 */
-function prepareHookDeliveries({ db, clock }: Session, { runs, inbox, hooks }: Parts): (delivery: Delivery, token: string) => DeliverResult {
+function prepareHookDeliveries(
+  { db, clock }: Session,
+  { runs, inbox, hooks }: Parts,
+): (delivery: Delivery, token: string) => DeliverResult {
   const find = db.prepare('SELECT answers FROM hooks WHERE token_hash = ?');
   const saveAnswers = db.prepare('UPDATE hooks SET answers = ? WHERE token_hash = ?');
-  const resolve = db.prepare("UPDATE hooks SET status = 'resolved', resolved_at = ?, resolved_seq = ? WHERE token_hash = ?");
+  const resolve = db.prepare(
+    "UPDATE hooks SET status = 'resolved', resolved_at = ?, resolved_seq = ? WHERE token_hash = ?",
+  );
 
   const append = ({ run, hook, delivery }: Taken): void => {
-    const seq = inbox.append(run, toMessage(delivery, { kind: hook.kind === 'approval' ? 'decision' : 'hook', key: hook.key }));
+    const seq = inbox.append(
+      run,
+      toMessage(delivery, { kind: hook.kind === 'approval' ? 'decision' : 'hook', key: hook.key }),
+    );
     if (hook.once || hook.kind === 'approval') resolve.run(clock.now(), seq, hook.tokenHash);
   };
   /** An approval is decided here, not by its run. */
@@ -101,7 +128,7 @@ function prepareHookDeliveries({ db, clock }: Session, { runs, inbox, hooks }: P
 
   return (delivery, token) => {
     const hook = hooks.get(token);
-    const row = getRow<Row>(find, token);
+    const row = find.get(token);
     const run = hook === null ? undefined : runs.brief(hook.run);
     if (hook === null || row === undefined || run === undefined) return { kind: 'not_found' };
     if ((hook.kind === 'approval') !== (delivery.decision !== undefined)) return { kind: 'not_found' };

@@ -45,7 +45,9 @@ export function prepareLedger({ db }: Session): Ledger {
         ['tenant = ?', query.tenant],
         ['key > ?', query.cursor === undefined ? undefined : Number(query.cursor)],
       ]);
-      const rows = db.prepare(`SELECT * FROM ledger ${filter.sql} ORDER BY key LIMIT ?`).all(...filter.values, size + 1);
+      const rows = db
+        .prepare(`SELECT * FROM ledger ${filter.sql} ORDER BY key LIMIT ?`)
+        .all(...filter.values, size + 1);
       return toPage(rows, { size, toItem: toLedgerRow });
     },
   };

@@ -20,5 +20,8 @@ export function where(conditions: Condition[]): { sql: string; values: Array<str
 export function toPage<T>(rows: Row[], page: { size: number; toItem: (row: Row) => T }): Page<T> {
   const taken = rows.slice(0, page.size);
   const last = taken.at(-1);
-  return { items: taken.map(page.toItem), cursor: last !== undefined && rows.length > page.size ? String(last['key']) : null };
+  return {
+    items: taken.map(page.toItem),
+    cursor: last !== undefined && rows.length > page.size ? String(last['key']) : null,
+  };
 }

@@ -3,7 +3,7 @@
 import type { Loaded, Page, Run, RunQuery } from '../../runtime/store.ts';
 import { isEnded, pageSize } from '../rules.ts';
 import { ITEMS_PER_PAGE, toPage, where } from './paging.ts';
-import { allRows, getRow, toMessage, toPayload, toRun } from './rows.ts';
+import { allRows, toMessage, toPayload, toRun } from './rows.ts';
 import type { Row } from './rows.ts';
 import { FULL_RUNS } from './runs.ts';
 import type { Runs } from './runs.ts';
@@ -27,7 +27,7 @@ export function prepareReads(session: Session, runs: Runs): Reads {
   const commit = db.prepare('COMMIT');
   const loadNow = (id: string, from?: number): Loaded | null => {
     const run = runs.full(id);
-    const row = getRow<{ key: number }>(keyOf, id);
+    const row = keyOf.get(id) as { key: number } | undefined;
     if (run === null || row === undefined) return null;
     return {
       run,

@@ -2,7 +2,16 @@
 
 import type { SQLOutputValue, StatementSync } from 'node:sqlite';
 import type { Payload } from '../../runtime/codec.ts';
-import type { EndStatus, Hook, LedgerRow, Message, MessageKind, Responder, Run, RunStatus } from '../../runtime/store.ts';
+import type {
+  EndStatus,
+  Hook,
+  LedgerRow,
+  Message,
+  MessageKind,
+  Responder,
+  Run,
+  RunStatus,
+} from '../../runtime/store.ts';
 import type { Origin } from '../rules.ts';
 
 export type Row = Record<string, SQLOutputValue>;
@@ -23,12 +32,8 @@ export interface BriefRow {
   parent_key: string | null;
 }
 
-export const BRIEF_COLUMNS = 'key, id, status, origin, attempts, seen, inbox_head, thread, workflow, input_hash, parent_run, parent_key';
-
-/** One row of a statement whose columns make a `T`. */
-export function getRow<T>(statement: StatementSync, ...values: Array<string | number>): T | undefined {
-  return statement.get(...values) as T | undefined;
-}
+export const BRIEF_COLUMNS =
+  'key, id, status, origin, attempts, seen, inbox_head, thread, workflow, input_hash, parent_run, parent_key';
 
 export function allRows<T>(statement: StatementSync, ...values: Array<string | number>): T[] {
   return statement.all(...values) as T[];
@@ -62,7 +67,8 @@ export function toRun(row: Row): Run {
     result: payloadOrNull(row['result']),
     error: payloadOrNull(row['error']),
     errorCode: textOrNull(row['error_code']),
-    parked: row['park_code'] === null ? null : { code: text(row['park_code']), details: toPayload(row['park_details']) },
+    parked:
+      row['park_code'] === null ? null : { code: text(row['park_code']), details: toPayload(row['park_details']) },
     createdAt: Number(row['created_at']),
     updatedAt: Number(row['updated_at']),
     endedAt: numberOrNull(row['ended_at']),
@@ -147,7 +153,7 @@ export function packChunks(chunks: Payload[]): Payload {
 export function unpackChunks(packed: Payload): Payload[] {
   const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
   const chunks: Payload[] = [];
-  for (let at = 0; at < packed.length; ) {
+  for (let at = 0; at < packed.length;) {
     const length = view.getUint32(at, true);
     chunks.push(packed.subarray(at + 4, at + 4 + length));
     at += 4 + length;

@@ -2,8 +2,8 @@
 
 import type { NewRun, Run } from '../../runtime/store.ts';
 import { createdRun } from '../rules.ts';
-import { allRows, BRIEF_COLUMNS, getRow, toRun } from './rows.ts';
-import type { BriefRow, Row } from './rows.ts';
+import { allRows, BRIEF_COLUMNS, toRun } from './rows.ts';
+import type { BriefRow } from './rows.ts';
 import type { Session } from './session.ts';
 
 export interface Runs {
@@ -29,11 +29,13 @@ export function prepareRuns(session: Session): Runs {
   const brief = db.prepare(`SELECT ${BRIEF_COLUMNS} FROM runs WHERE id = ?`);
   const ready = db.prepare("UPDATE runs SET status = 'ready', due_at = ?, updated_at = ? WHERE key = ?");
   const ofThread = db.prepare(`SELECT ${BRIEF_COLUMNS} FROM runs WHERE thread = ? AND ended_at IS NULL ORDER BY key`);
-  const children = db.prepare(`SELECT ${BRIEF_COLUMNS} FROM runs WHERE parent_run = ? AND ended_at IS NULL ORDER BY key`);
+  const children = db.prepare(
+    `SELECT ${BRIEF_COLUMNS} FROM runs WHERE parent_run = ? AND ended_at IS NULL ORDER BY key`,
+  );
   const insert = prepareInsert(session);
   const liveOfThread = (thread: string): BriefRow[] => allRows<BriefRow>(ofThread, thread);
   const read = (id: string): Run | null => {
-    const row = getRow<Row>(full, id);
+    const row = full.get(id);
     return row === undefined ? null : toRun(row);
   };
   return {
@@ -43,7 +45,7 @@ export function prepareRuns(session: Session): Runs {
       if (run === null) throw new Error(`The run "${id}" vanished within a transaction.`);
       return run;
     },
-    brief: (id) => getRow<BriefRow>(brief, id),
+    brief: (id) => brief.get(id) as BriefRow | undefined,
     insert,
     makeReady(key) {
       const now = clock.now();
@@ -51,7 +53,8 @@ export function prepareRuns(session: Session): Runs {
       hints.push({ kind: 'due' });
     },
     liveOfThread,
-    activeOfThread: (thread) => (thread === null ? undefined : liveOfThread(thread).find((row) => row.status !== 'queued')),
+    activeOfThread: (thread) =>
+      thread === null ? undefined : liveOfThread(thread).find((row) => row.status !== 'queued'),
     liveChildren: (id) => allRows<BriefRow>(children, id),
   };
 }

@@ -37,13 +37,26 @@ export interface SqliteStoreOptions {
 export function sqliteStore(where: string | SqliteStoreOptions): Store {
   const options: SqliteStoreOptions = typeof where === 'string' ? { path: where } : where;
   const { path, clock = systemClock(), synchronous = 'full' } = options;
-  const db = openDatabase({ path, synchronous, busyTimeoutMs: options.busyTimeoutMs ?? 2_000, pragmas: options.pragmas ?? {} });
+  const db = openDatabase({
+    path,
+    synchronous,
+    busyTimeoutMs: options.busyTimeoutMs ?? 2_000,
+    pragmas: options.pragmas ?? {},
+  });
   const session: Session = { db, clock, hints: [] };
   const isShared = path !== ':memory:' && path !== '';
-  const gate = createGate(session, { path, lock: isShared ? processLock(`${path}.lock`) : noLock(), watchMs: isShared ? (options.watchMs ?? 20) : 0 });
+  const gate = createGate(session, {
+    path,
+    lock: isShared ? processLock(`${path}.lock`) : noLock(),
+    watchMs: isShared ? (options.watchMs ?? 20) : 0,
+  });
   return {
     name: 'sqlite',
-    capabilities: { durability: isShared ? (synchronous === 'full' ? 'fsync' : 'async') : 'none', push: true, flushMs: 2 },
+    capabilities: {
+      durability: isShared ? (synchronous === 'full' ? 'fsync' : 'async') : 'none',
+      push: true,
+      flushMs: 2,
+    },
     ...prepareOperations(session, gate),
     watch: gate.watch,
     close: gate.close,

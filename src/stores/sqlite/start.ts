@@ -5,7 +5,6 @@ import { isSameStart } from '../rules.ts';
 import type { Claims } from './claim.ts';
 import type { Endings } from './end.ts';
 import type { Inbox } from './inbox.ts';
-import { getRow } from './rows.ts';
 import type { BriefRow } from './rows.ts';
 import type { Runs } from './runs.ts';
 import type { Session } from './session.ts';
@@ -28,14 +27,15 @@ export function prepareStarts(session: Session, parts: Parts): Starts {
   const findSteered = session.db.prepare(
     "SELECT runs.id FROM messages JOIN runs ON runs.key = messages.run WHERE messages.id = ? AND messages.kind = 'user' AND runs.thread = ? ORDER BY runs.key LIMIT 1",
   );
-  const statusFor = (thread: string | null): 'ready' | 'queued' => (runs.activeOfThread(thread) === undefined ? 'ready' : 'queued');
+  const statusFor = (thread: string | null): 'ready' | 'queued' =>
+    runs.activeOfThread(thread) === undefined ? 'ready' : 'queued';
   return {
     start(start, claim) {
       const known = runs.full(start.id);
       if (known !== null) return { kind: isSameStart(known, start) ? 'exists' : 'conflict', run: known };
       if (start.thread === null) return create(parts, { start, claim, status: 'ready', now: session.clock.now() });
       // S12
-      const steered = getRow<{ id: string }>(findSteered, start.id, start.thread);
+      const steered = findSteered.get(start.id, start.thread) as { id: string } | undefined;
       if (steered !== undefined) return { kind: 'steered', active: runs.known(steered.id) };
       const active = runs.activeOfThread(start.thread);
       if (active === undefined) return create(parts, { start, claim, status: 'ready', now: session.clock.now() });
@@ -63,11 +63,24 @@ function startBusy(parts: Parts, request: Request & { active: BriefRow }): Start
     case 'queue':
       return create(parts, { ...request, status: 'queued' });
     case 'steer':
-      inbox.append(active, { id: start.id, kind: 'user', key: null, payload: start.input, status: null, inputHash: start.inputHash, by: null });
+      // The id is that of a message which is no start: neither may pass for the other.
+      if (inbox.has(active.key, start.id)) return { kind: 'conflict', run: runs.known(active.id) };
+      inbox.append(active, {
+        id: start.id,
+        kind: 'user',
+        key: null,
+        payload: start.input,
+        status: null,
+        inputHash: start.inputHash,
+        by: null,
+      });
       return { kind: 'steered', active: runs.known(active.id) };
     case 'interrupt':
       endings.cancel(active);
-      return create(parts, { ...request, status: runs.activeOfThread(start.thread) === undefined ? 'ready' : 'queued' });
+      return create(parts, {
+        ...request,
+        status: runs.activeOfThread(start.thread) === undefined ? 'ready' : 'queued',
+      });
   }
 }
 

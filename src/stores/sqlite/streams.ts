@@ -2,7 +2,7 @@
 
 import type { Payload } from '../../runtime/codec.ts';
 import type { StreamPage, StreamWrite } from '../../runtime/store.ts';
-import { allRows, getRow, packChunks, toPayload, unpackChunks } from './rows.ts';
+import { allRows, packChunks, toPayload, unpackChunks } from './rows.ts';
 import type { Row } from './rows.ts';
 import type { Session } from './session.ts';
 
@@ -26,7 +26,7 @@ export function prepareStreams(session: Session): Streams {
   const insert = db.prepare('INSERT INTO streams (run, name, tail, closed) VALUES (?, ?, ?, ?)');
   const update = db.prepare('UPDATE streams SET tail = ?, closed = ? WHERE key = ?');
   const insertChunks = db.prepare('INSERT INTO chunks (stream, first, count, bytes) VALUES (?, ?, ?, ?)');
-  const rowOf = (run: number, stream: string): StreamRow | undefined => getRow<StreamRow>(find, run, stream);
+  const rowOf = (run: number, stream: string): StreamRow | undefined => find.get(run, stream) as StreamRow | undefined;
   return {
     isClosed: (run, stream) => rowOf(run, stream)?.closed === 1,
     write(run, { stream, chunks, close }) {
@@ -63,13 +63,15 @@ function prepareRead({ db }: Session): Streams['read'] {
      ORDER BY first LIMIT ${FLUSHES}`,
   );
   return (run, options) => {
-    const row = getRow<{ key: number | null; tail: number | null; closed: number | null; ended_at: number | null }>(find, options.stream, run);
+    const row = find.get(options.stream, run) as
+      | { key: number | null; tail: number | null; closed: number | null; ended_at: number | null }
+      | undefined;
     if (row === undefined) return null;
     const from = Math.max(0, options.from);
     const tail = row.tail ?? 0;
     const chunks: Payload[] = [];
     let bytes = 0;
-    for (let isFull = row.key === null; !isFull && from + chunks.length < tail; ) {
+    for (let isFull = row.key === null; !isFull && from + chunks.length < tail;) {
       const flushes = allRows<Row>(findChunks, row.key ?? 0, tail, row.key ?? 0, from + chunks.length);
       for (const chunk of flushes.flatMap((flush) => chunksFrom(flush, from + chunks.length))) {
         bytes += chunk.length;

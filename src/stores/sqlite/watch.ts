@@ -44,7 +44,10 @@ export function prepareWatchers(db: DatabaseSync, options: WatchOptions): Watche
 }
 
 /** `data_version` changes when another connection has committed; reading it costs a microsecond. */
-function preparePoll(db: DatabaseSync, options: WatchOptions & { onChange: () => void }): { start(): void; stop(): void } {
+function preparePoll(
+  db: DatabaseSync,
+  options: WatchOptions & { onChange: () => void },
+): { start(): void; stop(): void } {
   const statement = db.prepare('PRAGMA data_version');
   const version = (): number => Number(statement.get()?.['data_version']);
   let known = 0;

@@ -21,34 +21,44 @@ function tokens({ test, timed }: Spec): void {
     const { claims, now } = await claimOne(store, { nonce: 'n' });
     const { run, token, from } = only(claims);
     assert.deepEqual(token, { epoch: 1, nonce: 'n' });
-    assert.deepEqual([from, run.status, run.epoch, run.nonce, run.attempts, run.dueAt], ['start', 'running', 1, 'n', 1, now + LEASE_MS]);
+    assert.deepEqual(
+      [from, run.status, run.epoch, run.nonce, run.attempts, run.dueAt],
+      ['start', 'running', 1, 'n', 1, now + LEASE_MS],
+    );
     assert.deepEqual(await getRun(store, run.id), run);
   });
 
   test('of many claims at once one gets the run', async ({ store }) => {
     await startOne(store);
-    const answers = await Promise.all(Array.from({ length: 20 }, (_, index) => claimOne(store, { nonce: `n${index}` })));
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, index) => claimOne(store, { nonce: `n${index}` })),
+    );
     assert.equal(answers.flatMap(({ claims }) => claims).length, 1);
   });
 
   test('many claims at once share out many runs, none twice', async ({ store }) => {
     await store.start(Array.from({ length: 50 }, (_, index) => newRun({ id: `run_${index}` })));
     const answers = await Promise.all(
-      Array.from({ length: 10 }, (_, index) => store.claim({ queues: [QUEUE], limit: 7, suspects: 1, leaseMs: LEASE_MS, nonce: `n${index}` })),
+      Array.from({ length: 10 }, (_, index) =>
+        store.claim({ queues: [QUEUE], limit: 7, suspects: 1, leaseMs: LEASE_MS, nonce: `n${index}` }),
+      ),
     );
     const ids = answers.flatMap(({ claims }) => claims.map(({ run }) => run.id));
     assert.deepEqual([ids.length, new Set(ids).size], [50, 50]);
   });
 
-  timed('a run whose lease expired goes to the next claim, and its earlier holder is fenced', async ({ store, advance, hold }) => {
-    const earlier = await hold();
-    await advance(LEASE_MS - 1);
-    assert.deepEqual((await claimOne(store, { nonce: 'early' })).claims, []);
-    await advance(1);
-    const claim = only((await claimOne(store, { nonce: 'late' })).claims);
-    assert.deepEqual([claim.from, claim.token], ['lease', { epoch: 2, nonce: 'late' }]);
-    assert.equal((await earlier.commit()).kind, 'fenced');
-  });
+  timed(
+    'a run whose lease expired goes to the next claim, and its earlier holder is fenced',
+    async ({ store, advance, hold }) => {
+      const earlier = await hold();
+      await advance(LEASE_MS - 1);
+      assert.deepEqual((await claimOne(store, { nonce: 'early' })).claims, []);
+      await advance(1);
+      const claim = only((await claimOne(store, { nonce: 'late' })).claims);
+      assert.deepEqual([claim.from, claim.token], ['lease', { epoch: 2, nonce: 'late' }]);
+      assert.equal((await earlier.commit()).kind, 'fenced');
+    },
+  );
 
   timed('a holder whose lease expired may go on as long as nobody has claimed the run', async ({ advance, hold }) => {
     const slow = await hold();
@@ -59,12 +69,19 @@ function tokens({ test, timed }: Spec): void {
 
 function order({ test, timed }: Spec): void {
   timed('the earliest due goes first, over all queues asked for', async ({ store, advance }) => {
-    for (const [id, queue] of [['a', 'x'], ['b', 'y'], ['c', 'x']] as const) {
+    for (const [id, queue] of [
+      ['a', 'x'],
+      ['b', 'y'],
+      ['c', 'x'],
+    ] as const) {
       await startOne(store, { id, queue });
       await advance(1);
     }
     const { claims } = await store.claim({ queues: ['y', 'x'], limit: 2, suspects: 0, leaseMs: LEASE_MS, nonce: 'n' });
-    assert.deepEqual(claims.map(({ run }) => run.id), ['a', 'b']);
+    assert.deepEqual(
+      claims.map(({ run }) => run.id),
+      ['a', 'b'],
+    );
   });
 
   test('runs of queues that were not asked for are left alone', async ({ store }) => {
@@ -73,19 +90,25 @@ function order({ test, timed }: Spec): void {
     assert.deepEqual([answer.claims, answer.nextDueInMs], [[], null]);
   });
 
-  timed('a waiting run is claimable from its wake time on, one without a time never by itself', async ({ store, advance, hold }) => {
-    const sleeper = await hold({ id: 'sleeper' });
-    const forever = await hold({ id: 'forever' });
-    const { now } = await sleeper.apply();
-    await sleeper.apply({ then: { kind: 'wait', dueAt: now + 1_000 } });
-    await forever.apply({ then: { kind: 'wait', dueAt: null } });
-    await advance(999);
-    assert.deepEqual((await claimOne(store, { nonce: 'early' })).claims, []);
-    await advance(1);
-    assert.deepEqual([only((await claimOne(store, { nonce: 'late' })).claims)].map(({ run, from }) => [run.id, from]), [['sleeper', 'wait']]);
-    await advance(LEASE_MS - 1);
-    assert.deepEqual((await claimOne(store, { nonce: 'later' })).claims, []);
-  });
+  timed(
+    'a waiting run is claimable from its wake time on, one without a time never by itself',
+    async ({ store, advance, hold }) => {
+      const sleeper = await hold({ id: 'sleeper' });
+      const forever = await hold({ id: 'forever' });
+      const { now } = await sleeper.apply();
+      await sleeper.apply({ then: { kind: 'wait', dueAt: now + 1_000 } });
+      await forever.apply({ then: { kind: 'wait', dueAt: null } });
+      await advance(999);
+      assert.deepEqual((await claimOne(store, { nonce: 'early' })).claims, []);
+      await advance(1);
+      assert.deepEqual(
+        [only((await claimOne(store, { nonce: 'late' })).claims)].map(({ run, from }) => [run.id, from]),
+        [['sleeper', 'wait']],
+      );
+      await advance(LEASE_MS - 1);
+      assert.deepEqual((await claimOne(store, { nonce: 'later' })).claims, []);
+    },
+  );
 }
 
 function attempts({ test, timed }: Spec): void {
@@ -99,11 +122,18 @@ function attempts({ test, timed }: Spec): void {
 
   test('claims after a wait, a yield and a resume do not count', async ({ store, hold }) => {
     let held = await hold();
-    for (const then of [{ kind: 'yield' }, { kind: 'wait', dueAt: 0 }, { kind: 'park', code: 'divergence', details: bytes('d') }] as const) {
+    for (const then of [
+      { kind: 'yield' },
+      { kind: 'wait', dueAt: 0 },
+      { kind: 'park', code: 'divergence', details: bytes('d') },
+    ] as const) {
       await held.apply({ then });
       if (then.kind === 'park') await store.control(held.id, 'resume');
       const claim = only((await claimOne(store, { nonce: then.kind })).claims);
-      assert.deepEqual([claim.run.attempts, claim.from], [then.kind === 'park' ? 0 : 1, then.kind === 'wait' ? 'wait' : 'yield']);
+      assert.deepEqual(
+        [claim.run.attempts, claim.from],
+        [then.kind === 'park' ? 0 : 1, then.kind === 'wait' ? 'wait' : 'yield'],
+      );
       held = holder(store, claim);
     }
   });
@@ -122,9 +152,18 @@ function suspects({ timed }: Spec): void {
     const claim = (nonce: string, suspected: number) =>
       kit.store.claim({ queues: ['poison'], limit: 10, suspects: suspected, leaseMs: LEASE_MS, nonce });
     const none = await claim('a', 0);
-    assert.deepEqual(none.claims.map(({ run }) => run.id), ['healthy']);
+    assert.deepEqual(
+      none.claims.map(({ run }) => run.id),
+      ['healthy'],
+    );
     const some = await claim('b', 2);
-    assert.deepEqual(some.claims.map(({ run }) => [run.id, run.attempts]), [['s1', 2], ['s2', 2]]);
+    assert.deepEqual(
+      some.claims.map(({ run }) => [run.id, run.attempts]),
+      [
+        ['s1', 2],
+        ['s2', 2],
+      ],
+    );
     assert.equal((await claim('c', 1)).claims.length, 1);
   });
 
@@ -158,7 +197,8 @@ function nextDue({ test, timed }: Spec): void {
 }
 
 function repeats({ test, timed }: Spec): void {
-  const claimAll = (store: Store, nonce: string) => store.claim({ queues: [QUEUE], limit: 10, suspects: 1, leaseMs: LEASE_MS, nonce });
+  const claimAll = (store: Store, nonce: string) =>
+    store.claim({ queues: [QUEUE], limit: 10, suspects: 1, leaseMs: LEASE_MS, nonce });
 
   timed('a claim repeated with its nonce answers the same runs and takes no others', async ({ store, advance }) => {
     await store.start([newRun({ id: 'a' }), newRun({ id: 'b' })]);
@@ -177,7 +217,10 @@ function repeats({ test, timed }: Spec): void {
     const first = claims[0];
     assert.ok(first !== undefined);
     await holder(store, first).end();
-    assert.deepEqual((await claimAll(store, 'n')).claims.map(({ run }) => run.id), ['b']);
+    assert.deepEqual(
+      (await claimAll(store, 'n')).claims.map(({ run }) => run.id),
+      ['b'],
+    );
   });
 
   test('a repeated claim that got nothing may get something', async ({ store }) => {

@@ -1,51 +1,66 @@
-/** S14 to S17, S19: what a commit checks, writes and answers. `ending.ts` has what the end of a run brings about. */
+/** S15 to S17 and S19: what a commit writes and answers. `commit-refusals.ts` has what it checks, `ending.ts` what an end brings about. */
 
 import assert from 'node:assert/strict';
 import type { LedgerRow } from '../../runtime/store.ts';
-import { bytes, claimOne, COMPLETED, describeOperation, emptyCommit, expectKind, getRun, LEASE_MS, newHook, newRun, only, texts } from './kit.ts';
-import type { DescribeOperation, Kit, Spec } from './kit.ts';
+import {
+  bytes,
+  claimOne,
+  COMPLETED,
+  describeOperation,
+  emptyCommit,
+  eventsOf,
+  getRun,
+  LEASE_MS,
+  newHook,
+  newRun,
+  only,
+  texts,
+} from './kit.ts';
+import type { DescribeOperation, Spec } from './kit.ts';
 
-/** Specs of `commit`. */
+/** Specs of what `commit` writes. */
 export const describeCommit: DescribeOperation = describeOperation('commit', (spec) => {
   journal(spec);
-  fencing(spec);
-  repeats(spec);
-  pending(spec);
-  hooks(spec);
-  streams(spec);
   leases(spec);
   nextStates(spec);
+  hooks(spec);
   others(spec);
   batches(spec);
 });
-
-async function events({ store }: Kit, run: string): Promise<Array<string | null>> {
-  return texts((await store.load(run, 0))?.events ?? []);
-}
 
 function journal({ test, timed }: Spec): void {
   test('events are appended at head', async (kit) => {
     const held = await kit.hold();
     assert.equal((await held.apply({ events: [bytes('a')] })).head, 1);
     assert.equal((await held.apply({ events: [bytes('b'), bytes('c')] })).head, 3);
-    assert.deepEqual(await events(kit, held.id), ['a', 'b', 'c']);
+    assert.deepEqual(await eventsOf(kit, held.id), ['a', 'b', 'c']);
   });
 
-  timed('a commit with events ends the count of attempts and the suspects; chunks and heartbeats do not', async ({ store, hold, advance }) => {
-    await hold();
-    await advance(LEASE_MS);
-    const claim = only((await claimOne(store, { nonce: 'again' })).claims);
-    const request = { run: claim.run.id, token: claim.token, expect: 0, suspects: ['charge'] };
-    await store.commit([emptyCommit({ ...request, id: 'c1' })]);
-    await store.commit([emptyCommit({ ...request, id: 'c2', suspects: ['charge', 'pay'], chunks: [{ stream: 'out', chunks: [bytes('x')] }] })]);
-    const { suspects: _, ...plain } = request;
-    await store.commit([emptyCommit({ ...plain, id: 'c3', then: { kind: 'run', heartbeat: true } })]);
-    const before = await getRun(store, claim.run.id);
-    assert.deepEqual([before.attempts, before.suspects], [2, ['charge', 'pay']]);
-    await store.commit([emptyCommit({ ...plain, id: 'c4', events: [bytes('e')] })]);
-    const after = await getRun(store, claim.run.id);
-    assert.deepEqual([after.attempts, after.suspects], [0, null]);
-  });
+  timed(
+    'a commit with events ends the count of attempts and the suspects; chunks and heartbeats do not',
+    async ({ store, hold, advance }) => {
+      await hold();
+      await advance(LEASE_MS);
+      const claim = only((await claimOne(store, { nonce: 'again' })).claims);
+      const request = { run: claim.run.id, token: claim.token, expect: 0, suspects: ['charge'] };
+      await store.commit([emptyCommit({ ...request, id: 'c1' })]);
+      await store.commit([
+        emptyCommit({
+          ...request,
+          id: 'c2',
+          suspects: ['charge', 'pay'],
+          chunks: [{ stream: 'out', chunks: [bytes('x')] }],
+        }),
+      ]);
+      const { suspects: _, ...plain } = request;
+      await store.commit([emptyCommit({ ...plain, id: 'c3', then: { kind: 'run', heartbeat: true } })]);
+      const before = await getRun(store, claim.run.id);
+      assert.deepEqual([before.attempts, before.suspects], [2, ['charge', 'pay']]);
+      await store.commit([emptyCommit({ ...plain, id: 'c4', events: [bytes('e')] })]);
+      const after = await getRun(store, claim.run.id);
+      assert.deepEqual([after.attempts, after.suspects], [0, null]);
+    },
+  );
 
   test('a commit with events may set suspects', async ({ store, hold }) => {
     const held = await hold();
@@ -74,200 +89,19 @@ function journal({ test, timed }: Spec): void {
   });
 }
 
-function fencing({ test }: Spec): void {
-  test('another epoch, another nonce, an unknown run and a run that is not running are fenced', async (kit) => {
-    const held = await kit.hold();
-    const events0 = [bytes('x')];
-    assert.equal((await held.commit({ token: { ...held.token, epoch: 2 }, events: events0 })).kind, 'fenced');
-    assert.equal((await held.commit({ token: { ...held.token, nonce: 'other' }, events: events0 })).kind, 'fenced');
-    assert.equal((await held.commit({ run: 'nobody', events: events0 })).kind, 'fenced');
-    await held.apply({ then: { kind: 'yield' } });
-    assert.equal((await held.commit({ events: events0 })).kind, 'fenced');
-    assert.deepEqual(await events(kit, held.id), []);
-  });
-
-  test('a token of the right epoch with a nonce of an earlier claim is fenced, so a store may forget and still be safe', async ({ store, hold }) => {
-    const held = await hold();
-    await held.apply({ then: { kind: 'yield' } });
-    const claim = only((await claimOne(store, { nonce: 'second' })).claims);
-    assert.equal((await held.commit({ token: { epoch: claim.token.epoch, nonce: held.token.nonce } })).kind, 'fenced');
-  });
-
-  test('another head than expected answers moved with the real one, and writes nothing', async (kit) => {
-    const held = await kit.hold();
-    await held.apply({ events: [bytes('a')] });
-    for (const expect of [0, 2]) assert.deepEqual(await held.commit({ expect, events: [bytes('x')] }), { kind: 'moved', head: 1 });
-    assert.deepEqual(await events(kit, held.id), ['a']);
-  });
-
-  test('of many commits at one head one is applied', async (kit) => {
-    const held = await kit.hold();
-    const answers = await Promise.all(
-      Array.from({ length: 10 }, (_, index) =>
-        kit.store.commit([emptyCommit({ run: held.id, token: held.token, expect: 0, id: `c${index}`, events: [bytes(`e${index}`)] })]),
-      ),
-    );
-    assert.deepEqual(answers.map((answer) => only(answer).kind).toSorted(), ['applied', ...Array<string>(9).fill('moved')]);
-    assert.equal((await events(kit, held.id)).length, 1);
-  });
-
-  test('an ended run never changes again', async (kit) => {
-    const held = await kit.hold();
-    await held.apply({ then: { ...COMPLETED, result: bytes('done') } });
-    const ended = await getRun(kit.store, held.id);
-    assert.equal((await held.commit({ events: [bytes('x')] })).kind, 'fenced');
-    await kit.store.deliver([{ to: { run: held.id }, id: 'm', payload: bytes('m') }]);
-    for (const control of ['cancel', 'resume', 'terminate'] as const) assert.equal((await kit.store.control(held.id, control)).kind, 'refused');
-    assert.deepEqual(await getRun(kit.store, held.id), ended);
-  });
-}
-
-function repeats({ test }: Spec): void {
-  test('a repeated commit is not applied twice and answers as of now', async (kit) => {
-    const held = await kit.hold();
-    const request = emptyCommit({ run: held.id, token: held.token, expect: 0, id: 'c', events: [bytes('a')], chunks: [{ stream: 'out', chunks: [bytes('x')] }] });
-    const first = expectKind(only(await kit.store.commit([request])), 'applied');
-    await kit.store.deliver([{ to: { run: held.id }, id: 'm', payload: bytes('m') }]);
-    const again = expectKind(only(await kit.store.commit([request])), 'applied');
-    assert.deepEqual([again.holder, again.head, again.tails, again.messages.length], [true, first.head, { out: 1 }, 1]);
-    assert.deepEqual(await events(kit, held.id), ['a']);
-  });
-
-  test('a repeated commit says that the run went to another holder', async ({ store, hold }) => {
-    const held = await hold();
-    const request = emptyCommit({ run: held.id, token: held.token, expect: 0, id: 'c', then: { kind: 'yield' } });
-    assert.equal(expectKind(only(await store.commit([request])), 'applied').holder, false);
-    await claimOne(store, { nonce: 'next' });
-    assert.equal(expectKind(only(await store.commit([request])), 'applied').holder, false);
-  });
-
-  test('a repeated end answers applied', async ({ store, hold }) => {
-    const held = await hold();
-    const request = emptyCommit({ run: held.id, token: held.token, expect: 0, id: 'c', then: COMPLETED });
-    expectKind(only(await store.commit([request])), 'applied');
-    assert.equal(expectKind(only(await store.commit([request])), 'applied').holder, false);
-  });
-}
-
-function pending({ test }: Spec): void {
-  test('wait and end are refused while a message is not journaled, and bring it; nothing of the commit is applied', async (kit) => {
-    const held = await kit.hold();
-    await kit.store.deliver([{ to: { run: held.id }, id: 'm', payload: bytes('m') }]);
-    for (const then of [{ kind: 'wait', dueAt: null }, COMPLETED] as const) {
-      const refusal = expectKind(await held.commit({ events: [bytes('x')], then }), 'pending');
-      assert.deepEqual(refusal.messages.map(({ id }) => id), ['m']);
-    }
-    assert.deepEqual(await events(kit, held.id), []);
-    await held.apply({ seen: 1, events: [bytes('m')], then: { kind: 'wait', dueAt: null } });
-  });
-
-  test('run, yield and park go through with messages that are not journaled', async ({ store, hold }) => {
-    const held = await hold();
-    await store.deliver([{ to: { run: held.id }, id: 'm', payload: bytes('m') }]);
-    await held.apply({ then: { kind: 'run' } });
-    await held.apply({ then: { kind: 'park', code: 'divergence', details: bytes('d') } });
-    assert.equal((await getRun(store, held.id)).status, 'parked');
-  });
-
-  test('closing a hook whose answer the run has not journaled is refused as pending', async ({ store, hold }) => {
-    const held = await hold();
-    await held.apply({ hooks: { create: [newHook()], close: [] } });
-    await store.deliver([{ to: { hook: 'token_1' }, id: 'answer', payload: bytes('a') }]);
-    const refusal = expectKind(await held.commit({ hooks: { create: [], close: ['token_1'] } }), 'pending');
-    assert.deepEqual(refusal.messages.map(({ key }) => key), ['hook']);
-    await held.apply({ seen: 1, hooks: { create: [], close: ['token_1'] } });
-    assert.equal((await store.hook('token_1'))?.status, 'resolved');
-  });
-}
-
-function hooks({ test }: Spec): void {
-  test('a created hook is open and can be read; creating it once more changes nothing', async ({ store, hold }) => {
-    const held = await hold({ thread: 't', tenant: 'acme' });
-    await held.apply({ hooks: { create: [newHook({ kind: 'approval', needed: 2, tool: 'refund' })], close: [] } });
-    await held.apply({ hooks: { create: [newHook({ kind: 'approval', needed: 5 })], close: [] } });
-    const hook = await store.hook('token_1');
-    assert.ok(hook !== null);
-    const { kind, needed, tool, run, workflow, thread, tenant, status, responders, notes, resolvedAt } = hook;
-    assert.deepEqual(
-      { kind, needed, tool, run, workflow, thread, tenant, status, responders, notes, resolvedAt },
-      { kind: 'approval', needed: 2, tool: 'refund', run: held.id, workflow: 'order', thread: 't', tenant: 'acme', status: 'open', responders: [], notes: [], resolvedAt: null },
-    );
-  });
-
-  test('a token of another run, or of another key of the run, is refused with its holder, and nothing is applied', async (kit) => {
-    const one = await kit.hold({ id: 'one' });
-    const two = await kit.hold({ id: 'two' });
-    await one.apply({ hooks: { create: [newHook()], close: [] } });
-    const taken = { kind: 'token_taken', tokenHash: 'token_1', holder: { run: 'one', key: 'hook' } };
-    assert.deepEqual(await two.commit({ events: [bytes('x')], hooks: { create: [newHook({ tokenHash: 'free' }), newHook()], close: [] } }), taken);
-    assert.deepEqual(await one.commit({ hooks: { create: [newHook({ key: 'other' })], close: [] } }), taken);
-    assert.deepEqual([await events(kit, 'two'), await kit.store.hook('free')], [[], null]);
-  });
-
-  test('one commit cannot create two hooks of one token', async ({ store, hold }) => {
-    const held = await hold();
-    const create = [newHook({ key: 'a' }), newHook({ key: 'b' })];
-    assert.deepEqual(await held.commit({ hooks: { create, close: [] } }), { kind: 'token_taken', tokenHash: 'token_1', holder: { run: held.id, key: 'a' } });
-    assert.equal(await store.hook('token_1'), null);
-  });
-
-  test('a closed hook takes no more', async ({ store, hold }) => {
-    const held = await hold();
-    await held.apply({ hooks: { create: [newHook()], close: [] } });
-    await held.apply({ hooks: { create: [], close: ['token_1', 'unknown'] } });
-    assert.equal((await store.hook('token_1'))?.status, 'closed');
-    assert.equal(only(await store.deliver([{ to: { hook: 'token_1' }, id: 'late', payload: bytes('x') }])).kind, 'gone');
-  });
-
-  test('a run cannot close a hook of another run', async ({ store, hold }) => {
-    const one = await hold({ id: 'one' });
-    const two = await hold({ id: 'two' });
-    await one.apply({ hooks: { create: [newHook()], close: [] } });
-    await two.apply({ hooks: { create: [], close: ['token_1'] } });
-    assert.equal((await store.hook('token_1'))?.status, 'open');
-  });
-}
-
-function streams({ test }: Spec): void {
-  test('a write to a closed stream is refused, and nothing is applied', async (kit) => {
-    const held = await kit.hold();
-    await held.apply({ chunks: [{ stream: 'out', chunks: [bytes('a')], close: true }] });
-    const write = { stream: 'out', chunks: [bytes('b')] };
-    assert.deepEqual(await held.commit({ events: [bytes('x')], chunks: [{ stream: 'other', chunks: [bytes('o')] }, write] }), { kind: 'stream_closed', stream: 'out' });
-    assert.deepEqual(await events(kit, held.id), []);
-    assert.equal((await kit.store.read(held.id, 'other', { from: 0, maxBytes: 1_000 }))?.tail, 0);
-  });
-
-  test('closing a closed stream again is no write', async ({ hold }) => {
-    const held = await hold();
-    await held.apply({ chunks: [{ stream: 'out', chunks: [], close: true }] });
-    assert.deepEqual((await held.apply({ chunks: [{ stream: 'out', chunks: [], close: true }] })).tails, { out: 0 });
-  });
-
-  test('a stream that a commit closes takes no more of that commit', async ({ hold }) => {
-    const held = await hold();
-    const chunks = [{ stream: 'out', chunks: [bytes('a')], close: true }, { stream: 'out', chunks: [bytes('b')] }];
-    assert.equal((await held.commit({ chunks })).kind, 'stream_closed');
-  });
-
-  test('several writes to one stream in one commit follow each other', async ({ store, hold }) => {
-    const held = await hold();
-    const chunks = [{ stream: 'out', chunks: [bytes('a')] }, { stream: 'out', chunks: [bytes('b'), bytes('c')] }];
-    assert.deepEqual((await held.apply({ chunks })).tails, { out: 3 });
-    assert.deepEqual(texts((await store.read(held.id, 'out', { from: 0, maxBytes: 1_000 }))?.chunks ?? []), ['a', 'b', 'c']);
-  });
-}
-
 function leases({ timed }: Spec): void {
-  timed('a plain commit moves the lease only when less than two thirds of it are left', async ({ store, hold, advance }) => {
-    const held = await hold();
-    await advance(LEASE_MS / 3);
-    assert.equal((await held.apply({ events: [bytes('a')] })).extended, false);
-    await advance(1);
-    const { extended, now } = await held.apply({ events: [bytes('b')] });
-    assert.equal(extended, true);
-    assert.equal((await getRun(store, held.id)).dueAt, now + LEASE_MS);
-  });
+  timed(
+    'a plain commit moves the lease only when less than two thirds of it are left',
+    async ({ store, hold, advance }) => {
+      const held = await hold();
+      await advance(LEASE_MS / 3);
+      assert.equal((await held.apply({ events: [bytes('a')] })).extended, false);
+      await advance(1);
+      const { extended, now } = await held.apply({ events: [bytes('b')] });
+      assert.equal(extended, true);
+      assert.equal((await getRun(store, held.id)).dueAt, now + LEASE_MS);
+    },
+  );
 
   timed('a heartbeat always moves it', async ({ store, hold, advance }) => {
     const held = await hold();
@@ -292,7 +126,10 @@ function nextStates({ test, timed }: Spec): void {
     const held = await hold();
     await held.apply({ then: { kind: 'park', code: 'divergence', details: bytes('both sides') } });
     const run = await getRun(store, held.id);
-    assert.deepEqual([run.status, run.dueAt, run.parked?.code, texts([run.parked?.details ?? bytes('')])], ['parked', null, 'divergence', ['both sides']]);
+    assert.deepEqual(
+      [run.status, run.dueAt, run.parked?.code, texts([run.parked?.details ?? bytes('')])],
+      ['parked', null, 'divergence', ['both sides']],
+    );
     assert.deepEqual((await claimOne(store, { nonce: 'n' })).claims, []);
   });
 
@@ -300,31 +137,94 @@ function nextStates({ test, timed }: Spec): void {
     const good = await hold({ id: 'good' });
     await good.apply({ then: { ...COMPLETED, result: bytes('r') } });
     const bad = await hold({ id: 'bad' });
-    await bad.apply({ then: { kind: 'end', status: 'failed', result: null, error: bytes('e'), errorCode: 'step_failed' } });
+    await bad.apply({
+      then: { kind: 'end', status: 'failed', result: null, error: bytes('e'), errorCode: 'step_failed' },
+    });
     const [one, two] = [await getRun(store, 'good'), await getRun(store, 'bad')];
-    assert.deepEqual([one.status, texts([one.result ?? bytes('')]), one.error, one.errorCode, one.dueAt], ['completed', ['r'], null, null, null]);
-    assert.deepEqual([two.status, two.result, texts([two.error ?? bytes('')]), two.errorCode], ['failed', null, ['e'], 'step_failed']);
+    assert.deepEqual(
+      [one.status, texts([one.result ?? bytes('')]), one.error, one.errorCode, one.dueAt],
+      ['completed', ['r'], null, null, null],
+    );
+    assert.deepEqual(
+      [two.status, two.result, texts([two.error ?? bytes('')]), two.errorCode],
+      ['failed', null, ['e'], 'step_failed'],
+    );
     assert.ok(one.endedAt !== null && two.endedAt !== null);
   });
 }
 
+function hooks({ test }: Spec): void {
+  test('a created hook is open and can be read; creating it once more changes nothing', async ({ store, hold }) => {
+    const held = await hold({ thread: 't', tenant: 'acme' });
+    await held.apply({ hooks: { create: [newHook({ kind: 'approval', needed: 2, tool: 'refund' })], close: [] } });
+    await held.apply({ hooks: { create: [newHook({ kind: 'approval', needed: 5 })], close: [] } });
+    const hook = await store.hook('token_1');
+    assert.ok(hook !== null);
+    const { kind, needed, tool, run, workflow, thread, tenant, status, responders, notes, resolvedAt } = hook;
+    assert.deepEqual(
+      { kind, needed, tool, run, workflow, thread, tenant, status, responders, notes, resolvedAt },
+      {
+        kind: 'approval',
+        needed: 2,
+        tool: 'refund',
+        run: held.id,
+        workflow: 'order',
+        thread: 't',
+        tenant: 'acme',
+        status: 'open',
+        responders: [],
+        notes: [],
+        resolvedAt: null,
+      },
+    );
+  });
+
+  test('a closed hook takes no more', async ({ store, hold }) => {
+    const held = await hold();
+    await held.apply({ hooks: { create: [newHook()], close: [] } });
+    await held.apply({ hooks: { create: [], close: ['token_1', 'unknown'] } });
+    assert.equal((await store.hook('token_1'))?.status, 'closed');
+    assert.equal(
+      only(await store.deliver([{ to: { hook: 'token_1' }, id: 'late', payload: bytes('x') }])).kind,
+      'gone',
+    );
+  });
+
+  test('a run cannot close a hook of another run', async ({ store, hold }) => {
+    const one = await hold({ id: 'one' });
+    const two = await hold({ id: 'two' });
+    await one.apply({ hooks: { create: [newHook()], close: [] } });
+    await two.apply({ hooks: { create: [], close: ['token_1'] } });
+    assert.equal((await store.hook('token_1'))?.status, 'open');
+  });
+}
+
 function others({ test }: Spec): void {
-  test('starts are created with the commit; what exists is success, and a busy thread queues', async ({ store, hold }) => {
+  test('starts are created with the commit; what exists is success, and a busy thread queues', async ({
+    store,
+    hold,
+  }) => {
     const held = await hold({ thread: 't' });
     const child = newRun({ id: 'child', parent: { run: held.id, key: 'c' } });
     await held.apply({ starts: [child, newRun({ id: 'next', thread: 't' })] });
     await held.apply({ starts: [child] });
-    assert.deepEqual([(await getRun(store, 'child')).status, (await getRun(store, 'next')).status], ['ready', 'queued']);
+    assert.deepEqual(
+      [(await getRun(store, 'child')).status, (await getRun(store, 'next')).status],
+      ['ready', 'queued'],
+    );
   });
 
-  test('a commit may start a run whose id is a message of the thread: that is how one is handed on', async ({ store, hold }) => {
+  test('a commit may start a run whose id is a message of the thread: that is how one is handed on', async ({
+    store,
+    hold,
+  }) => {
     const held = await hold({ thread: 't' });
     await store.start([newRun({ id: 'message', thread: 't', whenBusy: 'steer' })]);
     await held.apply({ seen: 1, starts: [newRun({ id: 'message', thread: 't' })], then: COMPLETED });
     assert.equal((await getRun(store, 'message')).status, 'ready');
   });
 
-  test('cancels set the flag of other runs', async ({ store, hold }) => {
+  test('cancels set the flag of other runs', async ({ hold }) => {
     const parent = await hold({ id: 'parent' });
     const child = await hold({ id: 'child', parent: { run: 'parent', key: 'c' } });
     await parent.apply({ cancels: ['child', 'unknown'] });
@@ -336,7 +236,10 @@ function others({ test }: Spec): void {
     const child = await hold({ id: 'child', parent: { run: 'parent', key: 'c' } });
     await child.apply({ then: { kind: 'park', code: 'divergence', details: bytes('d') } });
     const { messages } = await parent.apply({ cancels: ['child'], then: { kind: 'wait', dueAt: null } });
-    assert.deepEqual(messages.map(({ kind, id }) => [kind, id]), [['child', 'child']]);
+    assert.deepEqual(
+      messages.map(({ kind, id }) => [kind, id]),
+      [['child', 'child']],
+    );
     assert.equal((await getRun(store, 'parent')).status, 'ready');
   });
 
@@ -344,7 +247,13 @@ function others({ test }: Spec): void {
     const held = await hold();
     await held.apply({ ledger: [ledgerRow({ id: 'a' }), ledgerRow({ id: 'b' })] });
     await held.apply({ ledger: [ledgerRow({ id: 'a', outcome: 'failed' })] });
-    assert.deepEqual((await store.ledger({})).items.map(({ id, outcome }) => [id, outcome]), [['a', 'completed'], ['b', 'completed']]);
+    assert.deepEqual(
+      (await store.ledger({})).items.map(({ id, outcome }) => [id, outcome]),
+      [
+        ['a', 'completed'],
+        ['b', 'completed'],
+      ],
+    );
   });
 }
 
@@ -372,10 +281,15 @@ function batches({ test }: Spec): void {
     const ids = Array.from({ length: 9 }, (_, index) => `run_${index}`);
     const held = await Promise.all(ids.map((id) => kit.hold({ id })));
     const answers = await kit.store.commit(
-      held.map(({ id, token }, index) => emptyCommit({ run: id, token, expect: index % 3 === 1 ? 7 : 0, id: `c_${id}`, events: [bytes(id)] })),
+      held.map(({ id, token }, index) =>
+        emptyCommit({ run: id, token, expect: index % 3 === 1 ? 7 : 0, id: `c_${id}`, events: [bytes(id)] }),
+      ),
     );
-    assert.deepEqual(answers.map(({ kind }) => kind), ids.map((_, index) => (index % 3 === 1 ? 'moved' : 'applied')));
-    for (const [index, id] of ids.entries()) assert.deepEqual(await events(kit, id), index % 3 === 1 ? [] : [id]);
+    assert.deepEqual(
+      answers.map(({ kind }) => kind),
+      ids.map((_, index) => (index % 3 === 1 ? 'moved' : 'applied')),
+    );
+    for (const [index, id] of ids.entries()) assert.deepEqual(await eventsOf(kit, id), index % 3 === 1 ? [] : [id]);
   });
 
   test('an empty batch answers nothing', async ({ store }) => {

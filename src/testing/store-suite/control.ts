@@ -15,7 +15,8 @@ export const describeControl: DescribeOperation = describeOperation('control', (
 
 function cancel({ test }: Spec): void {
   test('a run that is not there is not found', async ({ store }) => {
-    for (const control of ['cancel', 'resume', 'terminate'] as const) assert.deepEqual(await store.control('nobody', control), { kind: 'not_found' });
+    for (const control of ['cancel', 'resume', 'terminate'] as const)
+      assert.deepEqual(await store.control('nobody', control), { kind: 'not_found' });
   });
 
   test('cancel sets the flag of a running run and leaves the rest to its holder', async ({ store, hold }) => {
@@ -58,7 +59,10 @@ function cancel({ test }: Spec): void {
     await hold({ id: 'active', thread: 't' });
     for (const id of ['q1', 'q2']) await store.start([newRun({ id, thread: 't', whenBusy: 'queue' })]);
     await store.control('q1', 'cancel');
-    assert.deepEqual([(await getRun(store, 'active')).status, (await getRun(store, 'q2')).status], ['running', 'queued']);
+    assert.deepEqual(
+      [(await getRun(store, 'active')).status, (await getRun(store, 'q2')).status],
+      ['running', 'queued'],
+    );
   });
 }
 
@@ -89,10 +93,15 @@ function terminate({ test }: Spec): void {
     assert.equal((await held.commit({ events: [bytes('x')] })).kind, 'fenced');
   });
 
-  test('user messages that were not journaled become queued runs of the thread, the oldest ready', async ({ store, hold }) => {
+  test('user messages that were not journaled become queued runs of the thread, the oldest ready', async ({
+    store,
+    hold,
+  }) => {
     const held = await hold({ thread: 't', tenant: 'acme' });
     for (const id of ['m0', 'm1', 'm2']) {
-      await store.start([newRun({ id, thread: 't', whenBusy: 'steer', input: bytes(`say ${id}`), inputHash: `h_${id}` })]);
+      await store.start([
+        newRun({ id, thread: 't', whenBusy: 'steer', input: bytes(`say ${id}`), inputHash: `h_${id}` }),
+      ]);
     }
     await store.deliver([{ to: { run: held.id }, id: 'w', kind: 'wake', payload: bytes('w') }]);
     await held.apply({ seen: 1 });
@@ -111,6 +120,9 @@ function terminate({ test }: Spec): void {
     await hold({ id: 'active', thread: 't' });
     await store.start([newRun({ id: 'queued', thread: 't', whenBusy: 'queue' })]);
     await store.control('queued', 'terminate');
-    assert.deepEqual([(await getRun(store, 'active')).status, (await getRun(store, 'queued')).status], ['running', 'failed']);
+    assert.deepEqual(
+      [(await getRun(store, 'active')).status, (await getRun(store, 'queued')).status],
+      ['running', 'failed'],
+    );
   });
 }

@@ -11,6 +11,7 @@ export const describeDeliver: DescribeOperation = describeOperation('deliver', (
   statuses(spec);
   toHooks(spec);
   toApprovals(spec);
+  toSharedApprovals(spec);
 });
 
 async function deliver(store: Store, delivery: Partial<Delivery> & Pick<Delivery, 'to'>): Promise<DeliverResult> {
@@ -24,7 +25,10 @@ function toRuns({ test }: Spec): void {
       { to: { run: held.id }, id: 'a', kind: 'user', payload: bytes('1'), inputHash: 'h', by: 'ada' },
       { to: { run: held.id }, id: 'b', kind: 'wake', payload: bytes('2') },
     ];
-    assert.deepEqual(await store.deliver(deliveries), [0, 1].map(() => ({ kind: 'ok', run: held.id, hook: null })));
+    assert.deepEqual(
+      await store.deliver(deliveries),
+      [0, 1].map(() => ({ kind: 'ok', run: held.id, hook: null })),
+    );
     const { messages, now } = await held.apply();
     assert.deepEqual(
       messages.map(({ payload, ...rest }) => ({ ...rest, payload: text(payload) })),
@@ -35,7 +39,10 @@ function toRuns({ test }: Spec): void {
     );
   });
 
-  test('a message id is taken once by a run, however often and from how many sides it comes', async ({ store, hold }) => {
+  test('a message id is taken once by a run, however often and from how many sides it comes', async ({
+    store,
+    hold,
+  }) => {
     const held = await hold();
     const answers = await Promise.all(Array.from({ length: 10 }, () => deliver(store, { to: { run: held.id } })));
     assert.deepEqual(answers.map(({ kind }) => kind).toSorted(), [...Array<string>(9).fill('duplicate'), 'ok']);
@@ -45,20 +52,33 @@ function toRuns({ test }: Spec): void {
   test('two runs may take the same message id', async ({ store }) => {
     await store.start([newRun({ id: 'a' }), newRun({ id: 'b' })]);
     const answers = await store.deliver(['a', 'b'].map((run) => ({ to: { run }, id: 'm', payload: bytes('m') })));
-    assert.deepEqual(answers.map(({ kind }) => kind), ['ok', 'ok']);
+    assert.deepEqual(
+      answers.map(({ kind }) => kind),
+      ['ok', 'ok'],
+    );
   });
 
   test('many messages at once get dense positions', async ({ store, hold }) => {
     const held = await hold();
-    await Promise.all(Array.from({ length: 20 }, (_, index) => deliver(store, { to: { run: held.id }, id: `m${index}` })));
+    await Promise.all(
+      Array.from({ length: 20 }, (_, index) => deliver(store, { to: { run: held.id }, id: `m${index}` })),
+    );
     const { messages } = await held.apply();
-    assert.deepEqual(messages.map(({ seq }) => seq), Array.from({ length: 20 }, (_, index) => index));
+    assert.deepEqual(
+      messages.map(({ seq }) => seq),
+      Array.from({ length: 20 }, (_, index) => index),
+    );
   });
 
   test('a batch answers in its order, and a refused message does not hinder the others', async ({ store }) => {
     await startOne(store);
-    const answers = await store.deliver(['run_1', 'nobody', 'run_1'].map((run, index) => ({ to: { run }, id: `m${index}`, payload: bytes('m') })));
-    assert.deepEqual(answers.map(({ kind }) => kind), ['ok', 'not_found', 'ok']);
+    const answers = await store.deliver(
+      ['run_1', 'nobody', 'run_1'].map((run, index) => ({ to: { run }, id: `m${index}`, payload: bytes('m') })),
+    );
+    assert.deepEqual(
+      answers.map(({ kind }) => kind),
+      ['ok', 'not_found', 'ok'],
+    );
   });
 }
 
@@ -87,7 +107,11 @@ function statuses({ test }: Spec): void {
     const held = await hold();
     await deliver(store, { to: { run: held.id }, id: 'early' });
     await held.apply({ seen: 1, then: { kind: 'end', status: 'failed', result: null, error: null, errorCode: null } });
-    assert.deepEqual(await deliver(store, { to: { run: held.id }, id: 'late' }), { kind: 'gone', run: held.id, hook: null });
+    assert.deepEqual(await deliver(store, { to: { run: held.id }, id: 'late' }), {
+      kind: 'gone',
+      run: held.id,
+      hook: null,
+    });
     assert.equal((await deliver(store, { to: { run: held.id }, id: 'early' })).kind, 'duplicate');
   });
 }
@@ -119,14 +143,20 @@ function toHooks({ test }: Spec): void {
   test('a hook that takes many stays open', async (kit) => {
     const held = await holdHook(kit, { once: false });
     for (const id of ['a', 'b', 'a']) await deliver(kit.store, { to: { hook: 'token_1' }, id });
-    assert.deepEqual((await held.apply()).messages.map(({ id }) => id), ['a', 'b']);
+    assert.deepEqual(
+      (await held.apply()).messages.map(({ id }) => id),
+      ['a', 'b'],
+    );
     assert.equal((await kit.store.hook('token_1'))?.status, 'open');
   });
 
   test('an unknown token, and a payload of the wrong kind, are not found', async (kit) => {
     await holdHook(kit);
     assert.equal((await deliver(kit.store, { to: { hook: 'unknown' } })).kind, 'not_found');
-    assert.equal((await deliver(kit.store, { to: { hook: 'token_1' }, decision: { approved: true } })).kind, 'not_found');
+    assert.equal(
+      (await deliver(kit.store, { to: { hook: 'token_1' }, decision: { approved: true } })).kind,
+      'not_found',
+    );
   });
 
   test('a payload wakes a waiting run', async (kit) => {
@@ -137,10 +167,17 @@ function toHooks({ test }: Spec): void {
   });
 }
 
-function toApprovals({ test }: Spec): void {
-  const answer = (kit: Kit, by: string, options: { approved: boolean; id?: string }) =>
-    deliver(kit.store, { to: { hook: 'token_1' }, id: options.id ?? by, by, payload: bytes(by), decision: { approved: options.approved } });
+/** An answer to the approval of `holdHook`. Its id is the name of the responder. */
+const answer = (kit: Kit, by: string, options: { approved: boolean; id?: string }) =>
+  deliver(kit.store, {
+    to: { hook: 'token_1' },
+    id: options.id ?? by,
+    by,
+    payload: bytes(by),
+    decision: { approved: options.approved },
+  });
 
+function toApprovals({ test }: Spec): void {
   test('one answer decides an approval that needs one, and says who and when', async (kit) => {
     const held = await holdHook(kit, { kind: 'approval' });
     const first = await answer(kit, 'ada', { approved: true });
@@ -150,16 +187,23 @@ function toApprovals({ test }: Spec): void {
     assert.ok(late.kind === 'gone');
     assert.deepEqual(late.hook?.responders, first.hook.responders);
     const message = only((await held.apply()).messages);
-    assert.deepEqual([message.kind, message.key, message.by, text(message.payload)], ['decision', 'hook', 'ada', 'ada']);
+    assert.deepEqual(
+      [message.kind, message.key, message.by, text(message.payload)],
+      ['decision', 'hook', 'ada', 'ada'],
+    );
   });
 
   test('of racing decisions one wins', async (kit) => {
     const held = await holdHook(kit, { kind: 'approval' });
-    const answers = await Promise.all(Array.from({ length: 10 }, (_, index) => answer(kit, `p${index}`, { approved: index % 2 === 0 })));
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, (_, index) => answer(kit, `p${index}`, { approved: index % 2 === 0 })),
+    );
     assert.equal(answers.filter(({ kind }) => kind === 'ok').length, 1);
     assert.equal((await held.apply()).messages.length, 1);
   });
+}
 
+function toSharedApprovals({ test }: Spec): void {
   test('an approval that needs two is decided by two people, not by one twice, with one message', async (kit) => {
     const held = await holdHook(kit, { kind: 'approval', needed: 2 });
     assert.equal((await answer(kit, 'ada', { approved: true })).kind, 'ok');
@@ -167,15 +211,24 @@ function toApprovals({ test }: Spec): void {
     assert.deepEqual((await held.apply()).messages, []);
     assert.equal((await kit.store.hook('token_1'))?.status, 'open');
     assert.equal((await answer(kit, 'bob', { approved: true })).kind, 'ok');
-    assert.deepEqual((await held.apply()).messages.map(({ id }) => id), ['bob']);
-    assert.deepEqual((await kit.store.hook('token_1'))?.responders.map(({ by }) => by), ['ada', 'bob']);
+    assert.deepEqual(
+      (await held.apply()).messages.map(({ id }) => id),
+      ['bob'],
+    );
+    assert.deepEqual(
+      (await kit.store.hook('token_1'))?.responders.map(({ by }) => by),
+      ['ada', 'bob'],
+    );
   });
 
   test('one denial decides', async (kit) => {
     const held = await holdHook(kit, { kind: 'approval', needed: 3 });
     await answer(kit, 'ada', { approved: true });
     await answer(kit, 'bob', { approved: false });
-    assert.deepEqual((await held.apply()).messages.map(({ id }) => id), ['bob']);
+    assert.deepEqual(
+      (await held.apply()).messages.map(({ id }) => id),
+      ['bob'],
+    );
     assert.equal((await answer(kit, 'eve', { approved: true })).kind, 'gone');
   });
 
@@ -183,7 +236,10 @@ function toApprovals({ test }: Spec): void {
     await holdHook(kit, { kind: 'approval', needed: 2 });
     await answer(kit, 'ada', { approved: true });
     await answer(kit, 'bob', { approved: true });
-    assert.deepEqual([(await answer(kit, 'ada', { approved: true })).kind, (await answer(kit, 'bob', { approved: true })).kind], ['duplicate', 'duplicate']);
+    assert.deepEqual(
+      [(await answer(kit, 'ada', { approved: true })).kind, (await answer(kit, 'bob', { approved: true })).kind],
+      ['duplicate', 'duplicate'],
+    );
   });
 
   test('a payload without a decision does not answer an approval', async (kit) => {

@@ -14,7 +14,8 @@ type End = (kit: Kit, id: string) => Promise<unknown>;
 
 /** Each takes a held run to its end in another way. */
 const ENDS: Record<string, End> = {
-  'a commit': async (kit, id) => (await kit.hold({ id, thread: 't', parent: { run: 'parent', key: 'child' } })).apply({ then: COMPLETED }),
+  'a commit': async (kit, id) =>
+    (await kit.hold({ id, thread: 't', parent: { run: 'parent', key: 'child' } })).apply({ then: COMPLETED }),
   'a terminate': async (kit, id) => {
     await kit.hold({ id, thread: 't', parent: { run: 'parent', key: 'child' } });
     return kit.store.control(id, 'terminate');
@@ -26,7 +27,11 @@ const ENDS: Record<string, End> = {
   },
 };
 
-const STATUS: Record<string, string> = { 'a commit': 'completed', 'a terminate': 'failed', 'a cancel while parked': 'cancelled' };
+const STATUS: Record<string, string> = {
+  'a commit': 'completed',
+  'a terminate': 'failed',
+  'a cancel while parked': 'cancelled',
+};
 
 function leftovers({ test }: Spec): void {
   test('open hooks are closed, resolved ones stay resolved', async ({ store, hold }) => {
@@ -34,7 +39,10 @@ function leftovers({ test }: Spec): void {
     await held.apply({ hooks: { create: [newHook(), newHook({ tokenHash: 'token_2', key: 'other' })], close: [] } });
     await store.deliver([{ to: { hook: 'token_2' }, id: 'a', payload: bytes('a') }]);
     await held.apply({ seen: 1, then: COMPLETED });
-    assert.deepEqual([(await store.hook('token_1'))?.status, (await store.hook('token_2'))?.status], ['closed', 'resolved']);
+    assert.deepEqual(
+      [(await store.hook('token_1'))?.status, (await store.hook('token_2'))?.status],
+      ['closed', 'resolved'],
+    );
   });
 
   test('the details of parking go with the end', async ({ store, hold }) => {
@@ -55,7 +63,10 @@ function parents({ test }: Spec): void {
       const run = await getRun(kit.store, 'parent');
       assert.deepEqual([run.status, run.inboxHead], ['ready', 1]);
       const message = (await kit.store.load('parent'))?.messages[0];
-      assert.deepEqual([message?.id, message?.kind, message?.key, message?.status], ['child', 'child', 'child', STATUS[how]]);
+      assert.deepEqual(
+        [message?.id, message?.kind, message?.key, message?.status],
+        ['child', 'child', 'child', STATUS[how]],
+      );
       assert.equal((await getRun(kit.store, 'queued')).status, 'ready');
     });
   }
@@ -67,7 +78,13 @@ function parents({ test }: Spec): void {
     const bad = await hold({ id: 'bad', parent: { run: 'parent', key: 'b' } });
     await bad.apply({ then: { kind: 'end', status: 'failed', result: null, error: bytes('e'), errorCode: 'x' } });
     const messages = (await store.load('parent'))?.messages ?? [];
-    assert.deepEqual(messages.map(({ key, status, payload }) => [key, status, text(payload)]), [['g', 'completed', 'r'], ['b', 'failed', 'e']]);
+    assert.deepEqual(
+      messages.map(({ key, status, payload }) => [key, status, text(payload)]),
+      [
+        ['g', 'completed', 'r'],
+        ['b', 'failed', 'e'],
+      ],
+    );
   });
 
   test('a parent that has ended or is not there is not told', async ({ store, hold }) => {
@@ -79,7 +96,10 @@ function parents({ test }: Spec): void {
   });
 }
 
-async function holdAndQueue(kit: Kit, held: { change: Parameters<Kit['hold']>[0] & object; queue: Kit['store']['start'] }) {
+async function holdAndQueue(
+  kit: Kit,
+  held: { change: Parameters<Kit['hold']>[0] & object; queue: Kit['store']['start'] },
+) {
   const holder = await kit.hold(held.change);
   await held.queue([newRun({ id: 'queued', thread: 't', whenBusy: 'queue' })]);
   return holder;

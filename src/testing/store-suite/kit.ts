@@ -158,6 +158,11 @@ export async function getRun(store: Store, id: string): Promise<Run> {
   return run;
 }
 
+/** The journal of a run, as text. */
+export async function eventsOf({ store }: Kit, run: string): Promise<Array<string | null>> {
+  return texts((await store.load(run, 0))?.events ?? []);
+}
+
 /** A claim of at most one run. */
 export async function claimOne(
   store: Store,

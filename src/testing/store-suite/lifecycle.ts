@@ -4,7 +4,21 @@ import assert from 'node:assert/strict';
 import { setImmediate as macrotask } from 'node:timers/promises';
 import { DurableError } from '../../runtime/errors.ts';
 import type { Hint, Store } from '../../runtime/store.ts';
-import { bytes, claimOne, COMPLETED, describeOperation, expectKind, getRun, holder, newHook, newRun, only, startOne, text, texts } from './kit.ts';
+import {
+  bytes,
+  claimOne,
+  COMPLETED,
+  describeOperation,
+  expectKind,
+  getRun,
+  holder,
+  newHook,
+  newRun,
+  only,
+  startOne,
+  text,
+  texts,
+} from './kit.ts';
 import type { DescribeOperation, Spec } from './kit.ts';
 
 /** Specs of `watch` and `close`, and of what a store keeps. */
@@ -25,7 +39,11 @@ function keeping({ test, durable }: Spec): void {
 
   durable('what was acknowledged is there when the store is opened again', async ({ store, hold, reopen }) => {
     const held = await hold({ thread: 't' });
-    await held.apply({ events: [bytes('e')], chunks: [{ stream: 'out', chunks: [bytes('c')] }], hooks: { create: [newHook()], close: [] } });
+    await held.apply({
+      events: [bytes('e')],
+      chunks: [{ stream: 'out', chunks: [bytes('c')] }],
+      hooks: { create: [newHook()], close: [] },
+    });
     await store.deliver([{ to: { run: held.id }, id: 'm', payload: bytes('m') }]);
     const secret = text(await store.secret(bytes('s')));
     const before = await getRun(store, held.id);
@@ -33,7 +51,10 @@ function keeping({ test, durable }: Spec): void {
     assert.deepEqual(await getRun(after, held.id), before);
     assert.deepEqual(texts((await after.load(held.id))?.events ?? []), ['e']);
     assert.deepEqual(texts((await after.read(held.id, 'out', { from: 0, maxBytes: 10 }))?.chunks ?? []), ['c']);
-    assert.deepEqual([(await after.hook('token_1'))?.status, text(await after.secret(bytes('other')))], ['open', secret]);
+    assert.deepEqual(
+      [(await after.hook('token_1'))?.status, text(await after.secret(bytes('other')))],
+      ['open', secret],
+    );
   });
 
   durable('a holder goes on with its token after the store was opened again', async ({ hold, reopen }) => {
@@ -55,14 +76,24 @@ function hints({ test }: Spec): void {
     return got;
   };
   const includes = (got: Hint[], hint: Hint): void =>
-    assert.ok(got.some((one) => one.kind === 'any' || JSON.stringify(one) === JSON.stringify(hint)), `${JSON.stringify(hint)} is not in ${JSON.stringify(got)}`);
+    assert.ok(
+      got.some((one) => one.kind === 'any' || JSON.stringify(one) === JSON.stringify(hint)),
+      `${JSON.stringify(hint)} is not in ${JSON.stringify(got)}`,
+    );
 
   test('a store that can be watched tells of due runs, of messages, of chunks and of ends', async ({ store, hold }) => {
     if (store.watch === undefined) return;
     includes(await heard(store, () => startOne(store, { id: 'new' })), { kind: 'due' });
     const held = await hold();
-    includes(await heard(store, () => store.deliver([{ to: { run: held.id }, id: 'm', payload: bytes('m') }])), { kind: 'run', run: held.id });
-    includes(await heard(store, () => held.apply({ chunks: [{ stream: 'out', chunks: [bytes('c')] }] })), { kind: 'stream', run: held.id, stream: 'out' });
+    includes(await heard(store, () => store.deliver([{ to: { run: held.id }, id: 'm', payload: bytes('m') }])), {
+      kind: 'run',
+      run: held.id,
+    });
+    includes(await heard(store, () => held.apply({ chunks: [{ stream: 'out', chunks: [bytes('c')] }] })), {
+      kind: 'stream',
+      run: held.id,
+      stream: 'out',
+    });
     includes(await heard(store, () => store.control(held.id, 'cancel')), { kind: 'run', run: held.id });
     const end = await heard(store, () => held.apply({ seen: 1, then: COMPLETED }));
     includes(end, { kind: 'run', run: held.id });
@@ -74,7 +105,8 @@ function hints({ test }: Spec): void {
     if (watch === undefined) return;
     const found = new Promise<boolean>((resolve) => {
       watch((hint) => {
-        if (hint.kind !== 'stream') void claimOne(store, { nonce: 'n' }).then(({ claims }) => resolve(claims.length === 1));
+        if (hint.kind !== 'stream')
+          void claimOne(store, { nonce: 'n' }).then(({ claims }) => resolve(claims.length === 1));
       });
     });
     await startOne(store);

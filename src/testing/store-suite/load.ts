@@ -14,7 +14,12 @@ export const describeLoad: DescribeOperation = describeOperation('load', ({ test
     const held = await hold();
     await held.apply({ events: ['e0', 'e1'].map(bytes) });
     await held.apply({ events: ['e2', 'e3'].map(bytes) });
-    for (const [from, expected] of [[0, ['e0', 'e1', 'e2', 'e3']], [1, ['e1', 'e2', 'e3']], [3, ['e3']], [4, []]] as const) {
+    for (const [from, expected] of [
+      [0, ['e0', 'e1', 'e2', 'e3']],
+      [1, ['e1', 'e2', 'e3']],
+      [3, ['e3']],
+      [4, []],
+    ] as const) {
       const loaded = await store.load(held.id, from);
       assert.deepEqual(texts(loaded?.events ?? []), expected);
       assert.equal(loaded?.run.head, 4);
@@ -32,7 +37,13 @@ export const describeLoad: DescribeOperation = describeOperation('load', ({ test
     await store.deliver(['m0', 'm1', 'm2'].map((id) => ({ to: { run: held.id }, id, payload: bytes(id) })));
     await held.apply({ seen: 1 });
     const loaded = await store.load(held.id);
-    assert.deepEqual(loaded?.messages.map(({ seq, id }) => [seq, id]), [[1, 'm1'], [2, 'm2']]);
+    assert.deepEqual(
+      loaded?.messages.map(({ seq, id }) => [seq, id]),
+      [
+        [1, 'm1'],
+        [2, 'm2'],
+      ],
+    );
     assert.deepEqual([loaded.run.seen, loaded.run.inboxHead], [1, 3]);
   });
 

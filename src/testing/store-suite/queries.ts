@@ -16,10 +16,12 @@ export const describeQueries: DescribeOperation = describeOperation('queries', (
 });
 
 /** All items, page by page. */
-async function everyPage<T>(ask: (cursor: string | undefined) => Promise<Page<T>>): Promise<{ items: T[]; pages: number }> {
+async function everyPage<T>(
+  ask: (cursor: string | undefined) => Promise<Page<T>>,
+): Promise<{ items: T[]; pages: number }> {
   const items: T[] = [];
   let pages = 0;
-  for (let cursor: string | undefined; ; ) {
+  for (let cursor: string | undefined; ;) {
     const page = await ask(cursor);
     items.push(...page.items);
     pages += 1;
@@ -76,7 +78,10 @@ function pages({ test }: Spec): void {
       await startOne(store, { id: `late_${added++}` });
       return page;
     });
-    assert.deepEqual(items.map(({ id }) => id), Array.from({ length: 23 }, (_, index) => `run_${22 - index}`));
+    assert.deepEqual(
+      items.map(({ id }) => id),
+      Array.from({ length: 23 }, (_, index) => `run_${22 - index}`),
+    );
     assert.equal(count, 5);
   });
 
@@ -92,11 +97,19 @@ function pages({ test }: Spec): void {
 
 function threads({ test }: Spec): void {
   test('a thread answers its runs in order of creation, without superseded ones', async ({ store, hold }) => {
-    for (const [id, supersedes] of [['a', null], ['b', null], ['c', 'b'], ['d', 'c']] as const) {
+    for (const [id, supersedes] of [
+      ['a', null],
+      ['b', null],
+      ['c', 'b'],
+      ['d', 'c'],
+    ] as const) {
       await (await hold({ id, thread: 't', supersedes })).end();
     }
     await startOne(store, { id: 'other', thread: 'u', supersedes: 'a' });
-    assert.deepEqual((await store.thread('t')).map(({ id }) => id), ['a', 'd']);
+    assert.deepEqual(
+      (await store.thread('t')).map(({ id }) => id),
+      ['a', 'd'],
+    );
     assert.deepEqual(await store.thread('unknown'), []);
   });
 }
@@ -104,11 +117,20 @@ function threads({ test }: Spec): void {
 function hooks({ test }: Spec): void {
   test('hooks are filtered by each of their columns, newest first, in pages', async ({ store, hold }) => {
     const one = await hold({ id: 'one', thread: 't', tenant: 'x' });
-    await one.apply({ hooks: { create: [newHook({ tokenHash: 'h1', key: '1' }), newHook({ tokenHash: 'a1', key: '2', kind: 'approval', tool: 'refund' })], close: [] } });
+    await one.apply({
+      hooks: {
+        create: [
+          newHook({ tokenHash: 'h1', key: '1' }),
+          newHook({ tokenHash: 'a1', key: '2', kind: 'approval', tool: 'refund' }),
+        ],
+        close: [],
+      },
+    });
     const two = await hold({ id: 'two' });
     await two.apply({ hooks: { create: [newHook({ tokenHash: 'a2', kind: 'approval', tool: 'ship' })], close: [] } });
     await two.apply({ then: COMPLETED });
-    const list = async (query: Parameters<Store['listHooks']>[0]) => (await store.listHooks(query)).items.map(({ tokenHash }) => tokenHash);
+    const list = async (query: Parameters<Store['listHooks']>[0]) =>
+      (await store.listHooks(query)).items.map(({ tokenHash }) => tokenHash);
     assert.deepEqual(await list({}), ['a2', 'a1', 'h1']);
     assert.deepEqual(await list({ kind: 'approval' }), ['a2', 'a1']);
     assert.deepEqual(await list({ kind: 'approval', status: 'open' }), ['a1']);
@@ -116,7 +138,9 @@ function hooks({ test }: Spec): void {
     assert.deepEqual(await list({ run: 'one' }), ['a1', 'h1']);
     assert.deepEqual(await list({ thread: 't' }), ['a1', 'h1']);
     assert.deepEqual(await list({ tenant: 'x', tool: 'refund' }), ['a1']);
-    const { items, pages: count } = await everyPage((cursor) => store.listHooks({ limit: 1, ...(cursor === undefined ? {} : { cursor }) }));
+    const { items, pages: count } = await everyPage((cursor) =>
+      store.listHooks({ limit: 1, ...(cursor === undefined ? {} : { cursor }) }),
+    );
     assert.deepEqual([items.map(({ tokenHash }) => tokenHash), count], [['a2', 'a1', 'h1'], 3]);
   });
 
@@ -132,15 +156,34 @@ function hooks({ test }: Spec): void {
 }
 
 function ledger({ test }: Spec): void {
-  test('ledger rows come oldest first, filtered and in pages, with all that they were given', async ({ store, hold }) => {
+  test('ledger rows come oldest first, filtered and in pages, with all that they were given', async ({
+    store,
+    hold,
+  }) => {
     const held = await hold();
-    const row = { run: held.id, thread: 't', tenant: null, key: 'turn', attempt: 1, provider: 'p', model: 'm', outcome: 'unknown', inputTokens: null, outputTokens: 7, details: bytes('d'), at: 5 } as const;
+    const row = {
+      run: held.id,
+      thread: 't',
+      tenant: null,
+      key: 'turn',
+      attempt: 1,
+      provider: 'p',
+      model: 'm',
+      outcome: 'unknown',
+      inputTokens: null,
+      outputTokens: 7,
+      details: bytes('d'),
+      at: 5,
+    } as const;
     await held.apply({ ledger: ['a', 'b', 'c'].map((id) => ({ ...row, id, tenant: id === 'b' ? 'x' : null })) });
     const { items } = await store.ledger({ run: held.id });
     const first = items[0];
     assert.ok(first !== undefined);
     assert.deepEqual({ ...first, details: text(first.details) }, { ...row, id: 'a', details: 'd' });
-    assert.deepEqual((await store.ledger({ tenant: 'x' })).items.map(({ id }) => id), ['b']);
+    assert.deepEqual(
+      (await store.ledger({ tenant: 'x' })).items.map(({ id }) => id),
+      ['b'],
+    );
     assert.deepEqual((await store.ledger({ thread: 'u' })).items, []);
     const paged = await everyPage((cursor) => store.ledger({ limit: 2, ...(cursor === undefined ? {} : { cursor }) }));
     assert.deepEqual([paged.items.map(({ id }) => id), paged.pages], [['a', 'b', 'c'], 2]);

@@ -2,19 +2,27 @@
 
 import assert from 'node:assert/strict';
 import { bytes, COMPLETED, describeOperation, texts } from './kit.ts';
-import type { DescribeOperation } from './kit.ts';
+import type { DescribeOperation, Spec } from './kit.ts';
 
 const ALL = { from: 0, maxBytes: 1_000_000 };
 
 /** Specs of `read`, the stream reader. */
-export const describeRead: DescribeOperation = describeOperation('read', ({ test }) => {
+export const describeRead: DescribeOperation = describeOperation('read', (spec) => {
+  pages(spec);
+  ends(spec);
+});
+
+function pages({ test }: Spec): void {
   test('a run that is not there is null, a stream that was never written to is empty', async ({ store, hold }) => {
     const held = await hold();
     assert.equal(await store.read('nobody', 'out', ALL), null);
     assert.deepEqual(await store.read(held.id, 'out', ALL), { chunks: [], from: 0, tail: 0, closed: false });
   });
 
-  test('chunks stand at dense offsets whatever the flushes were, and each offset reads on from there', async ({ store, hold }) => {
+  test('chunks stand at dense offsets whatever the flushes were, and each offset reads on from there', async ({
+    store,
+    hold,
+  }) => {
     const held = await hold();
     const sizes = [1, 3, 2, 5, 1];
     let next = 0;
@@ -33,7 +41,8 @@ export const describeRead: DescribeOperation = describeOperation('read', ({ test
     const held = await hold();
     await held.apply({ chunks: [{ stream: 'out', chunks: ['aaaa', 'bbbb', 'cccc'].map(bytes) }] });
     await held.apply({ chunks: [{ stream: 'out', chunks: ['dddd'].map(bytes) }] });
-    const page = async (from: number, maxBytes: number) => texts((await store.read(held.id, 'out', { from, maxBytes }))?.chunks ?? []);
+    const page = async (from: number, maxBytes: number) =>
+      texts((await store.read(held.id, 'out', { from, maxBytes }))?.chunks ?? []);
     assert.deepEqual(await page(0, 1), ['aaaa']);
     assert.deepEqual(await page(0, 8), ['aaaa', 'bbbb']);
     assert.deepEqual(await page(0, 11), ['aaaa', 'bbbb']);
@@ -54,12 +63,18 @@ export const describeRead: DescribeOperation = describeOperation('read', ({ test
     await held.apply({ chunks: [{ stream: 'out', chunks: [new Uint8Array(0), bytes('x')] }] });
     assert.deepEqual(texts((await store.read(held.id, 'out', ALL))?.chunks ?? []), ['', 'x']);
   });
+}
 
+function ends({ test }: Spec): void {
   test('a page is closed only if it reaches the end of a closed stream', async ({ store, hold }) => {
     const held = await hold();
     await held.apply({ chunks: [{ stream: 'out', chunks: ['aa', 'bb'].map(bytes), close: true }] });
-    const closed = async (from: number, maxBytes: number) => (await store.read(held.id, 'out', { from, maxBytes }))?.closed;
-    assert.deepEqual([await closed(0, 1), await closed(0, 100), await closed(1, 1), await closed(2, 1)], [false, true, true, true]);
+    const closed = async (from: number, maxBytes: number) =>
+      (await store.read(held.id, 'out', { from, maxBytes }))?.closed;
+    assert.deepEqual(
+      [await closed(0, 1), await closed(0, 100), await closed(1, 1), await closed(2, 1)],
+      [false, true, true, true],
+    );
   });
 
   test('the end of a run closes all its streams, also those that were never written to', async ({ store, hold }) => {
@@ -75,9 +90,17 @@ export const describeRead: DescribeOperation = describeOperation('read', ({ test
   test('streams of one run, and of two runs, are apart', async ({ store, hold }) => {
     const one = await hold({ id: 'one' });
     const two = await hold({ id: 'two' });
-    await one.apply({ chunks: [{ stream: 'a', chunks: [bytes('1a')] }, { stream: 'b', chunks: [bytes('1b')] }] });
+    await one.apply({
+      chunks: [
+        { stream: 'a', chunks: [bytes('1a')] },
+        { stream: 'b', chunks: [bytes('1b')] },
+      ],
+    });
     await two.apply({ chunks: [{ stream: 'a', chunks: [bytes('2a')] }] });
     const read = async (run: string, stream: string) => texts((await store.read(run, stream, ALL))?.chunks ?? []);
-    assert.deepEqual([await read('one', 'a'), await read('one', 'b'), await read('two', 'a'), await read('two', 'b')], [['1a'], ['1b'], ['2a'], []]);
+    assert.deepEqual(
+      [await read('one', 'a'), await read('one', 'b'), await read('two', 'a'), await read('two', 'b')],
+      [['1a'], ['1b'], ['2a'], []],
+    );
   });
-});
+}

@@ -1,7 +1,18 @@
 /** S10 to S13, and S3 and S5 as far as a start sets times. */
 
 import assert from 'node:assert/strict';
-import { bytes, claimOne, describeOperation, expectKind, getRun, LEASE_MS, newRun, only, startOne, text } from './kit.ts';
+import {
+  bytes,
+  claimOne,
+  describeOperation,
+  expectKind,
+  getRun,
+  LEASE_MS,
+  newRun,
+  only,
+  startOne,
+  text,
+} from './kit.ts';
 import type { DescribeOperation, Spec } from './kit.ts';
 
 /** Specs of `start`. */
@@ -15,7 +26,13 @@ export const describeStart: DescribeOperation = describeOperation('start', (spec
 
 function identity({ test }: Spec): void {
   test('a new run is ready and due at the moment of its creation, with all that it was given', async ({ store }) => {
-    const given = newRun({ tenant: 'acme', thread: 't', attributes: { plan: 'pro', '"odd.name': 'x' }, parent: { run: 'p', key: 'child' }, supersedes: 'older' });
+    const given = newRun({
+      tenant: 'acme',
+      thread: 't',
+      attributes: { plan: 'pro', '"odd.name': 'x' },
+      parent: { run: 'p', key: 'child' },
+      supersedes: 'older',
+    });
     const result = expectKind(only(await store.start([given])), 'created');
     assert.equal(result.token, null);
     const { whenBusy: _, ...columns } = given;
@@ -26,12 +43,16 @@ function identity({ test }: Spec): void {
 
   test('the same id, workflow and input hash answers exists, however often, and changes nothing', async ({ store }) => {
     const created = await startOne(store);
-    const answers = await Promise.all(Array.from({ length: 5 }, () => store.start([newRun({ attributes: { other: 'x' } })])));
+    const answers = await Promise.all(
+      Array.from({ length: 5 }, () => store.start([newRun({ attributes: { other: 'x' } })])),
+    );
     for (const answer of answers) assert.deepEqual(expectKind(only(answer), 'exists').run, created);
     assert.equal((await store.list({})).items.length, 1);
   });
 
-  test('the same id with another workflow or input hash answers conflict with the run that has it', async ({ store }) => {
+  test('the same id with another workflow or input hash answers conflict with the run that has it', async ({
+    store,
+  }) => {
     const created = await startOne(store);
     assert.deepEqual(expectKind(only(await store.start([newRun({ inputHash: 'other' })])), 'conflict').run, created);
     assert.deepEqual(expectKind(only(await store.start([newRun({ workflow: 'other' })])), 'conflict').run, created);
@@ -45,8 +66,15 @@ function identity({ test }: Spec): void {
 
   test('a batch answers in its order, and a refused start does not hinder the others', async ({ store }) => {
     await startOne(store, { id: 'taken' });
-    const answers = await store.start([newRun({ id: 'a' }), newRun({ id: 'taken', inputHash: 'other' }), newRun({ id: 'b' })]);
-    assert.deepEqual(answers.map((answer) => answer.kind), ['created', 'conflict', 'created']);
+    const answers = await store.start([
+      newRun({ id: 'a' }),
+      newRun({ id: 'taken', inputHash: 'other' }),
+      newRun({ id: 'b' }),
+    ]);
+    assert.deepEqual(
+      answers.map((answer) => answer.kind),
+      ['created', 'conflict', 'created'],
+    );
     assert.equal((await getRun(store, 'b')).status, 'ready');
   });
 
@@ -98,19 +126,30 @@ function threads({ test }: Spec): void {
   });
 
   test('of many starts in one thread at once one becomes active', async ({ store }) => {
-    const answers = await Promise.all(Array.from({ length: 10 }, (_, index) => store.start([newRun({ id: `run_${index}`, thread: 't' })])));
-    assert.deepEqual(answers.map((answer) => only(answer).kind).toSorted(), [...Array<string>(9).fill('busy'), 'created']);
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, (_, index) => store.start([newRun({ id: `run_${index}`, thread: 't' })])),
+    );
+    assert.deepEqual(answers.map((answer) => only(answer).kind).toSorted(), [
+      ...Array<string>(9).fill('busy'),
+      'created',
+    ]);
   });
 
   test('a queued run is not due, and becomes ready when the active one ends, oldest first', async ({ store, hold }) => {
     const active = await hold({ id: 'active', thread: 't' });
     for (const id of ['second', 'third']) {
-      const { run, token } = expectKind(only(await store.start([newRun({ id, thread: 't', whenBusy: 'queue' })])), 'created');
+      const { run, token } = expectKind(
+        only(await store.start([newRun({ id, thread: 't', whenBusy: 'queue' })])),
+        'created',
+      );
       assert.deepEqual([run.status, run.dueAt, token], ['queued', null, null]);
     }
     assert.deepEqual((await claimOne(store, { nonce: 'none' })).claims, []);
     await active.end();
-    assert.deepEqual([(await getRun(store, 'second')).status, (await getRun(store, 'third')).status], ['ready', 'queued']);
+    assert.deepEqual(
+      [(await getRun(store, 'second')).status, (await getRun(store, 'third')).status],
+      ['ready', 'queued'],
+    );
     const { claims } = await claimOne(store, { nonce: 'n' });
     assert.deepEqual([only(claims).run.id, only(claims).from], ['second', 'start']);
   });
@@ -123,7 +162,10 @@ function threads({ test }: Spec): void {
     const ended = await hold({ id: 'ended', thread: 'e' });
     await ended.end();
     const answers = await store.start(['p', 'w', 'e'].map((thread) => newRun({ id: `next_${thread}`, thread })));
-    assert.deepEqual(answers.map((answer) => answer.kind), ['busy', 'busy', 'created']);
+    assert.deepEqual(
+      answers.map((answer) => answer.kind),
+      ['busy', 'busy', 'created'],
+    );
   });
 }
 
@@ -145,15 +187,31 @@ function steering({ test }: Spec): void {
     assert.equal(only((await claimOne(store, { nonce: 'n' })).claims).from, 'wait');
   });
 
-  test('a start that was accepted as a message answers steered again, even when that run has ended', async ({ store, hold }) => {
+  test('a start that was accepted as a message answers steered again, even when that run has ended', async ({
+    store,
+    hold,
+  }) => {
     const active = await hold({ id: 'active', thread: 't' });
     const start = newRun({ id: 'message', thread: 't', whenBusy: 'steer' });
     await store.start([start]);
     expectKind(only(await store.start([start])), 'steered');
     assert.equal((await getRun(store, 'active')).inboxHead, 1);
-    await active.apply({ seen: 1, then: { kind: 'end', status: 'completed', result: null, error: null, errorCode: null } });
+    await active.apply({
+      seen: 1,
+      then: { kind: 'end', status: 'completed', result: null, error: null, errorCode: null },
+    });
     assert.equal(expectKind(only(await store.start([start])), 'steered').active.id, 'active');
     assert.equal(await store.get('message'), null);
+  });
+
+  test('a steering start whose id is that of another kind of message is a conflict', async ({ store, hold }) => {
+    const active = await hold({ id: 'active', thread: 't' });
+    await store.deliver([{ to: { run: active.id }, id: 'message', kind: 'wake', payload: bytes('w') }]);
+    const conflict = expectKind(
+      only(await store.start([newRun({ id: 'message', thread: 't', whenBusy: 'steer' })])),
+      'conflict',
+    );
+    assert.deepEqual([conflict.run.id, conflict.run.inboxHead], ['active', 1]);
   });
 
   test('an id that another thread took as a message is free', async ({ store, hold }) => {
@@ -166,7 +224,10 @@ function steering({ test }: Spec): void {
 function interrupts({ test }: Spec): void {
   test('an interrupting start cancels the active run and waits behind it', async ({ store, hold }) => {
     const active = await hold({ id: 'active', thread: 't' });
-    const next = expectKind(only(await store.start([newRun({ id: 'next', thread: 't', whenBusy: 'interrupt' })])), 'created');
+    const next = expectKind(
+      only(await store.start([newRun({ id: 'next', thread: 't', whenBusy: 'interrupt' })])),
+      'created',
+    );
     assert.equal(next.run.status, 'queued');
     assert.equal((await active.apply()).cancel, true);
     await active.end();
@@ -176,7 +237,10 @@ function interrupts({ test }: Spec): void {
   test('if cancelling ends the active run, the new one is ready', async ({ store, hold }) => {
     const active = await hold({ id: 'active', thread: 't' });
     await active.apply({ then: { kind: 'park', code: 'crash_loop', details: bytes('d') } });
-    const next = expectKind(only(await store.start([newRun({ id: 'next', thread: 't', whenBusy: 'interrupt' })])), 'created');
+    const next = expectKind(
+      only(await store.start([newRun({ id: 'next', thread: 't', whenBusy: 'interrupt' })])),
+      'created',
+    );
     assert.equal(next.run.status, 'ready');
     assert.equal((await getRun(store, 'active')).status, 'cancelled');
   });
@@ -185,23 +249,35 @@ function interrupts({ test }: Spec): void {
     const active = await hold({ id: 'active', thread: 't' });
     await store.start([newRun({ id: 'queued', thread: 't', whenBusy: 'queue' })]);
     await active.apply({ then: { kind: 'park', code: 'crash_loop', details: bytes('d') } });
-    const next = expectKind(only(await store.start([newRun({ id: 'next', thread: 't', whenBusy: 'interrupt' })])), 'created');
+    const next = expectKind(
+      only(await store.start([newRun({ id: 'next', thread: 't', whenBusy: 'interrupt' })])),
+      'created',
+    );
     assert.deepEqual([(await getRun(store, 'queued')).status, next.run.status], ['ready', 'queued']);
   });
 }
 
 function claiming({ test }: Spec): void {
   test('a start may claim in the same transition: running, first epoch, first attempt, leased', async ({ store }) => {
-    const { run, token, now } = expectKind(only(await store.start([newRun()], { nonce: 'n', leaseMs: LEASE_MS })), 'created');
+    const { run, token, now } = expectKind(
+      only(await store.start([newRun()], { nonce: 'n', leaseMs: LEASE_MS })),
+      'created',
+    );
     assert.deepEqual(token, { epoch: 1, nonce: 'n' });
-    assert.deepEqual([run.status, run.epoch, run.nonce, run.attempts, run.dueAt], ['running', 1, 'n', 1, now + LEASE_MS]);
+    assert.deepEqual(
+      [run.status, run.epoch, run.nonce, run.attempts, run.dueAt],
+      ['running', 1, 'n', 1, now + LEASE_MS],
+    );
     assert.deepEqual((await claimOne(store, { nonce: 'other' })).claims, []);
   });
 
   test('a start that claims does not claim a run that exists or is queued', async ({ store }) => {
     await startOne(store, { thread: 't' });
     const claim = { nonce: 'n', leaseMs: LEASE_MS };
-    const answers = await store.start([newRun({ thread: 't' }), newRun({ id: 'next', thread: 't', whenBusy: 'queue' })], claim);
+    const answers = await store.start(
+      [newRun({ thread: 't' }), newRun({ id: 'next', thread: 't', whenBusy: 'queue' })],
+      claim,
+    );
     assert.equal(expectKind(answers[0], 'exists').run.status, 'ready');
     assert.equal(expectKind(answers[1], 'created').token, null);
   });

@@ -12,6 +12,7 @@
 
 import { describeClaim } from './claim.ts';
 import { describeCommit } from './commit.ts';
+import { describeCommitRefusals } from './commit-refusals.ts';
 import { describeControl } from './control.ts';
 import { describeDeliver } from './deliver.ts';
 import { describeEnding } from './ending.ts';
@@ -30,6 +31,7 @@ export const describeStore: DescribeOperation = (runner, makeStore, options) => 
     describeClaim,
     describeLoad,
     describeCommit,
+    describeCommitRefusals,
     describeEnding,
     describeDeliver,
     describeControl,
