@@ -4,3 +4,13 @@ export type { Redeploy, TestRuntime, TestRuntimeOptions } from './testing/test-r
 export { manualClock } from './testing/manual-clock.ts';
 export type { ManualClock } from './testing/manual-clock.ts';
 export type { LogLine } from './testing/logs.ts';
+
+/* Model */
+export { scriptedModel } from './testing/scripted-model.ts';
+export type {
+  ModelCall,
+  ScriptedAnswer,
+  ScriptedModel,
+  ScriptedModelOptions,
+  ScriptedTurn,
+} from './testing/scripted-model.ts';
