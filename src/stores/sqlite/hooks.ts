@@ -1,8 +1,7 @@
 /** The rows of hooks and approvals, and their notes. */
 
 import type { StatementSync } from 'node:sqlite';
-import type { Payload } from '../../runtime/codec.ts';
-import type { Hook, HookQuery, NewHook, Page } from '../../runtime/store.ts';
+import type { Hook, HookQuery, NewHook, Page, Payload } from '../../runtime/store.ts';
 import { pageSize } from '../rules.ts';
 import { ITEMS_PER_PAGE, toPage, where } from './paging.ts';
 import { allRows, toHook, toPayload } from './rows.ts';

@@ -1,13 +1,13 @@
 /** Rows as SQLite answers them, and what they mean. */
 
 import type { SQLOutputValue, StatementSync } from 'node:sqlite';
-import type { Payload } from '../../runtime/codec.ts';
 import type {
   EndStatus,
   Hook,
   LedgerRow,
   Message,
   MessageKind,
+  Payload,
   Responder,
   Run,
   RunStatus,

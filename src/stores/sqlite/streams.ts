@@ -1,7 +1,6 @@
 /** Streams: one row per stream with its tail, and one row per flush with its chunks packed. */
 
-import type { Payload } from '../../runtime/codec.ts';
-import type { StreamPage, StreamWrite } from '../../runtime/store.ts';
+import type { Payload, StreamPage, StreamWrite } from '../../runtime/store.ts';
 import { allRows, packChunks, toPayload, unpackChunks } from './rows.ts';
 import type { Row } from './rows.ts';
 import type { Session } from './session.ts';
