@@ -172,7 +172,7 @@ function nextRow({
 const NEXT_COLUMNS = 'head = ?, seen = ?, checkpoint = ?, attempts = ?, suspects = ?, last_commit = ?, updated_at = ?';
 
 /** What a plain step writes to its run's row. */
-export const PLAIN_UPDATE = `UPDATE runs SET ${NEXT_COLUMNS} WHERE key = ?`;
+export const PLAIN_UPDATE: string = `UPDATE runs SET ${NEXT_COLUMNS} WHERE key = ?`;
 
 /** S17. Answers whether the lease moved. */
 function prepareUpdate(session: Session, { endings, runs }: Parts): (pair: Pair) => boolean {
