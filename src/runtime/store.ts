@@ -27,7 +27,8 @@
  *  S11 A thread has at most one active run (ready, running, waiting, parked). If it has one, `whenBusy` decides: `reject`
  *      (default) answers `busy`; `queue` inserts it as queued; `steer` appends the run's input to the active run's inbox as a
  *      message of kind `user` whose id is the new run's id (wakes it as S20 does), no run is made; `interrupt` sets the active
- *      run's cancel flag (as `control` does) and queues the new one. If cancelling ended the active run, the new one is ready.
+ *      run's cancel flag (as `control` does) and queues the new one. If cancelling ended the active run, the new one is ready,
+ *      unless one was queued before it. A `steer` whose id that inbox has for another kind of message answers `conflict`.
  *  S12 A start whose id was accepted as a `user` message by a run of its thread answers `steered` again with that run.
  *  S13 With `claim`, a run that was created as ready is claimed in the same transition (S6, S7).
  * Commit: the only write of a holder
@@ -36,17 +37,17 @@
  *      `fenced`; (c) `expect` equals head, else `moved`; (d) `wait` and `end` need `seen == inboxHead`, else `pending` with the
  *      messages from `received` on; a `close` of a hook that is resolved while the run has not `seen` its message likewise;
  *      (e) a created hook whose token hash belongs to another run or key: `token_taken`; (f) a write to a closed stream:
- *      `stream_closed`. A refusal applies nothing of that run and does not hinder the others of the batch.
+ *      `stream_closed` (closing it once more is none). A refusal applies nothing of that run and does not hinder the others of the batch.
  *  S15 Applied is all or nothing: events appended at head (seq = position, from 0), chunks at each stream's tail, hooks,
- *      starts (as S10, S11, `exists` is success; a `busy` thread queues), cancels, ledger rows (deduplicated by id), seen,
- *      checkpoint, suspects.
+ *      starts (as S10, S11, `exists` is success; a `busy` thread queues), cancels (after the run's own transition), ledger
+ *      rows (deduplicated by id), seen, checkpoint, suspects.
  *  S16 A commit with events sets `attempts` to 0 and `suspects` to null (unless it sets them). Chunks and heartbeats do not.
  *  S17 `run`: `dueAt` moves to now + lease if `heartbeat` is set or less than two thirds of the lease is left; `extended`
  *      says whether it moved. `wait`: status waiting, dueAt as given (at or before now: ready at once). `yield`: ready, due
  *      now. `park`: parked with code and details. `end`: terminal with result and error; it never changes again.
  *  S18 The end of a run, by whomever: closes its streams and open hooks; makes the thread's oldest queued run ready; appends
- *      to its parent's inbox one message {kind: 'child', id: the run's id, key: the parent's key, payload: result or error}
- *      with `status`, waking it as S20.
+ *      to its parent's inbox one message {kind: 'child', id: the run's id, key: the parent's key, payload: result or
+ *      error, else no bytes} with `status`, waking it as S20. What the store ends by itself has neither result nor error.
  *  S19 The answer has the new messages (seq >= `received`) and the cancel flag.
  * Deliver
  *  S20 Appends to the inbox under the run's lock, bumps inboxHead; a waiting run becomes ready, due now. Runs that are parked
@@ -57,10 +58,11 @@
  *      appended (one: that of the deciding answer). Answers of a responder who answered already are `duplicate`.
  *      A resolved or closed hook answers `gone` with the hook (its responders say who and when), but a repeated id `duplicate`.
  * Control
- *  S22 `cancel` sets the cancel flag; a queued or parked run ends at once as cancelled; a waiting one becomes ready, due
- *      now. Children follow when the holder commits `cancels`, or with the run if it ended at once. `resume` makes a parked
- *      run ready with attempts 0. `terminate` ends a run whatever its holder does, as failed; user messages (seq >= seen)
- *      become queued runs of the thread (id and inputHash of the message, input its payload).
+ *  S22 `cancel` sets the cancel flag; a queued or parked run ends at once as cancelled (errorCode `cancelled`); a waiting one
+ *      becomes ready, due now. Children follow when the holder commits `cancels`, or with the run if it ended at once.
+ *      `resume` makes a parked run ready with attempts 0 and no suspects. `terminate` ends a run whatever its holder does, as
+ *      failed (errorCode `terminated`), and cancels its children; user messages (seq >= seen) become queued runs of the thread
+ *      (id and inputHash of the message, input its payload, the rest of the run). An ended run refuses all three.
  * Reading
  *  S23 `load` answers events from `from` on, in order, without a gap up to head, and the messages from the row's `seen` on;
  *      one consistent view.
