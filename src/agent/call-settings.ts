@@ -2,7 +2,6 @@
 
 import type { LanguageModel, ModelMessage, StopCondition, StreamTextTransform, TelemetryOptions, ToolSet } from 'ai';
 import { gateCallbacks, gateTelemetry } from './callbacks.ts';
-import type { OpenCalls } from './callbacks.ts';
 import type { CallState } from './call-state.ts';
 import { durableModel } from './durable-model.ts';
 import { durableTools, withMissingTools } from './durable-tool.ts';
@@ -136,7 +135,7 @@ function internals(
   prepared: Prepared,
   { call, calls }: { call: CallState; calls: Map<string, CallState> },
 ): NonNullable<Prepared['_internal']> {
-  const own = prepared._internal;
+  const { _internal: own } = prepared;
   return {
     generateId: () => call.nextId(),
     ...own,

@@ -59,7 +59,7 @@ export function gateTelemetry(telemetry: TelemetryOptions | undefined, call: Cal
   if (integrations.length === 0) return telemetry;
   return {
     ...telemetry,
-    integrations: integrations.map((integration) => gateIntegration(integration as Telemetry, call)),
+    integrations: integrations.map((integration) => gateIntegration(integration, call)),
   };
 }
 
@@ -85,28 +85,37 @@ function gateIntegration(integration: Telemetry, call: CallState): Telemetry {
   });
 }
 
+/** What an event is about, by the name of its callback; other callbacks (errors, aborts, the call's end) are always told. */
+const SUBJECTS: Record<string, 'call' | 'turn' | 'answer' | 'tool' | 'step'> = {
+  onStart: 'call',
+  experimental_onStart: 'call',
+  onStepStart: 'turn',
+  experimental_onStepStart: 'turn',
+  onLanguageModelCallStart: 'turn',
+  onLanguageModelCallEnd: 'answer',
+  executeLanguageModelCall: 'answer',
+  onToolExecutionStart: 'tool',
+  experimental_onToolCallStart: 'tool',
+  onToolExecutionEnd: 'tool',
+  experimental_onToolCallFinish: 'tool',
+  executeTool: 'tool',
+  onStepEnd: 'step',
+  onStepFinish: 'step',
+};
+
 /** Whether an event tells of something that the journal had before this process came to it. */
 function isReplayed(call: CallState, name: string, event: CallEvent): boolean {
   if (call.end !== undefined) return true;
-  switch (name) {
-    case 'onStart':
-    case 'experimental_onStart':
+  switch (SUBJECTS[name]) {
+    case 'call':
       return call.began;
-    case 'onStepStart':
-    case 'experimental_onStepStart':
-    case 'onLanguageModelCallStart':
+    case 'turn':
       return call.isReplayedTurn(event.stepNumber ?? call.committed);
-    case 'onLanguageModelCallEnd':
-    case 'executeLanguageModelCall':
+    case 'answer':
       return call.isReplayedTurn(call.turn?.n ?? 0);
-    case 'onToolExecutionStart':
-    case 'experimental_onToolCallStart':
-    case 'onToolExecutionEnd':
-    case 'experimental_onToolCallFinish':
-    case 'executeTool':
+    case 'tool':
       return event.toolCall !== undefined && call.isReplayedTool(event.toolCall.toolCallId);
-    case 'onStepEnd':
-    case 'onStepFinish':
+    case 'step':
       return call.isReplayedStep(event.stepNumber ?? -1);
     default:
       return false;

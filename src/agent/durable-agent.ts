@@ -96,7 +96,7 @@ export class DurableAgent<
     const context = durableContext();
     if (context === undefined) return super.stream(options as never);
     return this.#record(context, async (call, opened) => {
-      const result = await super.stream(this.#arguments(options, call) as never);
+      const result = await super.stream(this.#arguments(options, call));
       opened(result);
       await result.consumeStream({ onError: () => {} });
     });
@@ -109,7 +109,7 @@ export class DurableAgent<
     if (context === undefined) return super.generate(options as never);
     let result: GenerateTextResult<TOOLS, RUNTIME_CONTEXT, OUTPUT> | undefined;
     await this.#record<void>(context, async (call) => {
-      result = await super.generate(this.#arguments(options, call) as never);
+      result = await super.generate(this.#arguments(options, call));
     });
     return result as GenerateTextResult<TOOLS, RUNTIME_CONTEXT, OUTPUT>;
   }

@@ -30,7 +30,7 @@ export function durableTools(tools: ToolSet | undefined, call: CallState): ToolS
   if (tools === undefined) return undefined;
   return Object.fromEntries(
     Object.entries(tools).map(([name, tool]) => [name, durableTool(tool as Tool, { name, call })]),
-  ) as ToolSet;
+  );
 }
 
 interface Place {
@@ -173,7 +173,7 @@ export function withMissingTools(
   const missing = approvedToolNames(messages).filter((name) => tools === undefined || !Object.hasOwn(tools, name));
   if (missing.length === 0) return { tools, missing };
   const stand = Object.fromEntries(missing.map((name) => [name, missingTool(name)]));
-  return { tools: { ...tools, ...stand } as ToolSet, missing };
+  return { tools: { ...tools, ...stand }, missing };
 }
 
 function approvedToolNames(messages: ModelMessage[]): string[] {

@@ -19,23 +19,19 @@ export class ValueFeed {
   }
 
   /** The values as they come; ends, or throws, when the result was recorded. */
-  async *values(done: Promise<unknown>): AsyncGenerator<unknown> {
-    let ended = false;
-    const end = done.then(
-      () => {
-        ended = true;
-      },
-      () => {
-        ended = true;
-      },
-    );
+  async *values(done: Promise<unknown>): AsyncGenerator {
+    const state = { ended: false };
+    const end = (): void => {
+      state.ended = true;
+    };
+    const ended = done.then(end, end);
     let count = 0;
-    while (!ended || this.#values.length > 0) {
+    while (!state.ended || this.#values.length > 0) {
       while (this.#values.length > 0) {
         count += 1;
         yield this.#values.shift();
       }
-      if (!ended) await Promise.race([end, this.#next()]);
+      if (!state.ended) await Promise.race([ended, this.#next()]);
     }
     const result = await done;
     if (count === 0 && !this.open) yield result;

@@ -49,6 +49,17 @@ function double(probe: Probe, name = 'double') {
 }
 
 const delay = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+function waiting(probe: Probe, { name, ms }: { name: string; ms: number }) {
+  return tool({
+    inputSchema: object,
+    execute: async (): Promise<string> => {
+      await delay(ms);
+      probe.log.push(name);
+      return name;
+    },
+  });
+}
+
 const answer: ScriptedTurn = { content: [text('All done.')] };
 const useDouble: ScriptedTurn = { content: [text('I compute. '), call('double', { x: 2 })] };
 
@@ -94,8 +105,8 @@ export const features: Feature[] = [
       settings: {
         model: modelOf(probe, [{ content: [call('slow', { x: 1 }), call('fast', { x: 2 })] }, answer]),
         tools: {
-          slow: tool({ inputSchema: object, execute: async () => (await delay(15), probe.log.push('slow'), 'slow') }),
-          fast: tool({ inputSchema: object, execute: async () => (await delay(1), probe.log.push('fast'), 'fast') }),
+          slow: waiting(probe, { name: 'slow', ms: 15 }),
+          fast: waiting(probe, { name: 'fast', ms: 1 }),
         },
       },
       options: { prompt },

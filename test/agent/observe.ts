@@ -1,10 +1,9 @@
 /** What a caller can see of an agent's result, without what differs from one call to the next. */
 
-import type { GenerateTextResult, StreamTextResult, ToolSet } from 'ai';
+import type { StreamTextResult, ToolSet } from 'ai';
 
 export type Observed = Record<string, unknown>;
 
-type AnyGeneration = GenerateTextResult<ToolSet, Record<string, unknown>, never>;
 type AnyStream = StreamTextResult<ToolSet, Record<string, unknown>, never>;
 
 const FIELDS = [
@@ -38,7 +37,7 @@ export async function observe(call: () => PromiseLike<unknown>): Promise<Observe
   }
   for (const field of FIELDS) {
     try {
-      seen[field] = await (result as AnyGeneration)[field as keyof AnyGeneration];
+      seen[field] = await Promise.resolve((result as Record<string, unknown>)[field]);
     } catch (error) {
       seen[field] = { rejected: error };
     }

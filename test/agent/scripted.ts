@@ -125,7 +125,7 @@ function contentParts(content: Content, id: string): Part[] {
         content,
       ];
     default:
-      return [content as Part];
+      return [content];
   }
 }
 
