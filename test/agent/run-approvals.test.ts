@@ -190,6 +190,18 @@ describe('an approval', () => {
     expect(refunds).toHaveLength(1);
   });
 
+  it('takes answers from its approvers alone', async () => {
+    const { agent, runtime } = setUp([{ calls: [refund] }, { text: 'Done.' }], {
+      durable: { approvals: { refund: { approvers: ['boss'] } } },
+    });
+    const run = await runtime.start(agent, { prompt: 'Refund' });
+    const { id } = await pendingApproval(runtime);
+    await expect(runtime.approvals.approve(id, { by: 'a' })).rejects.toThrow('its approvers are boss');
+    await runtime.approvals.approve(id, { by: 'boss' });
+    await run.result();
+    expect(refunds).toHaveLength(1);
+  });
+
   it('keeps a user message that comes meanwhile for the next segment', async () => {
     const { script, agent, runtime } = setUp([{ calls: [refund] }, { text: 'Done.' }, { text: 'You are welcome.' }]);
     const run = await runtime.start<AgentResult>(agent, { prompt: 'Refund', thread: 't' });

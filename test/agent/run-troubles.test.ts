@@ -117,6 +117,20 @@ describe('stop', () => {
   });
 });
 
+describe('an interrupting message', () => {
+  it('stops the run, and the next one knows what was said', async () => {
+    const script = scriptedModel([{ text: 'A long story ', hold: new Promise(() => {}) }, { text: 'Short then.' }]);
+    const { agent, runtime } = open(script);
+    const first = await runtime.start(agent, { prompt: 'Tell me', thread: 't' });
+    await until(async () => (await textSoFar(runtime, first.id)) === 'A long story ');
+    const second = await runtime.start<AgentResult>(agent, { prompt: 'Shorter', thread: 't', whenBusy: 'interrupt' });
+    expect((await second.result()).text).toBe('Short then.');
+    expect(await first.status).toBe('cancelled');
+    expect(userTexts(script.prompts[1] ?? [])).toEqual(['Tell me', 'Shorter']);
+    expect(JSON.stringify(script.prompts[1]?.[1])).toContain('A long story');
+  });
+});
+
 describe('steering', () => {
   it('reaches the model between two turns, and the run goes on after a final answer', async () => {
     const hold = gate();
