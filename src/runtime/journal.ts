@@ -83,10 +83,11 @@ export class Journal {
 
   /** The completions that replay releases, in order (J2). */
   replayable(): Entry[] {
-    return this.#entries.filter(({ event }) => COMPLETIONS.has(event.type) && this.#takesPart(event.key));
+    return this.#entries.filter(({ event }) => COMPLETIONS.has(event.type) && this.takesPart(event.key));
   }
 
-  #takesPart(key: string): boolean {
+  /** False for completions that replay does not release: code that asks for them all the same is answered at once (J2). */
+  takesPart(key: string): boolean {
     for (let cut = key.lastIndexOf('/'); cut > 0; cut = key.lastIndexOf('/', cut - 1)) {
       const end = this.#completions.get(key.slice(0, cut));
       if (end !== undefined && SCOPED_ENDS.has(end.event.type)) return false;

@@ -151,6 +151,7 @@ export class ExecutionContext implements RunContext {
   sleep(key: string, until: number | Date): Promise<void> {
     const core = this.#core;
     const scope = core.scope();
+    if (core.isReleased(key)) return Promise.resolve();
     if (core.journal.completion(key) !== undefined)
       return core.wait({ scope, state: 'held', arm: (settle) => core.ask(key, settle) }).then(() => undefined);
     const started = core.journal.facts(key).find((event) => event.type === 'timer_started');

@@ -268,7 +268,7 @@ export class RunCore {
   }
 
   isReleased(key: string): boolean {
-    return this.#released.has(key);
+    return this.#released.has(key) || (this.journal.completion(key) !== undefined && !this.journal.takesPart(key));
   }
 
   mailbox(key: string): RunMailbox {
