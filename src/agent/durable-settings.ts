@@ -22,8 +22,6 @@ export interface DurableApprovalSettings {
   needed?: number;
   /** Who may decide; checked where the decision comes in. */
   approvers?: string[];
-  /** An approval that nobody answered is denied after this time. */
-  expiresIn?: Duration;
 }
 
 export interface DurableSettings<NAME extends string = string> {
@@ -50,9 +48,6 @@ export function checkSettings(settings: DurableSettings, tools: object): void {
   }
   for (const [name, tool] of Object.entries(settings.tools ?? {})) {
     if (tool?.timeout !== undefined) durationMs(tool.timeout, `durable.tools.${name}.timeout`);
-  }
-  for (const [name, approval] of Object.entries(settings.approvals ?? {})) {
-    if (approval?.expiresIn !== undefined) durationMs(approval.expiresIn, `durable.approvals.${name}.expiresIn`);
   }
 }
 
