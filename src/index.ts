@@ -22,6 +22,8 @@ export type { ToolMetadata } from './tools/tool-metadata.ts';
 /* Hooks and streams */
 export { createHook } from './hooks/create-hook.ts';
 export type { Hook, HookOptions } from './hooks/create-hook.ts';
+export { smoothStream } from './streams/smooth-stream.ts';
+export type { SmoothStreamOptions } from './streams/smooth-stream.ts';
 export { getWritable } from './streams/writable.ts';
 export type { WritableOptions } from './streams/writable.ts';
 

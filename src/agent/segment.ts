@@ -65,10 +65,16 @@ export function segmentPrefix(number: number): string {
 /** Rejects with what fails the run: `model_failed`, a FatalError of a tool, `cancelled`. */
 export async function runSegment(context: RunContext, options: SegmentOptions): Promise<SegmentEnd> {
   const prefix = segmentPrefix(options.number);
+  const writers = [options.writer];
   try {
-    return { kind: 'ended', result: await context.guard(prefix, () => enterUntilDone(context, options)) };
+    return {
+      kind: 'ended',
+      result: await context.guard(prefix, () => enterUntilDone(context, { ...options, writers })),
+    };
   } catch (error) {
     if (!DurableError.is(error, 'divergence')) throw error;
+    // The loop that was left behind may still end its tools and write of it.
+    for (const writer of writers) writer.stop();
     context.logger.warn(
       { code: error.code, segment: options.number, err: error },
       'a segment does not replay; what was recorded goes on as messages',
@@ -77,7 +83,10 @@ export async function runSegment(context: RunContext, options: SegmentOptions): 
   }
 }
 
-async function enterUntilDone(context: RunContext, options: SegmentOptions): Promise<SegmentResult> {
+async function enterUntilDone(
+  context: RunContext,
+  options: SegmentOptions & { writers: UiWriter[] },
+): Promise<SegmentResult> {
   const models = [undefined, ...(options.agent.durable.fallbackModels ?? [])];
   let { writer } = options;
   askForPastDelays(context, options.number);
@@ -87,6 +96,7 @@ async function enterUntilDone(context: RunContext, options: SegmentOptions): Pro
     if (failure === undefined) return result;
     await delayAfter(context, options, failure);
     writer = await createUiWriter(context, { stream: DEFAULT_STREAM, from: options.tail });
+    options.writers.push(writer);
   }
 }
 

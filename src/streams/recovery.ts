@@ -4,6 +4,8 @@
  *  R1 A step whose `finish-step` is stored is complete: the re-execution's chunks of it are dropped.
  *  R2 Of the step after those, whatever is stored is taken back by one `reset-step`, and the whole step follows. A client
  *     keeps its `step-start` part on `reset-step` (AI SDK, process-ui-message-stream.ts), so `start-step` is not repeated.
+ *     Data parts with an id are written again after the `reset-step`, each with its last value: tools write them, and one that
+ *     is recorded does not run again. One that runs again replaces its own.
  *  R3 A chunk outside of steps is skipped if the segment has stored one of the same type and id; the n-th of several if n
  *     are stored. A preliminary tool output never stands for the final one.
  *  R4 After a stored `abort` or `error` only `finish` may follow: the text that a stopped user saw stays. After a stored
@@ -21,8 +23,10 @@ export interface RecoveryPlan {
   completedSteps: number;
   /** The step after them has a stored `start-step`. */
   openStep: boolean;
-  /** Something of the open step is visible to a client: stored since its start or its last `reset-step`. */
+  /** Something of the open step, other than `kept`, is visible: stored since its start or its last `reset-step`. */
   visible: boolean;
+  /** The data parts with an id that the open step shows, by type and id. */
+  kept: ReadonlyMap<string, UIMessageChunk>;
   /** Chunks stored outside of steps, counted by type and id. */
   outside: ReadonlyMap<string, number>;
   /** An `abort` or `error` is stored. */
@@ -34,35 +38,47 @@ export interface RecoveryPlan {
 export interface RecoveryFilter {
   /** What to append for the next chunk of the re-executed sequence. */
   next(chunk: UIMessageChunk): UIMessageChunk[];
-  /** The `reset-step` that the open step needs, now rather than before its first chunk; none if it needs none (any more). */
+  /** The `reset-step` that the open step needs, and what is kept of it, now rather than before its first chunk; none if it needs none (any more). */
   reset(): UIMessageChunk[];
 }
 
 /** `before`: the last chunk ahead of the segment; its `finish` counts as the segment's until the message goes on (R4). */
 export function recoveryPlan(stored: Iterable<UIMessageChunk>, before?: UIMessageChunk): RecoveryPlan {
-  const outside = new Map<string, number>();
-  const plan = { completedSteps: 0, openStep: false, visible: false, outside, ended: false, finished: false };
-  if (before?.type === 'finish') addStored(plan, before, outside);
-  for (const chunk of stored) addStored(plan, chunk, outside);
+  const plan: MutablePlan = {
+    completedSteps: 0,
+    openStep: false,
+    visible: false,
+    kept: new Map(),
+    outside: new Map(),
+    ended: false,
+    finished: false,
+  };
+  if (before?.type === 'finish') addStored(plan, before);
+  for (const chunk of stored) addStored(plan, chunk);
   return plan;
 }
 
-function addStored(plan: RecoveryPlan, chunk: UIMessageChunk, outside: Map<string, number>): void {
-  if (plan.finished) outside.delete(FINISH);
+interface MutablePlan extends RecoveryPlan {
+  kept: Map<string, UIMessageChunk>;
+  outside: Map<string, number>;
+}
+
+function addStored(plan: MutablePlan, chunk: UIMessageChunk): void {
+  if (plan.finished) plan.outside.delete(FINISH);
   plan.finished = chunk.type === 'finish';
   if (chunk.type === 'abort' || chunk.type === 'error') plan.ended = true;
   if (isFrame(chunk) || (!plan.openStep && chunk.type !== 'start-step')) {
     const identity = identityOf(chunk);
-    outside.set(identity, (outside.get(identity) ?? 0) + 1);
-  } else if (chunk.type === 'start-step') {
-    plan.openStep = true;
+    plan.outside.set(identity, (plan.outside.get(identity) ?? 0) + 1);
+  } else if (chunk.type === 'start-step' || chunk.type === 'finish-step' || chunk.type === 'reset-step') {
+    if (chunk.type === 'finish-step') plan.completedSteps += 1;
+    plan.openStep = chunk.type !== 'finish-step';
     plan.visible = false;
-  } else if (chunk.type === 'finish-step') {
-    plan.completedSteps += 1;
-    plan.openStep = false;
-    plan.visible = false;
+    plan.kept.clear();
+  } else if (isKept(chunk)) {
+    plan.kept.set(identityOf(chunk), chunk);
   } else {
-    plan.visible = chunk.type !== 'reset-step';
+    plan.visible = true;
   }
 }
 
@@ -84,7 +100,7 @@ export function createRecoveryFilter(plan: RecoveryPlan): RecoveryFilter {
   const reset = (): UIMessageChunk[] => {
     if (!resetDue) return [];
     resetDue = false;
-    return [{ type: 'reset-step' }];
+    return [{ type: 'reset-step' }, ...plan.kept.values()];
   };
 
   const nextInStep = (chunk: UIMessageChunk): UIMessageChunk[] => {
@@ -121,6 +137,16 @@ export function createRecoveryFilter(plan: RecoveryPlan): RecoveryFilter {
 /** Chunks that belong to the message, wherever they stand. */
 function isFrame(chunk: UIMessageChunk): boolean {
   return chunk.type === 'start' || chunk.type === 'finish' || chunk.type === 'abort' || chunk.type === 'error';
+}
+
+/** Clients replace a data part by the next one of its type and id. */
+function isKept(chunk: UIMessageChunk): boolean {
+  return (
+    chunk.type.startsWith('data-') &&
+    'id' in chunk &&
+    chunk.id !== undefined &&
+    !('transient' in chunk && chunk.transient)
+  );
 }
 
 function identityOf(chunk: UIMessageChunk): string {

@@ -57,13 +57,6 @@ export async function createUiWriter(context: RunContext, options: UiWriterOptio
   return { write, pipe: (chunks) => pipe(chunks, write), stop };
 }
 
-/** The offset after everything that this run has emitted to the stream, once it is committed. */
-export async function streamTail(context: RunContext, stream: string): Promise<number> {
-  await context.flush();
-  const page = await context.readStream(stream, Number.MAX_SAFE_INTEGER);
-  return page.tail;
-}
-
 async function pipe(chunks: ReadableStream<UIMessageChunk>, write: UiWriter['write']): Promise<PipeEnd> {
   let end: PipeEnd | undefined;
   for await (const chunk of chunks) {

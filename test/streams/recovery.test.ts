@@ -130,6 +130,28 @@ describe('a re-executed segment', () => {
     expect(append([start, preliminary], [start, preliminary, preliminary, final])).toEqual([preliminary, final]);
   });
 
+  it("keeps a tool's data parts with ids, the last of each, through any number of resets", () => {
+    const data = (id: string | undefined, value: number): UIMessageChunk => ({
+      type: 'data-progress',
+      ...(id === undefined ? {} : { id }),
+      data: value,
+    });
+    const begun = [start, ...step('xy').slice(0, 3)];
+    const stored = [
+      ...begun,
+      data('p', 1),
+      data('q', 2),
+      data('p', 3),
+      data(undefined, 4),
+      { ...data('t', 5), transient: true },
+    ];
+    const kept = [data('p', 3), data('q', 2)];
+    expect(append(stored, whole)).toEqual([reset, ...kept, ...step('ab').slice(1), ...step('cd'), finish]);
+    const again = [...stored, reset, ...kept, ...step('zw').slice(1, 3)];
+    expect(append(again, whole)).toEqual([reset, ...kept, ...step('ab').slice(1), ...step('cd'), finish]);
+    expect(append([...stored, reset, ...kept], whole)).toEqual([...step('ab').slice(1), ...step('cd'), finish]);
+  });
+
   it('gives the reset-step early on demand, and then not again', () => {
     const filter = createRecoveryFilter(recoveryPlan([start, ...step('xy').slice(0, 3)]));
     expect(filter.reset()).toEqual([reset]);
