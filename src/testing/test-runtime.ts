@@ -7,6 +7,7 @@
  */
 
 import { AssertionError } from 'node:assert';
+import type { Approval } from '../app/approvals.ts';
 import { createRuntime } from '../app/create-runtime.ts';
 import type { ResumeHookOptions, Runtime, RuntimeOptions } from '../app/create-runtime.ts';
 import { createRunHandle } from '../app/run-handle.ts';
@@ -53,6 +54,8 @@ export interface TestRuntime extends Runtime {
   runs(): Promise<Run[]>;
   /** Resolves when the run has the status, with its row. Rejects if it ends in another one. */
   until(run: RunHandle | string, status: RunStatus): Promise<Run>;
+  /** Resolves when the run waits for a person, with its oldest open approval. Rejects if it ends before. */
+  pendingApproval(run: RunHandle | string): Promise<Approval>;
   /**
    * Kills the present life, if it lives, and begins the next one on the same store, with other agents or workflows if they are
    * given. What the dead one held is due at once: no time passes.
@@ -119,8 +122,9 @@ class LivesOfARuntime implements TestRuntime {
   /** T1: bound to the store and not to a life. */
   getRun<RESULT>(id: string): RunHandle<RESULT> {
     const handle = createRunHandle<RESULT>(this.#handles, id);
+    const { result } = handle;
     return Object.defineProperties(handle, {
-      result: { value: this.#patiently(handle.result, { id, status: 'ended' }) },
+      result: { value: () => this.#patiently(result(), { id, status: 'ended' }) },
     });
   }
 
@@ -135,8 +139,18 @@ class LivesOfARuntime implements TestRuntime {
   }
 
   until(run: RunHandle | string, status: RunStatus): Promise<Run> {
-    const id = typeof run === 'string' ? run : run.id;
-    return this.#patiently(() => this.#reached(id, status), { id, status })();
+    const awaited = { id: idOf(run), status };
+    return this.#patiently(
+      this.#look(awaited, (row) => (row.status === status ? row : undefined)),
+      awaited,
+    );
+  }
+
+  pendingApproval(run: RunHandle | string): Promise<Approval> {
+    const awaited = { id: idOf(run), status: 'waiting for an approval' };
+    const oldest = async (): Promise<Approval | undefined> =>
+      (await this.approvals.list({ run: awaited.id })).items.at(-1);
+    return this.#patiently(this.#look(awaited, oldest), awaited);
   }
 
   async restart(changes: Redeploy = {}): Promise<void> {
@@ -278,7 +292,8 @@ class LivesOfARuntime implements TestRuntime {
     this.#process.arm(point);
   }
 
-  async #reached(id: string, status: RunStatus): Promise<Run> {
+  /** Looks whenever something may have changed, until there is an answer. */
+  async #look<T>(awaited: AwaitedRun, answer: (run: Run) => T | undefined | Promise<T | undefined>): Promise<T> {
     let wake = (): void => {};
     const look = (): void => wake();
     this.#looking.add(look);
@@ -286,9 +301,10 @@ class LivesOfARuntime implements TestRuntime {
     try {
       for (;;) {
         const changed = new Promise<void>((resolve) => (wake = resolve));
-        const run = await this.store.get(id);
-        if (run?.status === status) return run;
-        if (run === null || ENDED.has(run.status)) throw await this.#explain({ id, status });
+        const run = await this.store.get(awaited.id);
+        const found = run === null ? undefined : await answer(run);
+        if (found !== undefined) return found;
+        if (run === null || ENDED.has(run.status)) throw await this.#explain(awaited);
         const cancelPoll = systemClock().schedule(wake, POLL_MS);
         await changed;
         cancelPoll();
@@ -299,12 +315,16 @@ class LivesOfARuntime implements TestRuntime {
     }
   }
 
-  #patiently<T>(wait: () => Promise<T>, awaited: AwaitedRun): () => Promise<T> {
-    return () => withPatience(wait(), { ms: this.#patienceMs, explain: () => this.#explain(awaited) });
+  #patiently<T>(wait: Promise<T>, awaited: AwaitedRun): Promise<T> {
+    return withPatience(wait, { ms: this.#patienceMs, explain: () => this.#explain(awaited) });
   }
 
   #explain(awaited: AwaitedRun): Promise<Error> {
     const halted = this.#process.alive ? undefined : 'Its process is dead: call restart().';
     return explainRun({ store: this.store, clock: this.clock, logs: this.logs, halted }, awaited);
   }
+}
+
+function idOf(run: RunHandle | string): string {
+  return typeof run === 'string' ? run : run.id;
 }
