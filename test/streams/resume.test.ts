@@ -10,6 +10,7 @@ import { createRuntime } from '../../src/app/create-runtime.ts';
 import type { Runtime } from '../../src/app/create-runtime.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { decodeValue } from '../../src/runtime/codec.ts';
+import type { Registrable } from '../../src/runtime/registrable.ts';
 import type { Store } from '../../src/runtime/store.ts';
 import { memoryStore } from '../../src/stores/memory/memory-store.ts';
 import { foldMessage } from '../../src/streams/fold.ts';
@@ -29,6 +30,8 @@ interface Scenario {
   failing?: number[];
   /** The run is cancelled when this many chunks were read. */
   stopAt?: number;
+  /** The first turn asks for two refunds, of which one is approved. */
+  approving?: boolean;
   /** Of smoothStream. */
   delayInMs?: number;
 }
@@ -54,13 +57,22 @@ function createWorld(scenario: Scenario = {}): World {
     const words = text(`turn${turn}.call${index} `.repeat(6));
     if (scenario.failing?.includes(index) === true)
       return { content: [words], breakWith: { throws: new TypeError('fetch failed') } };
+    if (turn === 0 && scenario.approving === true)
+      return {
+        content: [
+          words,
+          call('search', { q: 1 }, 'c1'),
+          call('refund', { q: 2 }, 'c2'),
+          call('refund', { q: 3 }, 'c3'),
+        ],
+      };
     if (turn === 0) return { content: [words, call('search', { q: 1 }, 'c1'), call('search', { q: 2 }, 'c2')] };
     return { content: [{ type: 'reasoning', text: `turn${turn}.call${index} thinks ` }, words] };
   });
   return { ...scenario, leases, store: memoryStore({ clock: leases }), model };
 }
 
-const search = tool({
+const lookUp = tool({
   inputSchema: z.object({ q: z.number() }),
   execute: async ({ q }) => {
     const writer = getWritable<UIMessageChunk>().getWriter();
@@ -70,13 +82,17 @@ const search = tool({
   },
 });
 
-function openRuntime(world: World, store: Store): Runtime {
-  const agent = new DurableAgent({
+function agentOf(world: World): Registrable {
+  return new DurableAgent({
     model: world.model,
-    tools: { search },
+    tools: { search: lookUp, refund: lookUp },
+    toolApproval: { refund: 'user-approval' },
     durable: { transform: smoothStream({ delayInMs: world.delayInMs ?? 2 }) },
   });
-  const runtime = createRuntime({ store, agents: { agent }, logger: silent, worker: { pollMs: 5 } });
+}
+
+function openRuntime(world: World, store: Store): Runtime {
+  const runtime = createRuntime({ store, agents: { agent: agentOf(world) }, logger: silent, worker: { pollMs: 5 } });
   if (store === world.store) opened.push(runtime); // a killed process closes nothing
   return runtime;
 }
@@ -103,12 +119,22 @@ async function runAgent(world: World, lastCommit?: number): Promise<{ died: bool
   return { died: outcome === 'died', live: await live };
 }
 
-/** Resolves when the run has ended. Time passes while it waits. */
+/** Resolves when the run has ended. While it waits, time passes and a person answers. */
 async function ended(world: World): Promise<void> {
+  const { approvals } = createRuntime({
+    store: world.store,
+    agents: { agent: agentOf(world) },
+    logger: silent,
+    worker: false,
+  });
   for (;;) {
     const run = await world.store.get('r');
     if (run?.endedAt !== undefined && run.endedAt !== null) return;
     if (run?.status === 'waiting') await world.leases.advance(2_000);
+    for (const { id, toolCallId } of (await approvals.list()).items) {
+      if (toolCallId === 'c2') await approvals.approve(id, { by: 'ada' });
+      else await approvals.deny(id, { by: 'ada' });
+    }
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
@@ -169,6 +195,7 @@ const scenarios: Array<{ name: string; scenario: Scenario }> = [
   { name: 'two turns with tools', scenario: {} },
   { name: 'a turn that broke off in mid-stream', scenario: { failing: [1] } },
   { name: 'a stop in mid-answer', scenario: { stopAt: 30 } },
+  { name: 'approvals', scenario: { approving: true } },
 ];
 
 describe.each(scenarios)("an agent's stream with $name", ({ scenario }) => {
@@ -187,7 +214,7 @@ describe.each(scenarios)("an agent's stream with $name", ({ scenario }) => {
       if (!died) break;
       deaths += 1;
     }
-    expect(deaths).toBeGreaterThan(6);
+    expect(deaths).toBeGreaterThan(4);
   }, 60_000);
 });
 
