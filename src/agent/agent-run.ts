@@ -15,13 +15,14 @@ import type { EventDraft } from '../runtime/event.ts';
 import { createUiWriter } from '../streams/ui-writer.ts';
 import type { UiWriter } from '../streams/ui-writer.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
+import { recordAbandonedTurn } from './abandoned-turn.ts';
 import type { StoredInput } from './agent-input.ts';
 import { addUsage, initialState, toResult } from './agent-state.ts';
 import type { AgentResult, AgentState, QueuedMessage } from './agent-state.ts';
 import { waitForAnswers } from './approval-wait.ts';
 import { validHistory } from './history.ts';
 import { createInDoubtAsk } from './in-doubt-ask.ts';
-import { endMessage, foldStream } from './message-stream.ts';
+import { endMessage, foldStream, readSince } from './message-stream.ts';
 import { recordedSegment } from './recorded-segment.ts';
 import { runSegment, segmentPath, segmentPrefix } from './segment.ts';
 import type { RunnableAgent } from './segment.ts';
@@ -78,6 +79,7 @@ export class AgentRun {
 
   async #advance(): Promise<void> {
     const { segment, tail } = this.#state;
+    if (this.#recovering) await this.#accountFor(segment);
     const writer = await createUiWriter(this.#context, {
       stream: DEFAULT_STREAM,
       from: this.#recovering ? tail : null,
@@ -101,6 +103,12 @@ export class AgentRun {
     await this.#checkpoint(next, { steering, finish: writer });
     this.#recovering = false;
     this.#opening = [];
+  }
+
+  /** An earlier process may have died while a model answered. */
+  async #accountFor(segment: number): Promise<void> {
+    const { chunks } = await readSince(this.#context, this.#state.tail);
+    await recordAbandonedTurn(this.#context, { agent: this.#agent, segment, chunks });
   }
 
   /** A2. Waits for what the last segment left open, and takes the user messages that are known. */

@@ -8,6 +8,7 @@ import type {
   AgentCallParameters,
   AgentStreamParameters,
   GenerateTextResult,
+  LanguageModel,
   OutputInterface,
   StreamTextResult,
   ToolLoopAgentSettings,
@@ -63,6 +64,8 @@ export class DurableAgent<
   readonly durable: DurableSettings;
   /** The agent has an `output` specification. */
   readonly hasOutput: boolean;
+  /** The `model` setting. */
+  readonly model: LanguageModel;
   readonly #calls: Map<string, CallState>;
 
   constructor(settings: DurableAgentSettings<CALL_OPTIONS, TOOLS, RUNTIME_CONTEXT, OUTPUT>) {
@@ -78,6 +81,7 @@ export class DurableAgent<
     >);
     this.durable = durable;
     this.hasOutput = settings.output !== undefined;
+    this.model = settings.model;
     this.#calls = calls;
   }
 

@@ -23,17 +23,22 @@ export async function foldStream(
   context: RunContext,
   start: { from: number; message: UIMessage },
 ): Promise<FoldedStream> {
+  const { chunks, tail } = await readSince(context, start.from);
+  const message = (await foldMessage(chunks, { message: start.message })) ?? start.message;
+  return { chunks, message, tail };
+}
+
+export async function readSince(context: RunContext, from: number): Promise<Pick<FoldedStream, 'chunks' | 'tail'>> {
   await context.flush();
   const chunks: UIMessageChunk[] = [];
-  let tail = start.from;
+  let tail = from;
   for (;;) {
     const page = await context.readStream(DEFAULT_STREAM, tail);
     for (const payload of page.chunks) chunks.push(decodeChunk(payload) as UIMessageChunk);
     tail += page.chunks.length;
     if (page.chunks.length === 0 || tail >= page.tail) break;
   }
-  const message = (await foldMessage(chunks, { message: start.message })) ?? start.message;
-  return { chunks, message, tail };
+  return { chunks, tail };
 }
 
 export interface EndOptions {

@@ -36,6 +36,7 @@ export interface RunnableAgent extends CallableAgent {
   readonly durable: DurableSettings;
   /** It has an `output` specification. */
   readonly hasOutput: boolean;
+  readonly model: LanguageModel;
 }
 
 export interface SegmentOptions {

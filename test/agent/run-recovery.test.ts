@@ -93,6 +93,12 @@ async function chunksOf(runtime: Runtime): Promise<UIMessageChunk[]> {
   return chunks;
 }
 
+async function chunkTypes(runtime: Runtime, follow: boolean): Promise<string[]> {
+  const types: string[] = [];
+  for await (const chunk of runtime.getRun('run_1').stream<UIMessageChunk>({ follow })) types.push(chunk.type);
+  return types;
+}
+
 function expectWhole(result: AgentResult): void {
   expect(result.messages.map((message) => message.role)).toEqual([
     'assistant',
@@ -184,6 +190,24 @@ describe('a process that dies', () => {
       }
     },
   );
+
+  it('in the middle of an answer leaves a row in the ledger for it', async () => {
+    const store = memoryStore();
+    const dying = killable(store);
+    const held = { text: 'Half ', hold: new Promise<void>(() => {}) };
+    const died = startProcess(dying.store, { counted: 0, paid: 0 }, true, () => held);
+    const run = await died.runtime.start(died.agent, { id: 'run_1', prompt: 'One' });
+    await until(async () => (await chunkTypes(died.runtime, false)).includes('text-delta'));
+    dying.kill();
+    const next = startProcess(store, { counted: 0, paid: 0 }, true, talkTo);
+    await next.runtime.getRun(run.id).result();
+    const { items } = await next.runtime.ledger({ run: run.id });
+    expect(items.map((row) => [row.attempt, row.outcome, row.inputTokens])).toEqual([
+      [1, 'unknown', null],
+      [2, 'completed', 10],
+    ]);
+    expect(await chunkTypes(next.runtime, true)).toContain('reset-step');
+  });
 
   it('dies within the commits of the sweep', async () => {
     const counted = killable(memoryStore());

@@ -1,0 +1,47 @@
+/** A model attempt that its process did not live to record: the stream shows that it had begun, the journal knows nothing of it. */
+
+import type { UIMessageChunk } from 'ai';
+import type { RunContext } from '../runtime/context.ts';
+import { resolveModel } from './durable-model.ts';
+import { currentChoice } from './model-choice.ts';
+import { segmentPrefix } from './segment.ts';
+import type { RunnableAgent } from './segment.ts';
+import { failedAttempts, turnAbandoned } from './turn-facts.ts';
+
+/** Writes the ledger row of such an attempt, its usage unknown, before the turn is tried again. `chunks`: the stream since the segment's start. */
+export async function recordAbandonedTurn(
+  context: RunContext,
+  options: { agent: RunnableAgent; segment: number; chunks: readonly UIMessageChunk[] },
+): Promise<void> {
+  const { agent, segment, chunks } = options;
+  const prefix = segmentPrefix(segment);
+  const events = context.journal(prefix);
+  const recorded = events.filter((event) => event.type === 'turn_completed').length;
+  const key = `${prefix}t${recorded}`;
+  const { step, attempts } = attemptsShown(chunks);
+  if (step !== recorded || attempts <= failedAttempts(context, key)) return;
+  const fallbacks = agent.durable.fallbackModels ?? [];
+  const model = resolveModel(fallbacks[currentChoice(events).model - 1] ?? agent.model);
+  context.logger.warn(
+    { turn: key, model: model.modelId },
+    'a turn was under way when its process ended; it is tried again',
+  );
+  await context.append(turnAbandoned(context, { key, provider: model.provider, model: model.modelId }));
+}
+
+/** The step that is open at the end, and how many attempts of it can be told apart: each but the first begins with `reset-step`. */
+function attemptsShown(chunks: readonly UIMessageChunk[]): { step: number; attempts: number } {
+  let step = -1;
+  let open = false;
+  let attempts = 0;
+  for (const { type } of chunks) {
+    if (type === 'start-step') {
+      step += 1;
+      open = true;
+      attempts = 1;
+    } else if (type === 'finish-step') open = false;
+    else if (type === 'reset-step') attempts += 1;
+  }
+  const undone = chunks.at(-1)?.type === 'reset-step' ? 1 : 0;
+  return open ? { step, attempts: attempts - undone } : { step: -1, attempts: 0 };
+}
