@@ -18,6 +18,8 @@ export type { DurableAgentSettings } from './agent/durable-agent.ts';
 export type { DurableApprovalSettings, DurableSettings, DurableToolSettings } from './agent/durable-settings.ts';
 export { getToolMetadata } from './tools/tool-metadata.ts';
 export type { ToolMetadata } from './tools/tool-metadata.ts';
+export { mcpTools } from './tools/mcp.ts';
+export type { McpClient, McpDefinitions, McpTools } from './tools/mcp.ts';
 
 /* Hooks and streams */
 export { createHook } from './hooks/create-hook.ts';

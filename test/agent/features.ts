@@ -126,7 +126,7 @@ export const features: Feature[] = [
         tools: {
           bad: tool({
             inputSchema: object,
-            execute: () => {
+            execute: (): string => {
               probe.log.push('bad');
               throw new RangeError('Out of range.');
             },
