@@ -3,6 +3,9 @@ export { createRuntime } from './app/create-runtime.ts';
 export type { ResumeHookOptions, Runtime, RuntimeOptions } from './app/create-runtime.ts';
 export type { RunHandle, RunStreamOptions } from './app/run-handle.ts';
 export type { StartInput } from './app/start-input.ts';
+export type { Approval, ApprovalQuery, Approvals, ApproveOptions, DenyOptions } from './app/approvals.ts';
+export type { Thread } from './app/threads.ts';
+export type { ToolOutput } from './app/tool-outputs.ts';
 
 /* Workflows */
 export { child, shield, workflow } from './runtime/workflow.ts';
@@ -15,6 +18,8 @@ export type { Duration } from './runtime/duration.ts';
 /* Agents */
 export { DurableAgent } from './agent/durable-agent.ts';
 export type { DurableAgentSettings } from './agent/durable-agent.ts';
+export type { AgentInput } from './agent/agent-input.ts';
+export type { AgentResult } from './agent/agent-state.ts';
 export type { DurableApprovalSettings, DurableSettings, DurableToolSettings } from './agent/durable-settings.ts';
 export { getToolMetadata } from './tools/tool-metadata.ts';
 export type { ToolMetadata } from './tools/tool-metadata.ts';

@@ -1,6 +1,9 @@
 /** Composes store, worker, agents and workflows into a runtime. */
 
 import type { ToolSet } from 'ai';
+import type { CallableAgent } from '../agent/agent-call.ts';
+import type { AgentInput } from '../agent/agent-input.ts';
+import type { AgentResult } from '../agent/agent-state.ts';
 import { DurableAgent } from '../agent/durable-agent.ts';
 import { checkPayload } from '../hooks/create-hook.ts';
 import { systemClock } from '../runtime/clock.ts';
@@ -75,6 +78,7 @@ export interface Runtime {
    * `(workflow, { input, id?, ... })`. The id makes it idempotent: the same id and input is the same run. Throws `run_conflict`,
    * `thread_busy`, `workflow_not_found`, `invalid_argument`, `value_not_serializable`.
    */
+  start(target: Registrable & CallableAgent, input: AgentInput & StartInput): Promise<RunHandle<AgentResult>>;
   start<RESULT = unknown>(target: Registrable | string, input?: StartInput): Promise<RunHandle<RESULT>>;
   /** Throws `run_not_found` on first use of the handle if there is no such run. */
   getRun<RESULT = unknown>(id: string): RunHandle<RESULT>;

@@ -2,7 +2,7 @@ import { createAnthropic } from '@ai-sdk/anthropic';
 import { createOpenAI } from '@ai-sdk/openai';
 import { generateText } from 'ai';
 import type { AssistantModelMessage, ModelMessage, ToolModelMessage } from 'ai';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readInput } from '../../examples/model-server/history.ts';
 import { createRequestLog } from '../../examples/model-server/request-log.ts';
@@ -199,8 +199,8 @@ describe('any history', () => {
       return new Response('{}', { status: 418 });
     };
     const models = {
-      openai: createOpenAI({ apiKey: 'local', fetch: fetch as typeof globalThis.fetch })('gpt-5'),
-      anthropic: createAnthropic({ apiKey: 'local', fetch: fetch as typeof globalThis.fetch })('claude-sonnet-4-5'),
+      openai: createOpenAI({ apiKey: 'local', fetch })('gpt-5'),
+      anthropic: createAnthropic({ apiKey: 'local', fetch })('claude-sonnet-4-5'),
     };
     await fc.assert(
       fc.asyncProperty(histories(localPart), async (messages) => {
