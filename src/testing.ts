@@ -14,3 +14,7 @@ export type {
   ScriptedModelOptions,
   ScriptedTurn,
 } from './testing/scripted-model.ts';
+
+/* The contract of stores, as tests */
+export { describeStore } from './testing/store-suite/store-suite.ts';
+export type { MakeStore, SuiteOptions, SuiteRunner, TestStore } from './testing/store-suite/kit.ts';

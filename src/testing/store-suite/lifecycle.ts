@@ -1,7 +1,7 @@
 /** S1, S4 and S26: what is kept, who is told, and what a closed store says. */
 
 import assert from 'node:assert/strict';
-import { setImmediate as macrotask } from 'node:timers/promises';
+import { systemClock } from '../../runtime/clock.ts';
 import { DurableError } from '../../runtime/errors.ts';
 import type { Hint, Store } from '../../runtime/store.ts';
 import {
@@ -71,7 +71,7 @@ function hints({ test }: Spec): void {
     const stop = store.watch?.((hint) => got.push(hint));
     await change();
     // At the latest with the next macrotasks of this process; only a hint from elsewhere may be lost.
-    for (let turn = 0; turn < 3; turn += 1) await macrotask();
+    for (let turn = 0; turn < 3; turn += 1) await systemClock().settle();
     stop?.();
     return got;
   };
@@ -120,7 +120,7 @@ function hints({ test }: Spec): void {
     store.watch(() => (stopped += 1))();
     store.watch(() => (going += 1));
     await startOne(store);
-    for (let turn = 0; turn < 3; turn += 1) await macrotask();
+    for (let turn = 0; turn < 3; turn += 1) await systemClock().settle();
     assert.deepEqual([stopped, going > 0], [0, true]);
   });
 }
