@@ -119,7 +119,8 @@ export class Execution implements CommitSource {
   start(messages: Message[]): void {
     const { claim, definition, input } = this.#options;
     const { attempts } = claim.run;
-    if (claim.from === 'lease') this.core.recoveries = Math.max(1, attempts - 1);
+    // Claims since the last event, each after a death; the first one counts too where no event came after it.
+    if (claim.from === 'lease') this.core.recoveries = Math.max(1, claim.run.head === 0 ? attempts - 1 : attempts);
     if (attempts >= MAX_ATTEMPTS) {
       this.#park('crash_loop', { attempts, suspects: claim.run.suspects ?? [] });
       return;

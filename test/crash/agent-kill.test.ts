@@ -1,0 +1,25 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { deathsOf, flawsAfter, killTrip, openWorld, recordingsHit } from './trips.ts';
+import type { World } from './trips.ts';
+
+let world: World;
+beforeAll(async () => {
+  world = await openWorld();
+});
+afterAll(() => world.close());
+
+/** All of both kinds: `npm run test:faults`. */
+const EVERY_NTH_BEFORE = 5;
+
+describe('an agent whose process gets SIGKILL', () => {
+  it('after any of its writes, and before some, goes on in the next process as if nothing had been', async () => {
+    const whole = await killTrip(world, undefined);
+    expect(whole.died).toBe(false);
+    const after = deathsOf(whole.writes, 'after');
+    const before = deathsOf(whole.writes, 'before').filter(({ at }) => at !== undefined);
+    const deaths = [...after, ...before.filter((_, index) => index % EVERY_NTH_BEFORE === 2)];
+    const { flaws, killed } = await flawsAfter(world, deaths);
+    expect(flaws).toEqual([]);
+    expect(recordingsHit(killed)).toEqual(new Set(whole.writes.flatMap((write) => write.split(', '))));
+  }, 180_000);
+});
