@@ -28,7 +28,7 @@ import { runSegment, segmentPath, segmentPrefix } from './segment.ts';
 import type { RunnableAgent } from './segment.ts';
 import { hooksOf, readOutcome } from './segment-outcome.ts';
 import { Steering, toQueued } from './steering.ts';
-import { threadMessages } from './thread.ts';
+import { threadMessages, toParts } from './thread.ts';
 
 export interface AgentRunOptions {
   context: RunContext;
@@ -258,8 +258,5 @@ function awaitsTools(messages: readonly ModelMessage[]): boolean {
 
 /** A user message that reaches the model at a segment's start, as the SDK shows steered ones. */
 function toChunk({ id, message }: QueuedMessage): UIMessageChunk {
-  const { content } = message;
-  const texts =
-    typeof content === 'string' ? [content] : content.flatMap((part) => (part.type === 'text' ? [part.text] : []));
-  return { type: 'steering-message', id, parts: texts.map((text) => ({ type: 'text' as const, text })) };
+  return { type: 'steering-message', id, parts: toParts(message.content) };
 }

@@ -1,11 +1,13 @@
 /** A conversation as the runs of its thread left it: messages for the model, and messages for people. */
 
-import type { ModelMessage, UIMessage } from 'ai';
+import type { FilePart, FileUIPart, ModelMessage, TextUIPart, UIMessage } from 'ai';
 import { decodeValue } from '../runtime/codec.ts';
 import type { Run } from '../runtime/store.ts';
 import type { StoredInput } from './agent-input.ts';
 import type { AgentResult } from './agent-state.ts';
 import { validHistory } from './history.ts';
+
+type ShownPart = TextUIPart | FileUIPart;
 
 /** The model messages of ended runs, oldest first, valid for every provider. Runs without a result add what started them. */
 export function threadMessages(runs: readonly Run[]): ModelMessage[] {
@@ -37,13 +39,18 @@ function inputUiMessages(run: Run): UIMessage[] {
   });
 }
 
-/** Text and links; other content of hand-made messages has no place in a UI message. */
-function toParts(content: Extract<ModelMessage, { role: 'user' | 'assistant' }>['content']): UIMessage['parts'] {
+/** Text and files as people see them; what else a hand-made message holds has no place in a UI message. */
+export function toParts(content: Extract<ModelMessage, { role: 'user' | 'assistant' }>['content']): ShownPart[] {
   if (typeof content === 'string') return [{ type: 'text', text: content }];
-  return content.flatMap((part): UIMessage['parts'] => {
+  return content.flatMap((part): ShownPart[] => {
     if (part.type === 'text') return [{ type: 'text', text: part.text }];
-    if (part.type === 'file' && part.data instanceof URL)
-      return [{ type: 'file', mediaType: part.mediaType, url: part.data.href }];
-    return [];
+    const url = part.type === 'file' ? toUrl(part.data, part.mediaType) : undefined;
+    return part.type === 'file' && url !== undefined ? [{ type: 'file', mediaType: part.mediaType, url }] : [];
   });
+}
+
+function toUrl(data: FilePart['data'], mediaType: string): string | undefined {
+  if (data instanceof URL) return data.href;
+  if (typeof data === 'string') return /^(https?|data):/.test(data) ? data : `data:${mediaType};base64,${data}`;
+  return 'type' in data && data.type === 'url' ? data.url.href : undefined;
 }

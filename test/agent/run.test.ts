@@ -116,6 +116,20 @@ describe('a run of an agent', () => {
     await second.cancel();
   });
 
+  it('shows the files of a message', async () => {
+    const { agent, runtime } = open([{ text: 'A cat.' }]);
+    const content = [
+      { type: 'text' as const, text: 'What is it?' },
+      { type: 'file' as const, mediaType: 'image/png', data: 'aGk=' },
+    ];
+    await (await runtime.start(agent, { messages: [{ role: 'user', content }], thread: 't' })).result();
+    const [asked] = (await runtime.thread('t')).uiMessages;
+    expect(asked?.parts).toEqual([
+      { type: 'text', text: 'What is it?' },
+      { type: 'file', mediaType: 'image/png', url: 'data:image/png;base64,aGk=' },
+    ]);
+  });
+
   it('answers with the structured output of its agent', async () => {
     const output = Output.object({ schema: z.object({ city: z.string() }) });
     const { agent, runtime } = open([{ text: '{"city":"Oslo"}' }], { output });
