@@ -10,7 +10,7 @@ import { systemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { encodeValue } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
-import { systemIds } from '../runtime/ids.ts';
+import { randomBytes, systemIds } from '../runtime/ids.ts';
 import type { Ids } from '../runtime/ids.ts';
 import { consoleLogger } from '../runtime/logger.ts';
 import type { Logger } from '../runtime/logger.ts';
@@ -196,8 +196,10 @@ class DurableRuntime implements Runtime {
     const tokenHash = sha256Hex(token);
     const hook = await this.#store.hook(tokenHash);
     const schema = hook === null ? undefined : worker?.hookSchema(hook.run, tokenHash);
-    if (schema !== undefined && hook?.status === 'open')
-      await checkPayload(schema, payload, `hook "${hook.key}" of run "${hook.run}"`);
+    if (schema !== undefined && hook?.status === 'open') {
+      const next = 'Send it again in the right form; the hook still waits.';
+      await checkPayload(schema, payload, { what: `hook "${hook.key}" of run "${hook.run}"`, next });
+    }
     const [answer] = await this.#store.deliver([
       {
         to: { hook: tokenHash },
@@ -268,7 +270,7 @@ class DurableRuntime implements Runtime {
 
   #secret(given: string | undefined): Promise<Uint8Array> {
     if (given !== undefined) return Promise.resolve(secretBytes(given));
-    return this.#store.secret(crypto.getRandomValues(new Uint8Array(32)));
+    return this.#store.secret(randomBytes(32));
   }
 
   #ready(): Promise<{ secret: Uint8Array; worker: Worker | null }> {

@@ -70,16 +70,24 @@ export function createHook<T = unknown>(options: HookOptions<T> = {}): Hook<T> {
   };
 }
 
+const NEXT_IN_RUN =
+  'The payload was taken: to let the sender try again, create the hook with many: true and await the next one.';
+
 async function nextPayload<T>(
   mailbox: Mailbox,
   { key, schema }: { key: string; schema: HookOptions<T>['schema'] },
 ): Promise<T> {
   const { value } = await mailbox.take();
-  return schema === undefined ? (value as T) : checkPayload(schema, value, `hook "${key}"`);
+  if (schema === undefined) return value as T;
+  return checkPayload(schema, value, { what: `hook "${key}"`, next: NEXT_IN_RUN });
 }
 
-/** The payload as the schema answers it. Throws `payload_invalid`, naming the fields. */
-export async function checkPayload<T>(schema: StandardSchemaV1<unknown, T>, value: unknown, what: string): Promise<T> {
+/** The payload as the schema answers it. Throws `payload_invalid`, naming the fields, and what to do next. */
+export async function checkPayload<T>(
+  schema: StandardSchemaV1<unknown, T>,
+  value: unknown,
+  { what, next }: { what: string; next: string },
+): Promise<T> {
   const result = await schema['~standard'].validate(value);
   if (result.issues === undefined) return result.value;
   const issues = result.issues.map(({ path = [], message }) => ({
@@ -87,11 +95,7 @@ export async function checkPayload<T>(schema: StandardSchemaV1<unknown, T>, valu
     message,
   }));
   const text = issues.map(({ path, message }) => (path === '' ? message : `"${path}": ${message}`)).join('; ');
-  throw new DurableError(
-    'payload_invalid',
-    `Cannot accept the payload for ${what}: ${text}. Send it again in the right form; the hook still waits.`,
-    {
-      details: { issues },
-    },
-  );
+  throw new DurableError('payload_invalid', `Cannot accept the payload for ${what}: ${text}. ${next}`, {
+    details: { issues },
+  });
 }
