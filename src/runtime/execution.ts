@@ -235,6 +235,7 @@ export class Execution implements CommitSource {
     if (!this.core.outbox.empty && then.kind !== 'run') then = { kind: 'run' };
     const pending = this.#takePending(then);
     this.#inFlight = { pending, writes, then };
+    this.core.hooksInFlight = pending.hooks.length > 0;
     return this.#holding.commit(this.#inFlight, {
       run: this.id,
       received: this.#intake.received,
@@ -245,6 +246,7 @@ export class Execution implements CommitSource {
   commitSettled(commit: Commit, outcome: CommitResult | { kind: 'lost'; error: unknown }, sentAt: number): void {
     const sent = this.#inFlight;
     this.#inFlight = undefined;
+    this.core.hooksInFlight = false;
     if (sent === undefined || this.#state === 'finished') return;
     switch (outcome.kind) {
       case 'applied':
@@ -312,7 +314,8 @@ export class Execution implements CommitSource {
     let pending = this.core.pending;
     this.core.pending = emptyPending();
     const { recoveries, run } = this.core;
-    if (recoveries > 0 && pending.events.length > 0) {
+    // A parked run may be resumed: what was tried then counts.
+    if (recoveries > 0 && (pending.events.length > 0 || then.kind === 'park')) {
       const recovered = pendingEvent({
         type: 'run_recovered',
         key: '',

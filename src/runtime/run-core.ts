@@ -81,6 +81,8 @@ export class RunCore {
   cancelled: DurableError | undefined;
   /** Claims without progress before this one that the journal does not know of yet. */
   recoveries = 0;
+  /** Hook rows are in the commit that is under way: it may be refused yet. */
+  hooksInFlight = false;
   /** False while a body must not start: draining, suspended, stale. */
   active = true;
   dropped = false;
@@ -170,7 +172,8 @@ export class RunCore {
 
   /** Bodies may start now: nothing is replayed, no hook row is on its way, the run is active. */
   get mayStart(): boolean {
-    return this.active && !this.queue.replaying && this.pending.hooks.length === 0 && !this.dropped;
+    const hooksStored = this.pending.hooks.length === 0 && !this.hooksInFlight;
+    return this.active && !this.queue.replaying && hooksStored && !this.dropped;
   }
 
   /** Calls `start` when bodies may start, in the order of asking. */
