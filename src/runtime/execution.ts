@@ -126,7 +126,7 @@ export class Execution implements CommitSource {
       return;
     }
     this.#intake.take(messages, claim.run.cancel);
-    this.core.queue.kick();
+    this.core.queue.kickSoon();
     const frame = { context: this.core.context, scope: this.core.root };
     currentFrame
       .run(frame, () => runFunction(() => definition.run(this.core.context, input)))
