@@ -63,14 +63,15 @@ function isKept(part: AssistantPart, place: Place): boolean {
     case 'text':
       return !isBlank(part.text); // V4
     case 'tool-call':
-      if (firstCall(parts, part.toolCallId) !== part) return false;
-      return part.providerExecuted !== true || answers.ofProvider(part.toolCallId, index); // V2
+      if (firstCall(parts, { toolCallId: part.toolCallId, byProvider: isByProvider(part) }) !== part) return false;
+      return !isByProvider(part) || answers.ofProvider(part.toolCallId, index); // V2
     case 'tool-result':
-      return answers.calledBefore(part.toolCallId, index);
+      return answers.providerCalled(part.toolCallId, index);
     case 'tool-approval-request':
       // Decided requests of local tools have done their work: the result says the rest.
       return (
-        firstCall(parts, part.toolCallId)?.providerExecuted === true && answers.response(part.approvalId) !== undefined
+        firstCall(parts, { toolCallId: part.toolCallId, byProvider: true }) !== undefined &&
+        answers.response(part.approvalId) !== undefined
       );
     default:
       return true;
@@ -98,8 +99,19 @@ function answersOf(
   });
 }
 
-function firstCall(parts: readonly AssistantPart[], toolCallId: string): ToolCall | undefined {
-  return parts.find((part): part is ToolCall => part.type === 'tool-call' && part.toolCallId === toolCallId);
+/** An id may name one local call and one of the provider's. */
+function firstCall(
+  parts: readonly AssistantPart[],
+  like: { toolCallId: string; byProvider: boolean },
+): ToolCall | undefined {
+  return parts.find(
+    (part): part is ToolCall =>
+      part.type === 'tool-call' && part.toolCallId === like.toolCallId && isByProvider(part) === like.byProvider,
+  );
+}
+
+function isByProvider(call: ToolCall): boolean {
+  return call.providerExecuted === true;
 }
 
 function validUser(message: UserModelMessage): UserModelMessage[] {
@@ -132,6 +144,7 @@ class Answers {
   readonly #responses = new Map<string, ApprovalResponse>();
   /** Where calls, and results of calls that the provider executed, stand in assistant messages. */
   readonly #calls = new Map<string, number[]>();
+  readonly #providerCalls = new Map<string, number[]>();
   readonly #inline = new Map<string, number[]>();
   readonly #used = new Set<string>();
   readonly #requests = new Map<string, { approvalId: string; index: number }[]>();
@@ -175,8 +188,9 @@ class Answers {
     );
   }
 
-  calledBefore(toolCallId: string, index: number): boolean {
-    return (this.#calls.get(toolCallId) ?? []).some((place) => place <= index);
+  /** Results in assistant messages are the provider's. */
+  providerCalled(toolCallId: string, index: number): boolean {
+    return (this.#providerCalls.get(toolCallId) ?? []).some((place) => place <= index);
   }
 
   /** V5. Calls that the provider executed keep their ids: the provider knows them. */
@@ -206,8 +220,9 @@ class Answers {
   }
 
   #addAssistantPart(part: AssistantPart, index: number): void {
-    if (part.type === 'tool-call') append(this.#calls, part.toolCallId, index);
-    else if (part.type === 'tool-result') append(this.#inline, part.toolCallId, index);
+    if (part.type === 'tool-call') {
+      append(part.providerExecuted === true ? this.#providerCalls : this.#calls, part.toolCallId, index);
+    } else if (part.type === 'tool-result') append(this.#inline, part.toolCallId, index);
     else if (part.type === 'tool-approval-request') {
       append(this.#requests, part.toolCallId, { approvalId: part.approvalId, index });
     }
@@ -215,13 +230,17 @@ class Answers {
 }
 
 function renamed(message: ModelMessage, fresh: ReadonlyMap<string, string>): ModelMessage {
-  const rename = <PART extends { type: string }>(part: PART): PART => {
-    const id = 'toolCallId' in part ? fresh.get(String(part.toolCallId)) : undefined;
-    return id === undefined ? part : { ...part, toolCallId: id };
-  };
-  if (message.role === 'tool') return { ...message, content: message.content.map(rename) };
+  const rename = <PART extends { toolCallId: string }>(part: PART): PART => ({
+    ...part,
+    toolCallId: fresh.get(part.toolCallId) ?? part.toolCallId,
+  });
+  if (message.role === 'tool') {
+    return { ...message, content: message.content.map((part) => (part.type === 'tool-result' ? rename(part) : part)) };
+  }
   if (message.role !== 'assistant' || typeof message.content === 'string') return message;
-  return { ...message, content: message.content.map(rename) };
+  const isLocal = (part: AssistantPart): part is ToolCall =>
+    part.type === 'tool-call' && part.providerExecuted !== true;
+  return { ...message, content: message.content.map((part) => (isLocal(part) ? rename(part) : part)) };
 }
 
 function append<K, V>(map: Map<K, V[]>, key: K, value: V): void {
