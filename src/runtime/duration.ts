@@ -13,23 +13,22 @@ export function durationMs(duration: Duration, where: string): number {
   return value;
 }
 
-function parseText(text: string): number | undefined {
-  if (/\b(months?|mo)\b/i.test(text)) return undefined;
+/** `ms` throws for an empty text. */
+function parseText(text: unknown): number | undefined {
+  if (typeof text !== 'string' || text === '') return undefined;
   return ms(text as ms.StringValue);
 }
 
-function invalid(duration: Duration, where: string): DurableError {
-  const calendar = /\bmo(nths?)?\b/i.test(String(duration));
-  const advice = calendar
+const MONTHS = /(?<![a-z])mo(nths?)?\b/i;
+
+function invalid(duration: unknown, where: string): DurableError {
+  const given = typeof duration === 'string' ? JSON.stringify(duration) : String(duration);
+  const advice = MONTHS.test(given)
     ? 'A month has no fixed length: write days ("30 days"), or pass the Date at which to go on.'
     : 'Write milliseconds, or a number with a unit: "500ms", "30s", "5m", "2h", "3 days", "1 week".';
-  return new DurableError(
-    'invalid_duration',
-    `Cannot use ${JSON.stringify(duration)} as the duration of ${where}. ${advice}`,
-    {
-      details: { duration },
-    },
-  );
+  return new DurableError('invalid_duration', `Cannot use ${given} as the duration of ${where}. ${advice}`, {
+    details: { duration: typeof duration === 'string' ? duration : given },
+  });
 }
 
 /** The moment at which a sleep ends: a Date as it is, a duration from `now`. */

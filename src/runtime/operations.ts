@@ -164,7 +164,21 @@ class OpenOperation<T> {
       failures += 1;
       if (!isRetryable(outcome.error) || failures > (this.#operation.retries ?? 0))
         return this.#fail(outcome.error, attempt);
-      await this.#delay(outcome.error, { attempt, failures });
+      const delay = this.#delayOf(outcome.error, failures);
+      if ('invalid' in delay) return this.#fail(delay.invalid, attempt);
+      await this.#delay(outcome.error, { attempt, ...delay });
+    }
+  }
+
+  /** User code may ask for a moment that there is none of. */
+  #delayOf(error: unknown, failures: number): { now: number; dueAt: number } | { invalid: unknown } {
+    const now = this.#core.storeNow();
+    const after = RetryableError.is(error) ? error.retryAfter : undefined;
+    if (after === undefined) return { now, dueAt: now + backoffMs(STEP_BACKOFF, failures, this.#core.ids.random()) };
+    try {
+      return { now, dueAt: momentOf(after, { now, where: `retryAfter of "${this.#operation.key}"` }) };
+    } catch (invalid) {
+      return { invalid };
     }
   }
 
@@ -250,15 +264,9 @@ class OpenOperation<T> {
     }, timeoutMs);
   }
 
-  async #delay(error: unknown, options: { attempt: number; failures: number }): Promise<void> {
-    const { attempt, failures } = options;
+  async #delay(error: unknown, options: { attempt: number; now: number; dueAt: number }): Promise<void> {
+    const { attempt, now, dueAt } = options;
     const { key, kind } = this.#operation;
-    const now = this.#core.storeNow();
-    const after = RetryableError.is(error) ? error.retryAfter : undefined;
-    const dueAt =
-      after === undefined
-        ? now + backoffMs(STEP_BACKOFF, failures, this.#core.ids.random())
-        : momentOf(after, { now, where: `retryAfter of "${key}"` });
     this.#core.logger.warn(
       { step: key, attempt, code: 'step_failed', err: error, retryInMs: dueAt - now },
       `a ${kind} failed and is tried again`,

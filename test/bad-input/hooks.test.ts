@@ -1,10 +1,9 @@
 import { createHook, sleep, workflow } from 'everturn';
-import type { DurableError } from 'everturn';
 import { createTestRuntime } from 'everturn/testing';
 import type { TestRuntime } from 'everturn/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { expectError, expectRefusal } from './refusal.ts';
+import { causeOf, expectError, expectRefusal } from './refusal.ts';
 
 const schema = z.object({ amount: z.number(), note: z.string().optional() });
 const pay = workflow('pay', async () => createHook({ token: 'payment', schema }));
@@ -82,13 +81,13 @@ describe('a payload that does not fit', () => {
     await runtime.until(run, 'waiting');
     await runtime.restart();
     await runtime.resumeHook('payment', bad);
-    const { cause } = (await run.result().catch((error: unknown) => error)) as DurableError;
+    const cause = await causeOf(run);
     expectError(cause, {
       code: 'payload_invalid',
       says: /hook "hook:payment".*"amount": .*many: true/,
       details: { issues: [{ path: 'amount' }, { path: 'note' }] },
     });
-    expect((cause as DurableError).message).not.toContain('still waits');
+    expect(cause.message).not.toContain('still waits');
   });
 });
 
@@ -96,7 +95,7 @@ it('a token that another run holds: the second run learns of the first', async (
   const first = await runtime.start(linger, { id: 'r1' });
   await runtime.until(first, 'waiting');
   const second = await runtime.start(linger, { id: 'r2' });
-  const { cause } = (await second.result().catch((error: unknown) => error)) as DurableError;
+  const cause = await causeOf(second);
   expectError(cause, {
     code: 'hook_conflict',
     says: /"hook:payment" of run "r2".*belongs to.*run "r1".*Use another token/,

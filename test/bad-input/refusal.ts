@@ -11,11 +11,28 @@ export interface Refusal {
   details?: Record<string, unknown>;
 }
 
-/** The attempt throws, or rejects, as the refusal says. Answers the error. */
-export async function expectRefusal(attempt: () => unknown, refusal: Refusal): Promise<DurableError> {
-  const error = await caught(attempt);
-  expectError(error, refusal);
-  return error as DurableError;
+/** The attempt throws, or rejects, as the refusal says. */
+export async function expectRefusal(attempt: () => unknown, refusal: Refusal): Promise<void> {
+  expectError(await caught(attempt), refusal);
+}
+
+/** What the attempt throws, or rejects with. */
+export async function caught(attempt: () => unknown): Promise<unknown> {
+  const outcome = await Promise.resolve()
+    .then(attempt)
+    .then(
+      (value) => ({ value }),
+      (error: unknown) => ({ error }),
+    );
+  if ('error' in outcome) return outcome.error;
+  throw new Error(`nothing was refused; the answer was ${String(outcome.value)}`);
+}
+
+/** What a run failed with. */
+export async function causeOf(run: { result(): Promise<unknown> }): Promise<unknown> {
+  const error = await caught(() => run.result());
+  expect(error).toMatchObject({ code: 'run_failed' });
+  return (error as Error).cause;
 }
 
 export function expectError(error: unknown, { code, says, details = {} }: Refusal): asserts error is DurableError {
@@ -25,13 +42,4 @@ export function expectError(error: unknown, { code, says, details = {} }: Refusa
   expect(error.message).toMatch(new RegExp(`\\(docs/errors\\.md#${code}\\)$`));
   expect(error.details).toMatchObject(details);
   expect(JSON.parse(JSON.stringify(error.details))).toEqual(error.details);
-}
-
-async function caught(attempt: () => unknown): Promise<unknown> {
-  try {
-    const value = await attempt();
-    throw new Error(`nothing was refused; the answer was ${String(value)}`);
-  } catch (error) {
-    return error;
-  }
 }
