@@ -25,6 +25,7 @@ import type { WorkflowDefinition } from './registrable.ts';
 import { ExecutionContext } from './run-context.ts';
 import type { Guard } from './run-context.ts';
 import type { RunCore } from './run-core.ts';
+import { stepsAtStall } from './stall.ts';
 import type { Claim, Commit, CommitResult, Message, NewRun, Run, Then } from './store.ts';
 
 export type ExecutionState = 'running' | 'suspended' | 'stale' | 'finished';
@@ -157,9 +158,8 @@ export class Execution implements CommitSource {
   markStale(): void {
     if (this.#state !== 'running') return;
     this.#state = 'stale';
-    const bodies = [...this.core.bodies].map((body) => body.label);
     this.core.logger.warn(
-      { code: 'lease_lost', step: bodies.join(', '), epoch: this.epoch },
+      { code: 'lease_lost', step: stepsAtStall(this.core).join(', '), epoch: this.epoch },
       'the event loop stalled longer than the lease; nothing is written until the run is claimed again',
     );
     this.#options.host.stale(this);

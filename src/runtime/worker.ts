@@ -129,7 +129,10 @@ export class Worker implements ExecutionHost {
     this.#cancelPoll?.();
     this.#unwatch?.();
     this.#warm.clear();
-    for (const execution of this.#executing.values()) execution.drain('boundary');
+    for (const execution of this.#executing.values()) {
+      if (execution.state === 'stale') this.stale(execution);
+      else execution.drain('boundary');
+    }
     await this.#untilEmpty(graceMs);
     for (const execution of this.#executing.values()) execution.drain('now');
     await this.#untilEmpty(this.#options.storeTimeoutMs);
@@ -160,8 +163,9 @@ export class Worker implements ExecutionHost {
     if (how !== 'yielded') this.#pollSoon();
   }
 
-  stale(): void {
-    this.#pollSoon();
+  stale(execution: Execution): void {
+    if (this.#state === 'open') this.#pollSoon();
+    else execution.drop('runtime_closed', `The run "${execution.id}" goes on elsewhere: its lease ended before the runtime closed.`);
   }
 
   wake(execution: Execution): void {

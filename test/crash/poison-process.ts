@@ -19,7 +19,9 @@ export interface PoisonTask {
 
 export interface PoisonMessage {
   healthy: unknown[];
-  poisoned: { status: 'completed'; text: string } | { status: 'parked'; message: string; parked: unknown; logged: LogFields[] };
+  poisoned:
+    | { status: 'completed'; text: string }
+    | { status: 'parked'; message: string; parked: unknown; logged: LogFields[] };
 }
 
 const { file, modelUrl, witnessUrl, healthy, cured } = JSON.parse(process.argv[2] ?? '') as PoisonTask;
@@ -30,7 +32,11 @@ const model = createOpenAI({ baseURL: modelUrl, apiKey: 'local' })('gpt-5-mini')
 const helper = new DurableAgent({
   model,
   tools: {
-    look: tool({ description: 'Looks', inputSchema: z.object({}), execute: async () => (await delay(20), 'All is well.') }),
+    look: tool({
+      description: 'Looks',
+      inputSchema: z.object({}),
+      execute: async () => (await delay(20), 'All is well.'),
+    }),
   },
 });
 const bomber = new DurableAgent({
@@ -41,7 +47,14 @@ const bomber = new DurableAgent({
       inputSchema: z.object({}),
       execute: async () => {
         const { idempotencyKey: key, attempt, toolCallId } = getToolMetadata();
-        await tellWitness(witnessUrl, { key, attempt, tool: 'explode', toolCallId, pid: process.pid, time: Date.now() });
+        await tellWitness(witnessUrl, {
+          key,
+          attempt,
+          tool: 'explode',
+          toolCallId,
+          pid: process.pid,
+          time: Date.now(),
+        });
         if (cured) return 'It did not go off.';
         process.kill(process.pid, 'SIGKILL');
         return delay(60_000, 'never');
@@ -66,7 +79,10 @@ const runs = await Promise.all(
   ),
 );
 const results = await Promise.all(runs.map((run) => run.result()));
-const message: PoisonMessage = { healthy: results.map((result) => (typeof result === 'number' ? result : (result as { text: string }).text)), poisoned: await end() };
+const message: PoisonMessage = {
+  healthy: results.map((result) => (typeof result === 'number' ? result : (result as { text: string }).text)),
+  poisoned: await end(),
+};
 process.send?.(message);
 await runtime.close();
 process.disconnect();

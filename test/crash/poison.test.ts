@@ -38,7 +38,9 @@ describe('a tool that kills its process beside healthy runs', () => {
     const task = { file, modelUrl: model.baseURL, witnessUrl: witness.url, healthy: HEALTHY, cured: false };
     const { lives, message } = await supervise(task);
     console.log(`the process lived ${lives} times`);
-    const expected = Array.from({ length: HEALTHY }, (_, n) => (n % 2 === 0 ? 6 * n : expect.stringContaining('All is well.')));
+    const expected = Array.from({ length: HEALTHY }, (_, n) =>
+      n % 2 === 0 ? 6 * n : expect.stringContaining('All is well.'),
+    );
     expect(message.healthy).toEqual(expected);
     expect(message.poisoned).toMatchObject({
       status: 'parked',
@@ -46,14 +48,19 @@ describe('a tool that kills its process beside healthy runs', () => {
       parked: { code: 'crash_loop', suspects: [expect.stringContaining('explode')] },
     });
     const logged = message.poisoned.status === 'parked' ? message.poisoned.logged : [];
-    expect(logged).toMatchObject([{ code: 'crash_loop', run: 'poisoned', suspects: [expect.stringContaining('explode')] }]);
+    expect(logged).toMatchObject([
+      { code: 'crash_loop', run: 'poisoned', suspects: [expect.stringContaining('explode')] },
+    ]);
     const explosions = witness.records().map(({ attempt }) => attempt);
     expect(explosions).toEqual(explosions.map((_, index) => index + 1));
     expect(explosions.length).toBe(lives - 1);
 
     const cured = await supervise({ ...task, cured: true });
     expect(cured.lives).toBe(1);
-    expect(cured.message.poisoned).toMatchObject({ status: 'completed', text: expect.stringContaining('It did not go off.') });
+    expect(cured.message.poisoned).toMatchObject({
+      status: 'completed',
+      text: expect.stringContaining('It did not go off.'),
+    });
     expect(witness.records().map(({ attempt }) => attempt)).toEqual([...explosions, explosions.length + 1]);
     expect(new Set(witness.records().map(({ key }) => key)).size).toBe(1);
   }, 120_000);
