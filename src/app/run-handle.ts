@@ -119,7 +119,7 @@ function resultOf(run: Run): unknown {
     );
   }
   const cause = run.error === null ? undefined : decodeValue(run.error);
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const reason = cause instanceof Error ? cause.message : String(cause ?? run.errorCode ?? 'no reason is known');
   throw new DurableError('run_failed', `The run "${run.id}" failed: ${reason}`, {
     cause,
     details: { ...details, code: run.errorCode },

@@ -1,6 +1,7 @@
 /** What reaches a run from outside, on its way into the journal: messages in inbox order, and cancel. */
 
 import { decodeText } from './codec.ts';
+import type { Payload } from './codec.ts';
 import { messageMeta } from './mailbox.ts';
 import type { RunCore } from './run-core.ts';
 import type { Message } from './store.ts';
@@ -31,7 +32,7 @@ export class Intake {
         type: 'message_received',
         key: message.key ?? '',
         meta: messageMeta(message),
-        text: decodeText(message.payload),
+        ...textOf(message.payload),
       });
     }
     if (cancel && !this.#cancelled) this.#cancel();
@@ -47,4 +48,9 @@ export class Intake {
     }
     this.#onCancel();
   }
+}
+
+/** A run that the store ended leaves its parent no value. */
+function textOf(payload: Payload): { text?: string } {
+  return payload.length === 0 ? {} : { text: decodeText(payload) };
 }

@@ -15,7 +15,7 @@ import type { OperationsOptions } from './operations.ts';
 import type { RunCore } from './run-core.ts';
 import { RunScope } from './run-scope.ts';
 import { sha256Hex, signHex } from './signature.ts';
-import type { NewHook, NewRun, Run, StreamPage } from './store.ts';
+import type { EndStatus, NewHook, NewRun, Run, StreamPage } from './store.ts';
 
 export interface ExecutionContextOptions extends OperationsOptions {
   secret: Uint8Array;
@@ -226,10 +226,7 @@ export class ExecutionContext implements RunContext {
     const message = await core.mailbox(key).take();
     core.children.delete(key);
     if (message.status === 'completed') return message.value;
-    throw (
-      message.value ??
-      new DurableError('cancelled', `The child run "${run.id}" was cancelled.`, { details: { run: run.id } })
-    );
+    throw message.value ?? childEnded(run.id, message.status);
   }
 
   emit(stream: string, chunks: Payload[]): Promise<void> | undefined {
@@ -259,6 +256,13 @@ export class ExecutionContext implements RunContext {
     const own = runs.findIndex((run) => run.id === id);
     return own < 0 ? runs : runs.slice(0, own);
   }
+}
+
+/** The error for a child that left none: somebody ended it from outside. */
+function childEnded(run: string, status: EndStatus | null): DurableError {
+  const details = { run, status };
+  if (status === 'failed') return new DurableError('run_failed', `The child run "${run}" was terminated.`, { details });
+  return new DurableError('cancelled', `The child run "${run}" was cancelled.`, { details });
 }
 
 function leaveAfter(activity: Activity, result: unknown): void {

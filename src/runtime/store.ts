@@ -36,7 +36,8 @@
  *      `applied` as of now, `holder` telling whether the token still holds the run; (b) status running and token equal, else
  *      `fenced`; (c) `expect` equals head, else `moved`; (d) `wait` and `end` need `seen == inboxHead`, else `pending` with the
  *      messages from `received` on; a `close` of a hook that is resolved while the run has not `seen` its message likewise;
- *      (e) a created hook whose token hash belongs to another run or key: `token_taken`; (f) a write to a closed stream:
+ *      (e) a created hook whose token hash belongs to another run or key (open, or resolved in a run that has not ended; other hooks
+ *      give their token up): `token_taken`; (f) a write to a closed stream:
  *      `stream_closed` (closing it once more is none). A refusal applies nothing of that run and does not hinder the others of the batch.
  *  S15 Applied is all or nothing: events appended at head (seq = position, from 0), chunks at each stream's tail, hooks,
  *      starts (as S10, S11, `exists` is success; a `busy` thread queues), cancels (after the run's own transition), ledger

@@ -1,6 +1,6 @@
 /** The holder's commit: checks first, changes after them, so that a refusal has nothing to undo. */
 
-import type { Commit, CommitResult, Message } from '../../runtime/store.ts';
+import type { Hook, Commit, CommitResult, Message } from '../../runtime/store.ts';
 import { extendedLease } from '../rules.ts';
 import { cancelRun, closeHook, endRun } from './end.ts';
 import { startFromCommit } from './start.ts';
@@ -53,7 +53,7 @@ function takenToken(state: MemoryState, { commit: request }: Pair): CommitResult
   for (const { tokenHash, key } of request.hooks.create) {
     const stored = state.hooks.get(tokenHash)?.hook;
     const holder =
-      stored === undefined
+      stored === undefined || isFree(state, stored)
         ? { run: request.run, key: own.get(tokenHash) ?? key }
         : { run: stored.run, key: stored.key };
     if (holder.run !== request.run || holder.key !== key) return { kind: 'token_taken', tokenHash, holder };
@@ -135,10 +135,17 @@ function writeStreams(state: MemoryState, { record, commit: request }: Pair): vo
   }
 }
 
+/** A token is free again when its hook was closed or its run has ended. */
+function isFree(state: MemoryState, hook: Hook): boolean {
+  const run = state.runs.get(hook.run)?.run;
+  return hook.status === 'closed' || run === undefined || run.endedAt !== null;
+}
+
 function writeHooks(state: MemoryState, { record, commit: request }: Pair): void {
   const { id, workflow, thread, tenant } = record.run;
   for (const created of request.hooks.create) {
-    if (state.hooks.has(created.tokenHash)) continue;
+    const stored = state.hooks.get(created.tokenHash)?.hook;
+    if (stored !== undefined && !isFree(state, stored)) continue;
     const hook = {
       ...created,
       run: id,
@@ -151,12 +158,11 @@ function writeHooks(state: MemoryState, { record, commit: request }: Pair): void
       createdAt: state.clock.now(),
       resolvedAt: null,
     };
+    state.hooks.delete(created.tokenHash);
     state.hooks.set(created.tokenHash, { hook, order: nextOrder(state), answers: new Set(), resolvedSeq: -1 });
     record.hooks.push(created.tokenHash);
   }
-  for (const token of request.hooks.close) {
-    if (state.hooks.get(token)?.hook.run === id) closeHook(state, token);
-  }
+  for (const token of request.hooks.close) closeHook(state, { run: id, token });
 }
 
 /** S17. Answers whether the lease moved. */

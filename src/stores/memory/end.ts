@@ -26,7 +26,7 @@ export function endRun(state: MemoryState, end: { record: RunRecord; ending: End
   for (const [stream, { closed }] of record.streams) {
     if (!closed) state.hints.push({ kind: 'stream', run: run.id, stream });
   }
-  for (const token of record.hooks) closeHook(state, token);
+  for (const token of record.hooks) closeHook(state, { run: run.id, token });
   if (run.thread !== null) promoteQueued(state, run.thread);
   tellParent(state, end);
 }
@@ -38,9 +38,10 @@ function leaveThread(state: MemoryState, record: RunRecord): void {
   else thread.queued = thread.queued.filter((queued) => queued !== record);
 }
 
-export function closeHook(state: MemoryState, token: string): void {
+/** Closes a hook of this run, if it is open. */
+export function closeHook(state: MemoryState, { run, token }: { run: string; token: string }): void {
   const found = state.hooks.get(token);
-  if (found?.hook.status === 'open') found.hook.status = 'closed';
+  if (found?.hook.run === run && found.hook.status === 'open') found.hook.status = 'closed';
 }
 
 function promoteQueued(state: MemoryState, id: string): void {

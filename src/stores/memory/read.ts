@@ -153,7 +153,7 @@ export function gc(state: MemoryState, options: { olderThanMs: number; limit: nu
 
 function remove(state: MemoryState, record: RunRecord): void {
   state.runs.delete(record.run.id);
-  for (const token of record.hooks) state.hooks.delete(token);
+  for (const token of record.hooks) if (state.hooks.get(token)?.hook.run === record.run.id) state.hooks.delete(token);
   if (record.run.parent !== null) removeChild(state, { parent: record.run.parent.run, record });
   if (record.run.thread === null) return;
   const rest = threadOf(state, record.run.thread);

@@ -12,6 +12,7 @@ export interface Hooks {
   get(tokenHash: string): Hook | null;
   list(query: HookQuery): Page<Hook>;
   note(tokenHash: string, note: Payload): boolean;
+  /** Whose a token is. Closed hooks, and those of ended runs, hold none. */
   holder(tokenHash: string): HookHolder | undefined;
   /** Does nothing if there is a hook of that token. */
   create(run: number, hook: NewHook): void;
@@ -58,17 +59,24 @@ function notesOf(statement: StatementSync, hook: number): Payload[] {
 
 function prepareChanges({ db, clock }: Session): Pick<Hooks, 'holder' | 'create' | 'close' | 'closeAll'> {
   const holder = db.prepare(
-    'SELECT runs.id AS run, hooks.target AS key, hooks.status, hooks.resolved_seq AS resolvedSeq FROM hooks JOIN runs ON runs.key = hooks.run WHERE token_hash = ?',
+    `SELECT runs.id AS run, hooks.target AS key, hooks.status, hooks.resolved_seq AS resolvedSeq
+     FROM hooks JOIN runs ON runs.key = hooks.run WHERE token_hash = ? AND hooks.status <> 'closed' AND runs.ended_at IS NULL`,
   );
   const insert = db.prepare(
     `INSERT INTO hooks (token_hash, run, target, kind, once, needed, tool, details, status, answers, resolved_seq, created_at)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open', '[]', -1, ?) ON CONFLICT (token_hash) DO NOTHING`,
   );
+  const freed =
+    "token_hash = ? AND (status = 'closed' OR (SELECT ended_at FROM runs WHERE key = hooks.run) IS NOT NULL)";
+  const dropNotes = db.prepare(`DELETE FROM notes WHERE hook IN (SELECT key FROM hooks WHERE ${freed})`);
+  const drop = db.prepare(`DELETE FROM hooks WHERE ${freed}`);
   const close = db.prepare("UPDATE hooks SET status = 'closed' WHERE token_hash = ? AND run = ? AND status = 'open'");
   const closeAll = db.prepare("UPDATE hooks SET status = 'closed' WHERE run = ? AND status = 'open'");
   return {
     holder: (tokenHash) => holder.get(tokenHash) as HookHolder | undefined,
     create(run, hook) {
+      dropNotes.run(hook.tokenHash);
+      drop.run(hook.tokenHash);
       insert.run(
         hook.tokenHash,
         run,

@@ -214,6 +214,18 @@ function tokens({ test }: Spec): void {
     assert.deepEqual([await eventsOf(kit, 'two'), await kit.store.hook('free')], [[], null]);
   });
 
+  test('a token is free again when its hook was closed, and when its run has ended', async (kit) => {
+    const one = await kit.hold({ id: 'one' });
+    await one.apply({ hooks: { create: [newHook()], close: [] } });
+    await one.apply({ hooks: { create: [], close: ['token_1'] } });
+    await one.apply({ hooks: { create: [newHook({ key: 'again' })], close: [] } });
+    assert.equal((await kit.store.hook('token_1'))?.key, 'again');
+    await one.apply({ then: { kind: 'end', status: 'completed', result: null, error: null, errorCode: null } });
+    const two = await kit.hold({ id: 'two' });
+    await two.apply({ hooks: { create: [newHook()], close: [] } });
+    assert.deepEqual(await kit.store.hook('token_1').then((hook) => [hook?.run, hook?.status]), ['two', 'open']);
+  });
+
   test('one commit cannot create two hooks of one token', async ({ store, hold }) => {
     const held = await hold();
     const create = [newHook({ key: 'a' }), newHook({ key: 'b' })];
