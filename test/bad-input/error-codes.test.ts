@@ -1,0 +1,53 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ERROR_CODES } from 'everturn';
+import type { ErrorCode } from 'everturn';
+import { expect, it } from 'vitest';
+
+/** Where each code is triggered and expected. */
+const TESTS: Record<ErrorCode, string> = {
+  approval_decided: 'bad-input/approvals.test.ts',
+  approval_not_found: 'bad-input/unknown.test.ts',
+  cancelled: 'bad-input/troubles.test.ts',
+  crash_loop: 'runtime/durability.test.ts',
+  divergence: 'bad-input/troubles.test.ts',
+  duplicate_key: 'bad-input/names-and-keys.test.ts',
+  duplicate_name: 'bad-input/names-and-keys.test.ts',
+  hook_already_resumed: 'bad-input/hooks.test.ts',
+  hook_closed: 'bad-input/hooks.test.ts',
+  hook_conflict: 'bad-input/hooks.test.ts',
+  hook_not_found: 'bad-input/unknown.test.ts',
+  inside_step: 'bad-input/places.test.ts',
+  invalid_argument: 'bad-input/names-and-keys.test.ts',
+  invalid_duration: 'bad-input/durations.test.ts',
+  lease_lost: 'bad-input/troubles.test.ts',
+  model_failed: 'bad-input/troubles.test.ts',
+  outside_run: 'bad-input/places.test.ts',
+  payload_invalid: 'bad-input/hooks.test.ts',
+  run_conflict: 'bad-input/names-and-keys.test.ts',
+  run_failed: 'bad-input/names-and-keys.test.ts',
+  run_not_found: 'bad-input/unknown.test.ts',
+  run_parked: 'bad-input/troubles.test.ts',
+  runtime_closed: 'bad-input/names-and-keys.test.ts',
+  step_failed: 'bad-input/troubles.test.ts',
+  step_timeout: 'bad-input/troubles.test.ts',
+  store_corrupt: 'stores/sqlite-file.test.ts',
+  store_full: 'stores/sqlite-file.test.ts',
+  store_newer: 'stores/sqlite-file.test.ts',
+  store_read_only: 'stores/sqlite-file.test.ts',
+  store_unavailable: 'stores/sqlite-file.test.ts',
+  stream_closed: 'streams/writable.test.ts',
+  thread_busy: 'bad-input/names-and-keys.test.ts',
+  thread_not_found: 'bad-input/unknown.test.ts',
+  tool_in_doubt: 'bad-input/troubles.test.ts',
+  tool_not_found: 'bad-input/tools.test.ts',
+  value_corrupt: 'streams/chunk.test.ts',
+  value_not_serializable: 'bad-input/values.test.ts',
+  value_too_large: 'bad-input/values.test.ts',
+  workflow_not_found: 'bad-input/unknown.test.ts',
+};
+
+it.each(ERROR_CODES)('%s is triggered by a test', (code) => {
+  const text = readFileSync(join(import.meta.dirname, '..', TESTS[code]), 'utf8');
+  expect(text).toContain(`'${code}'`);
+});
