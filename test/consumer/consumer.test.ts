@@ -1,0 +1,174 @@
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startModelServer } from '../../examples/model-server/server.ts';
+import type { ModelServer } from '../../examples/model-server/server.ts';
+import { emptyProject, install, installed, oldestNode, packEverturn, root, run, versions } from './consumer.ts';
+
+/** `ai` and `zod` with all that they need are 10. */
+const MOST_PACKAGES = 30;
+const tsc = join(root, 'node_modules/.bin/tsc');
+const entries = ['everturn', 'everturn/memory', 'everturn/sqlite', 'everturn/testing'];
+
+let project: string;
+let packages: string[];
+let model: ModelServer;
+
+beforeAll(async () => {
+  const tarball = await packEverturn();
+  project = emptyProject();
+  await install(project, [tarball, `ai@${versions['ai']}`, `zod@${versions['zod']}`]);
+  packages = installed(project);
+  // What hello.ts needs beyond the README's three: a provider; for tsc the types of node, and those that the SDK's own need.
+  const provider = ['@ai-sdk/openai', '@types/node'].map((name) => `${name}@${versions[name]}`);
+  await install(project, [...provider, '@types/json-schema@7.0.15']);
+  copyFileSync(join(root, 'examples/hello.ts'), join(project, 'hello.ts'));
+  model = await startModelServer({ pacingMs: 0 });
+}, 120_000);
+afterAll(() => model?.close());
+
+describe('npm install everturn ai zod', () => {
+  it(`installs at most ${MOST_PACKAGES} packages, one copy of each`, () => {
+    expect(packages.length).toBeLessThanOrEqual(MOST_PACKAGES);
+    expect(packages.filter((path) => path.lastIndexOf('node_modules') > 0)).toEqual([]);
+  });
+
+  it('needs no install scripts', () => {
+    const lock = JSON.parse(readFileSync(join(project, 'node_modules/.package-lock.json'), 'utf8')) as {
+      packages: Record<string, { hasInstallScript?: boolean }>;
+    };
+    expect(Object.entries(lock.packages).filter(([, { hasInstallScript }]) => hasInstallScript === true)).toEqual([]);
+  });
+});
+
+describe('importing the package', () => {
+  /** URLs of all modules that an import loads, those of node included. */
+  async function graph(entry: string): Promise<string[]> {
+    const script = `
+      import { registerHooks } from 'node:module';
+      const urls = new Set();
+      registerHooks({ load: (url, context, next) => (urls.add(url), next(url, context)) });
+      await import(${JSON.stringify(entry)});
+      console.log(JSON.stringify([...urls]));
+    `;
+    return JSON.parse(
+      await run(process.execPath, ['--input-type=module', '--eval', script], { cwd: project }),
+    ) as string[];
+  }
+  const own = (urls: string[]): string[] => urls.flatMap((url) => /node_modules\/everturn\/(.*)$/.exec(url)?.[1] ?? []);
+  const packagesOf = (urls: string[]): string[] => [
+    ...new Set(urls.flatMap((url) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(url)?.[1] ?? [])),
+  ];
+
+  it('loads built code, and of the core neither stores nor tests nor SQLite', async () => {
+    const urls = await graph('everturn');
+    expect(own(urls)).toContain('dist/index.js');
+    expect(
+      own(urls).filter((path) => !/^dist\/(index\.js|(runtime|streams|hooks|tools|agent|app)\/.*\.js)$/.test(path)),
+    ).toEqual([]);
+    expect(urls).not.toContain('node:sqlite');
+    expect(packagesOf(urls)).not.toContain('@ai-sdk/mcp');
+  });
+
+  it.each([
+    ['everturn/memory', 'dist/stores/memory/memory-store.js', 'dist/stores/sqlite/'],
+    ['everturn/sqlite', 'dist/stores/sqlite/sqlite-store.js', 'dist/stores/memory/'],
+  ])('%s loads its store, no other one, and not the AI SDK', async (entry, store, other) => {
+    const urls = await graph(entry);
+    expect(own(urls)).toContain(store);
+    expect(own(urls).filter((path) => path.startsWith(other))).toEqual([]);
+    expect(packagesOf(urls)).not.toContain('ai');
+  });
+
+  it('loads only packages that a consumer has', async () => {
+    const urls = (await Promise.all(entries.map(graph))).flat();
+    const names = packages.map((path) => path.slice('node_modules/'.length));
+    expect(packagesOf(urls).filter((name) => !names.includes(name))).toEqual([]);
+  });
+});
+
+describe('tsc', () => {
+  const options = {
+    target: 'es2023',
+    lib: ['es2024', 'esnext.disposable', 'dom', 'dom.asynciterable'],
+    strict: true,
+    types: ['node'],
+    noEmit: true,
+  };
+  const use = `
+    import { createRuntime, DurableAgent, step, workflow } from 'everturn';
+    import type { RunHandle, Workflow } from 'everturn';
+    import { memoryStore } from 'everturn/memory';
+    import { sqliteStore } from 'everturn/sqlite';
+    import { createTestRuntime, scriptedModel } from 'everturn/testing';
+
+    const greet: Workflow<string, string> = workflow('greet', async (name: string) => step('greet', () => name.toUpperCase()));
+    const agent = new DurableAgent({ model: scriptedModel(['Hello.']) });
+    const runtime = createRuntime({ store: Math.random() > 2 ? sqliteStore('x.db') : memoryStore(), agents: { agent }, workflows: { greet } });
+    const run: RunHandle<string> = await runtime.start<string>(greet, { input: 'ada' });
+    const upper: string = await run.result();
+    // @ts-expect-error the result is a text, so the types have arrived and are no any
+    const wrong: number = await run.result();
+    console.log(upper, wrong, createTestRuntime({ workflows: [greet] }).clock.now());
+  `;
+
+  it.each([
+    ['nodenext', { module: 'nodenext' }],
+    ['bundler', { module: 'esnext', moduleResolution: 'bundler' }],
+  ])(
+    'accepts the package and its types with %s',
+    async (name, resolution) => {
+      writeFileSync(join(project, `use-${name}.ts`), use);
+      // Declarations of packages are checked as well (no skipLibCheck).
+      const config = {
+        compilerOptions: { ...options, ...resolution },
+        files: [`use-${name}.ts`, 'hello.ts'],
+      };
+      writeFileSync(join(project, `tsconfig.${name}.json`), JSON.stringify(config));
+      expect(await run(tsc, ['-p', `tsconfig.${name}.json`], { cwd: project })).toBe('');
+    },
+    60_000,
+  );
+});
+
+describe('examples/hello.ts', () => {
+  const environment = () => ({ OPENAI_BASE_URL: model.baseURL, OPENAI_API_KEY: 'local' });
+  const orders = (folder: string): string[] => readFileSync(join(folder, 'orders.txt'), 'utf8').trim().split('\n');
+  /** hello.ts keeps its database where it is started; modules are found from where it stands. */
+  const startedIn = (name: string): string => {
+    const folder = join(project, name);
+    mkdirSync(folder);
+    return folder;
+  };
+
+  it('runs as it is on Node 24', async () => {
+    const cwd = startedIn('on-24');
+    const output = await run(process.execPath, [join(project, 'hello.ts')], { cwd, env: environment() });
+    expect(process.versions.node).toMatch(/^24\./);
+    expect(output).toContain('in the oven');
+    expect(orders(cwd)).toEqual([expect.stringMatching(/^Margherita \S+$/)]);
+  });
+
+  it('runs compiled on Node 22.13', async ({ skip }) => {
+    const node = await oldestNode();
+    if (node === undefined) return skip('npm has no Node 22.13 for this machine');
+    expect(await run(node, ['--version'], { cwd: project })).toMatch(/^v22\.13\./);
+    const config = {
+      compilerOptions: {
+        module: 'nodenext',
+        target: 'es2023',
+        types: ['node'],
+        skipLibCheck: true,
+        outDir: 'compiled',
+      },
+      files: ['hello.ts'],
+    };
+    writeFileSync(join(project, 'tsconfig.hello.json'), JSON.stringify(config));
+    await run(tsc, ['-p', 'tsconfig.hello.json'], { cwd: project });
+    const cwd = startedIn('on-22');
+    const output = await run(node, [join(project, 'compiled/hello.js')], { cwd, env: environment() });
+    expect(output).toContain('in the oven');
+    expect(await run(node, [join(project, 'compiled/hello.js')], { cwd, env: environment() })).toBe(output);
+    expect(orders(cwd)).toEqual([expect.stringMatching(/^Margherita \S+$/)]);
+  }, 60_000);
+});
