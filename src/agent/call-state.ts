@@ -64,7 +64,6 @@ export class CallState {
   readonly began: boolean;
   /** The completion of the call itself, if it was recorded: nothing live can happen any more. */
   readonly end: JournalEvent | undefined;
-  readonly undelivered: SteeredMessage[] = [];
   steering: Steering | undefined;
   turn: Turn | undefined;
   committed = 0;
@@ -116,15 +115,9 @@ export class CallState {
     this.bindings.onTurn?.({ n: turn.n, key: turn.key, steered: steered.map(({ id }) => id), replayed: turn.replayed });
   }
 
-  #steer(steered: SteeredMessage): void {
-    const { id, message } = steered;
-    if (this.steering === undefined || message.role !== 'user') {
-      this.undelivered.push(steered);
-      return;
-    }
-    void this.steering.steer(message, { id }).then((outcome) => {
-      if (outcome.type === 'not-delivered') this.undelivered.push(steered);
-    });
+  /** What is steered in after the last turn does not reach the model; the caller knows it by `onTurn`. */
+  #steer({ id, message }: SteeredMessage): void {
+    if (message.role === 'user') void this.steering?.steer(message, { id });
   }
 
   /** The journal had the turn before this process came to it. */

@@ -242,7 +242,9 @@ async function recordFailure(call: CallState, { attempt, error, how, usage, part
   const failure = { error, how, outcome, usage, ...(parts === undefined ? {} : { parts }) } as const;
   // Shielded: the row of an aborted attempt is written although the run was cancelled.
   const shield = { path: call.path, kind: 'shield', shielded: true } as const;
-  await call.inFrame(() => call.context.within(shield, () => call.context.append(turnFailed(call.context, attempt, failure))));
+  await call.inFrame(() =>
+    call.context.within(shield, () => call.context.append(turnFailed(call.context, attempt, failure))),
+  );
 }
 
 /** The provider's `finish` as one of an error, so that its usage is kept and no tool starts (M2). */

@@ -20,9 +20,9 @@ export class PartIds {
     if (block === null || !('id' in part)) return part;
     const kind = block[1] ?? '';
     const key = `${kind}:${part.id}`;
-    if (block[2] === 'start') this.#renamed.set(key, this.#reserve(kind, (part.id), turn));
+    if (block[2] === 'start') this.#renamed.set(key, this.#reserve(kind, part.id, turn));
     const id = this.#renamed.get(key) ?? part.id;
-    return id === part.id ? part : ({ ...part, id });
+    return id === part.id ? part : { ...part, id };
   }
 
   #reserve(kind: string, id: string, turn: number): string {

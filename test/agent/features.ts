@@ -24,6 +24,8 @@ export interface Feature {
   build: (probe: Probe) => Built;
   /** Default: both. */
   only?: 'stream' | 'generate';
+  /** The call fails, at least in part, and is made anew if its process died before it was recorded. */
+  fails?: true;
   /** What the log has after a replay besides what it had: functions that run again by design. */
   runsAgain?: RegExp;
 }
@@ -483,6 +485,7 @@ export const features: Feature[] = [
   },
   {
     name: 'a refusal that is retried',
+    fails: true,
     build: (probe) => ({
       settings: {
         model: modelOf(probe, (_options, index) =>
@@ -494,6 +497,7 @@ export const features: Feature[] = [
   },
   {
     name: 'a refusal that is final',
+    fails: true,
     build: (probe) => ({
       settings: {
         model: modelOf(probe, () => ({ content: [], refuse: () => new Error('No such model.') })),
@@ -505,6 +509,7 @@ export const features: Feature[] = [
   },
   {
     name: 'an error part in mid-stream',
+    fails: true,
     only: 'stream',
     build: (probe) => ({
       settings: {
@@ -516,6 +521,7 @@ export const features: Feature[] = [
   },
   {
     name: 'a stream that breaks',
+    fails: true,
     only: 'stream',
     build: (probe) => ({
       settings: {
@@ -527,6 +533,7 @@ export const features: Feature[] = [
   },
   {
     name: 'a stream without an end',
+    fails: true,
     only: 'stream',
     build: (probe) => ({
       settings: { model: modelOf(probe, [{ content: [text('Half of')], breakWith: 'no-finish' }]), onError: () => {} },

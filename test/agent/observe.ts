@@ -89,12 +89,15 @@ const DROPPED = new Set([
   'uint8ArrayData',
   'toolExecutionMs',
 ]);
-const GENERATED = /^(apr_|aid_|res_|aitxt-|call-|steer-)|^\d+:t\d+$|^response-\d+$/;
+const GENERATED = /^(apr_|aid_|res_|aitxt-|call-|steer-)|^\d+:t\d+$/;
+/** Of the scripted models: one per call of the provider, whichever answer it is. */
+const RESPONSE = /^response-\d+$/;
 
 /** Plain data: generated ids by order of appearance, errors by name and message. */
 export function normalize(value: Observed): Observed {
   const ids = new Map<string, string>();
   const visit = (item: unknown): unknown => {
+    if (typeof item === 'string' && RESPONSE.test(item)) return 'response';
     if (typeof item === 'string') return GENERATED.test(item) ? named(ids, item) : item;
     if (item instanceof Error) return { error: item.name, message: item.message };
     if (item instanceof Date || item instanceof URL) return String(item);
