@@ -250,9 +250,9 @@ export class ExecutionContext implements RunContext {
   }
 
   async threadRuns(): Promise<Run[]> {
-    const { thread, id } = this.run;
+    const { thread, tenant, id } = this.run;
     if (thread === null) return [];
-    const runs = await this.#core.store.thread(thread);
+    const runs = await this.#core.store.thread(thread, tenant);
     const own = runs.findIndex((run) => run.id === id);
     return own < 0 ? runs : runs.slice(0, own);
   }

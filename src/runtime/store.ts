@@ -24,7 +24,8 @@
  * Start
  *  S10 The id is the idempotency key: same workflow and inputHash answers `exists` and changes nothing, other values
  *      `conflict`.
- *  S11 A thread has at most one active run (ready, running, waiting, parked). If it has one, `whenBusy` decides: `reject`
+ *  S11 A thread belongs to a tenant, or to none: threads of two tenants are two threads, whatever their ids. It has at most one
+ *      active run (ready, running, waiting, parked). If it has one, `whenBusy` decides: `reject`
  *      (default) answers `busy`; `queue` inserts it as queued; `steer` appends the run's input to the active run's inbox as a
  *      message of kind `user` whose id is the new run's id (wakes it as S20 does), no run is made; `interrupt` sets the active
  *      run's cancel flag (as `control` does) and queues the new one. If cancelling ended the active run, the new one is ready,
@@ -338,7 +339,8 @@ export interface RunQuery {
   status?: RunStatus[];
   workflow?: string;
   thread?: string;
-  tenant?: string;
+  /** null: rows without a tenant. */
+  tenant?: string | null;
   attributes?: Record<string, string>;
   errorCode?: string;
   parent?: string;
@@ -354,7 +356,8 @@ export interface HookQuery {
   status?: Hook['status'];
   run?: string;
   thread?: string;
-  tenant?: string;
+  /** null: rows without a tenant. */
+  tenant?: string | null;
   tool?: string;
   /** Default 50, at most 500. Newest first. */
   limit?: number;
@@ -364,7 +367,8 @@ export interface HookQuery {
 export interface LedgerQuery {
   run?: string;
   thread?: string;
-  tenant?: string;
+  /** null: rows without a tenant. */
+  tenant?: string | null;
   /** Default 500, at most 5000. Oldest first. */
   limit?: number;
   cursor?: string;
@@ -374,11 +378,15 @@ export type Control = 'cancel' | 'resume' | 'terminate';
 
 export type ControlResult = { kind: 'ok'; run: Run } | { kind: 'refused'; run: Run } | { kind: 'not_found' };
 
-/** A doorbell: something may have changed. `due`: work can be claimed; `run`: messages, cancel or end; `stream`: new chunks; `any`: not known what. */
+/**
+ * A doorbell: something may have changed. `due`: work can be claimed; `run`: messages, cancel or end; `stream`: new chunks;
+ * `thread`: a run of it was created, became ready, waits, was parked or ended; `any`: not known what.
+ */
 export type Hint =
   | { kind: 'any' }
   | { kind: 'due' }
   | { kind: 'run'; run: string }
+  | { kind: 'thread'; thread: string; tenant: string | null }
   | { kind: 'stream'; run: string; stream: string };
 
 export interface Capabilities {
@@ -406,8 +414,8 @@ export interface Store {
   list(query: RunQuery): Promise<Page<Run>>;
   hook(tokenHash: string): Promise<Hook | null>;
   listHooks(query: HookQuery): Promise<Page<Hook>>;
-  /** The runs of a thread, in order of creation, without superseded ones. */
-  thread(id: string): Promise<Run[]>;
+  /** The runs of a thread, in order of creation, without superseded ones. The tenant defaults to none. */
+  thread(id: string, tenant?: string | null): Promise<Run[]>;
   /** Appends to a hook's notes, whatever its status. False if there is no such hook. */
   note(tokenHash: string, note: Payload): Promise<boolean>;
   ledger(query: LedgerQuery): Promise<Page<LedgerRow>>;

@@ -153,7 +153,7 @@ function mortalStore(inner: Store, { pulse, nonces, commit }: MortalStoreParts):
     list: mortal((query) => inner.list(query)),
     hook: mortal((tokenHash) => inner.hook(tokenHash)),
     listHooks: mortal((query) => inner.listHooks(query)),
-    thread: mortal((id) => inner.thread(id)),
+    thread: mortal((id, tenant) => inner.thread(id, tenant)),
     note: mortal((tokenHash, note) => inner.note(tokenHash, note)),
     ledger: mortal((query) => inner.ledger(query)),
     secret: mortal((proposed) => inner.secret(proposed)),

@@ -4,7 +4,7 @@ import type { Hook, Commit, CommitResult, Message } from '../../runtime/store.ts
 import { extendedLease } from '../rules.ts';
 import { cancelRun, closeHook, endRun } from './end.ts';
 import { startFromCommit } from './start.ts';
-import { makeReady, nextOrder, release, setDue } from './state.ts';
+import { makeReady, nextOrder, release, setDue, tellThread } from './state.ts';
 import type { MemoryState, RunRecord } from './state.ts';
 
 export function commit(state: MemoryState, request: Commit): CommitResult {
@@ -192,6 +192,7 @@ function goOn(state: MemoryState, { record, commit: request }: Pair): boolean {
       run.status = 'parked';
       run.parked = { code: then.code, details: then.details };
       state.hints.push({ kind: 'run', run: run.id });
+      tellThread(state, run);
       return false;
     case 'end':
       endRun(state, {
@@ -209,6 +210,7 @@ function wait(state: MemoryState, { record, dueAt }: { record: RunRecord; dueAt:
   }
   record.run.status = 'waiting';
   setDue(state, { record, dueAt });
+  tellThread(state, record.run);
   // A sleeping claimer learns that there is something to wake up for earlier.
   if (dueAt !== null) state.hints.push({ kind: 'due' });
 }

@@ -1,10 +1,10 @@
 /** The end of a run and its consequences, and the controls that people have. */
 
-import type { Control, ControlResult } from '../../runtime/store.ts';
+import type { Control, ControlResult, Run } from '../../runtime/store.ts';
 import { CANCELLED_BY_STORE, childPayload, handedOver, isActive, isEnded, TERMINATED } from '../rules.ts';
 import type { Ending } from '../rules.ts';
 import { appendMessage } from './inbox.ts';
-import { copyRun, insertRun, makeReady, release, setDue, threadOf } from './state.ts';
+import { copyRun, findThread, insertRun, makeReady, release, setDue, tellThread } from './state.ts';
 import type { MemoryState, RunRecord } from './state.ts';
 
 /** S18 */
@@ -27,13 +27,14 @@ export function endRun(state: MemoryState, end: { record: RunRecord; ending: End
     if (!closed) state.hints.push({ kind: 'stream', run: run.id, stream });
   }
   for (const token of record.hooks) closeHook(state, { run: run.id, token });
-  if (run.thread !== null) promoteQueued(state, run.thread);
+  tellThread(state, run);
+  promoteQueued(state, run);
   tellParent(state, end);
 }
 
 function leaveThread(state: MemoryState, record: RunRecord): void {
-  if (record.run.thread === null) return;
-  const thread = threadOf(state, record.run.thread);
+  const thread = findThread(state, record.run);
+  if (thread === undefined) return;
   if (isActive(record.run.status)) thread.active = null;
   else thread.queued = thread.queued.filter((queued) => queued !== record);
 }
@@ -44,9 +45,9 @@ export function closeHook(state: MemoryState, { run, token }: { run: string; tok
   if (found?.hook.run === run && found.hook.status === 'open') found.hook.status = 'closed';
 }
 
-function promoteQueued(state: MemoryState, id: string): void {
-  const thread = threadOf(state, id);
-  if (thread.active !== null) return;
+function promoteQueued(state: MemoryState, run: Run): void {
+  const thread = findThread(state, run);
+  if (thread === undefined || thread.active !== null) return;
   const next = thread.queued.shift();
   if (next === undefined) return;
   thread.active = next;

@@ -41,7 +41,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     list: (query) => transition(() => list(state, query)),
     hook: (tokenHash) => transition(() => copyOrNull(state.hooks.get(tokenHash)?.hook, copyHook)),
     listHooks: (query) => transition(() => listHooks(state, query)),
-    thread: (id) => transition(() => thread(state, id)),
+    thread: (id, tenant = null) => transition(() => thread(state, { thread: id, tenant })),
     note: (tokenHash, note) => transition(() => state.hooks.get(tokenHash)?.hook.notes.push(note) !== undefined),
     ledger: (query) => transition(() => ledger(state, query)),
     secret: (proposed) => transition(() => (state.secret ??= proposed.slice())),

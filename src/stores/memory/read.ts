@@ -13,7 +13,7 @@ import type {
   StreamPage,
 } from '../../runtime/store.ts';
 import { isEnded, pageSize } from '../rules.ts';
-import { copyHook, copyRun, threadOf } from './state.ts';
+import { copyHook, copyRun, dropThread, findThread } from './state.ts';
 import type { MemoryState, RunRecord } from './state.ts';
 
 /** S23 */
@@ -134,8 +134,8 @@ function toPage<R extends { order: number }, T>(records: R[], page: { size: numb
   };
 }
 
-export function thread(state: MemoryState, id: string): Run[] {
-  const records = state.threads.get(id)?.runs ?? [];
+export function thread(state: MemoryState, of: { thread: string; tenant: string | null }): Run[] {
+  const records = findThread(state, of)?.runs ?? [];
   const superseded = new Set(records.map(({ run }) => run.supersedes));
   return records.filter(({ run }) => !superseded.has(run.id)).map(({ run }) => copyRun(run));
 }
@@ -155,10 +155,10 @@ function remove(state: MemoryState, record: RunRecord): void {
   state.runs.delete(record.run.id);
   for (const token of record.hooks) if (state.hooks.get(token)?.hook.run === record.run.id) state.hooks.delete(token);
   if (record.run.parent !== null) removeChild(state, { parent: record.run.parent.run, record });
-  if (record.run.thread === null) return;
-  const rest = threadOf(state, record.run.thread);
+  const rest = findThread(state, record.run);
+  if (rest === undefined) return;
   rest.runs = rest.runs.filter((other) => other !== record);
-  if (rest.runs.length === 0) state.threads.delete(record.run.thread);
+  if (rest.runs.length === 0) dropThread(state, record.run);
 }
 
 function removeChild(state: MemoryState, { parent, record }: { parent: string; record: RunRecord }): void {

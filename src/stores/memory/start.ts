@@ -5,7 +5,7 @@ import { isSameStart } from '../rules.ts';
 import { takeRun } from './claim.ts';
 import { cancelRun } from './end.ts';
 import { appendMessage } from './inbox.ts';
-import { copyRun, insertRun } from './state.ts';
+import { copyRun, findThread, insertRun } from './state.ts';
 import type { MemoryState, RunRecord } from './state.ts';
 
 export function start(state: MemoryState, request: { start: NewRun; claim: ClaimOptions | undefined }): StartResult {
@@ -14,25 +14,22 @@ export function start(state: MemoryState, request: { start: NewRun; claim: Claim
     return { kind: isSameStart(known.run, request.start) ? 'exists' : 'conflict', run: copyRun(known.run) };
   const steered = steeredInto(state, request.start);
   if (steered !== undefined) return { kind: 'steered', active: copyRun(steered.run) };
-  const active = activeOf(state, request.start.thread);
+  const active = activeOf(state, request.start);
   if (active === null) return create(state, { ...request, status: 'ready' });
   return startBusy(state, { ...request, active });
 }
 
 /** S12 */
 function steeredInto(state: MemoryState, start: NewRun): RunRecord | undefined {
-  if (start.thread === null) return undefined;
-  return state.threads
-    .get(start.thread)
-    ?.runs.find(
-      (record) =>
-        record.inboxIds.has(start.id) &&
-        record.inbox.some((message) => message.id === start.id && message.kind === 'user'),
-    );
+  return findThread(state, start)?.runs.find(
+    (record) =>
+      record.inboxIds.has(start.id) &&
+      record.inbox.some((message) => message.id === start.id && message.kind === 'user'),
+  );
 }
 
-function activeOf(state: MemoryState, thread: string | null): RunRecord | null {
-  return thread === null ? null : (state.threads.get(thread)?.active ?? null);
+function activeOf(state: MemoryState, start: NewRun): RunRecord | null {
+  return findThread(state, start)?.active ?? null;
 }
 
 /** S11 */
@@ -54,7 +51,7 @@ function startBusy(
       return { kind: 'steered', active: copyRun(active.run) };
     case 'interrupt':
       cancelRun(state, active);
-      return create(state, { ...request, status: activeOf(state, start.thread) === null ? 'ready' : 'queued' });
+      return create(state, { ...request, status: activeOf(state, start) === null ? 'ready' : 'queued' });
   }
 }
 
@@ -89,5 +86,5 @@ function create(
 /** S15: a start inside a commit; what exists is left as it is, and a busy thread queues. */
 export function startFromCommit(state: MemoryState, start: NewRun): void {
   if (state.runs.has(start.id)) return;
-  insertRun(state, { start, status: activeOf(state, start.thread) === null ? 'ready' : 'queued' });
+  insertRun(state, { start, status: activeOf(state, start) === null ? 'ready' : 'queued' });
 }

@@ -43,6 +43,7 @@ export interface MemoryState {
   clock: Clock;
   runs: Map<string, RunRecord>;
   hooks: Map<string, HookRecord>;
+  /** By tenant and id. */
   threads: Map<string, ThreadRecord>;
   /** Runs by the id of their parent, which may not be there. */
   children: Map<string, Set<RunRecord>>;
@@ -126,15 +127,37 @@ export function makeReady(state: MemoryState, record: RunRecord): void {
   record.run.updatedAt = now;
   setDue(state, { record, dueAt: now });
   state.hints.push({ kind: 'due' });
+  tellThread(state, record.run);
 }
 
-export function threadOf(state: MemoryState, id: string): ThreadRecord {
-  let thread = state.threads.get(id);
-  if (thread === undefined) {
-    thread = { runs: [], active: null, queued: [] };
-    state.threads.set(id, thread);
-  }
-  return thread;
+type OfThread = Pick<Run, 'thread' | 'tenant'>;
+
+/** Undefined if it has no runs, or if the run belongs to none. */
+export function findThread(state: MemoryState, of: OfThread): ThreadRecord | undefined {
+  return of.thread === null ? undefined : state.threads.get(threadKey(of));
+}
+
+export function dropThread(state: MemoryState, of: OfThread): void {
+  state.threads.delete(threadKey(of));
+}
+
+export function tellThread(state: MemoryState, { thread, tenant }: OfThread): void {
+  if (thread !== null) state.hints.push({ kind: 'thread', thread, tenant });
+}
+
+function threadKey({ thread, tenant }: OfThread): string {
+  return JSON.stringify([tenant, thread]);
+}
+
+function joinThread(state: MemoryState, record: RunRecord): void {
+  const { run } = record;
+  if (run.thread === null) return;
+  const thread = findThread(state, run) ?? { runs: [], active: null, queued: [] };
+  state.threads.set(threadKey(run), thread);
+  thread.runs.push(record);
+  if (isActive(run.status)) thread.active = record;
+  else thread.queued.push(record);
+  tellThread(state, run);
 }
 
 export function childrenOf(state: MemoryState, parent: string): Set<RunRecord> {
@@ -162,12 +185,7 @@ export function insertRun(state: MemoryState, created: { start: NewRun; status: 
   };
   state.runs.set(run.id, record);
   if (run.parent !== null) childrenOf(state, run.parent.run).add(record);
-  if (run.thread !== null) {
-    const thread = threadOf(state, run.thread);
-    thread.runs.push(record);
-    if (isActive(run.status)) thread.active = record;
-    else thread.queued.push(record);
-  }
+  joinThread(state, record);
   if (run.dueAt !== null) {
     heapOf(state, run.queue).add(record);
     state.hints.push({ kind: 'due' });

@@ -6,7 +6,8 @@ import type { Origin } from '../rules.ts';
 import type { Endings } from './end.ts';
 import type { Hooks } from './hooks.ts';
 import { allRows, toMessage } from './rows.ts';
-import type { Row } from './rows.ts';
+import type { BriefRow, Row } from './rows.ts';
+import { tellThread } from './runs.ts';
 import type { Runs } from './runs.ts';
 import type { Session } from './session.ts';
 import type { Starts } from './start.ts';
@@ -192,16 +193,15 @@ function prepareUpdate(session: Session, { endings, runs }: Parts): (pair: Pair)
     }
     stay.run(...nextRow(pair), now, row.key);
     const run = runs.brief(commit.run);
-    if (then.kind !== 'end') leave({ key: row.key, id: commit.run, then });
-    else if (run !== undefined)
-      endings.end(run, { status: then.status, result: then.result, error: then.error, errorCode: then.errorCode });
+    if (run === undefined) return false;
+    if (then.kind !== 'end') leave({ run, then });
+    else endings.end(run, { status: then.status, result: then.result, error: then.error, errorCode: then.errorCode });
     return false;
   };
 }
 
 interface Leaving {
-  key: number;
-  id: string;
+  run: BriefRow;
   then: Exclude<Commit['then'], { kind: 'run' | 'end' }>;
 }
 
@@ -214,8 +214,9 @@ function prepareLeave({ db, clock, hints }: Session): (leaving: Leaving) => void
     // A sleeping claimer learns that there is something to wake up for earlier.
     if (to.dueAt !== null) hints.push({ kind: 'due' });
   };
-  return ({ key, id, then }) => {
+  return ({ run: { key, id, thread, tenant }, then }) => {
     const now = clock.now();
+    tellThread(hints, { thread, tenant });
     if (then.kind === 'yield') {
       toQueue(key, { status: 'ready', origin: 'yield', dueAt: now });
     } else if (then.kind === 'wait') {

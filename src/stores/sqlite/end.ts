@@ -7,6 +7,7 @@ import type { Hooks } from './hooks.ts';
 import type { Inbox } from './inbox.ts';
 import { allRows, toMessage } from './rows.ts';
 import type { BriefRow, Row } from './rows.ts';
+import { tellThread } from './runs.ts';
 import type { Runs } from './runs.ts';
 import type { Session } from './session.ts';
 
@@ -72,15 +73,16 @@ function prepareEnd(session: Session, parts: Parts): Endings['end'] {
     for (const { name } of allRows<{ name: string }>(openStreams, run.key))
       hints.push({ kind: 'stream', run: run.id, stream: name });
     hooks.closeAll(run.key);
-    if (run.thread !== null) promoteQueued(runs, run.thread);
+    tellThread(hints, run);
+    if (run.thread !== null) promoteQueued(runs, run);
     tellParent(parts, { run, ending });
   };
 }
 
-function promoteQueued(runs: Runs, thread: string): void {
-  const live = runs.liveOfThread(thread);
+function promoteQueued(runs: Runs, of: BriefRow): void {
+  const live = runs.liveOfThread(of);
   const next = live[0];
-  if (next !== undefined && live.every((run) => run.status === 'queued')) runs.makeReady(next.key);
+  if (next !== undefined && live.every((run) => run.status === 'queued')) runs.makeReady(next);
 }
 
 function tellParent({ runs, inbox }: Parts, { run, ending }: { run: BriefRow; ending: Ending }): void {
@@ -112,7 +114,7 @@ function prepareCancel(
       return;
     }
     hints.push({ kind: 'run', run: run.id });
-    if (run.status === 'waiting') runs.makeReady(run.key);
+    if (run.status === 'waiting') runs.makeReady(run);
   };
   return cancel;
 }
@@ -132,7 +134,7 @@ function prepareResume({ db }: Session, { runs }: Parts): (run: BriefRow) => boo
     if (run.status !== 'parked') return false;
     reset.run(run.key);
     unpark.run(run.key);
-    runs.makeReady(run.key);
+    runs.makeReady(run);
     return true;
   };
 }

@@ -3,7 +3,7 @@
 import type { StatementSync } from 'node:sqlite';
 import type { Hook, HookQuery, NewHook, Page, Payload } from '../../runtime/store.ts';
 import { pageSize } from '../rules.ts';
-import { ITEMS_PER_PAGE, toPage, where } from './paging.ts';
+import { ITEMS_PER_PAGE, isTenant, toPage, where } from './paging.ts';
 import { allRows, toHook, toPayload } from './rows.ts';
 import type { Row } from './rows.ts';
 import type { Session } from './session.ts';
@@ -101,7 +101,7 @@ function listHooks({ db }: Session, { query, toFull }: { query: HookQuery; toFul
     ['hooks.status = ?', query.status],
     ['runs.id = ?', query.run],
     ['runs.thread = ?', query.thread],
-    ['runs.tenant = ?', query.tenant],
+    isTenant('runs.tenant', query.tenant),
     ['hooks.tool = ?', query.tool],
     ['hooks.key < ?', query.cursor === undefined ? undefined : Number(query.cursor)],
   ]);

@@ -42,7 +42,7 @@ export function prepareInbox(session: Session, runs: Runs): Inbox {
       );
       bump.run(now, run.key);
       hints.push({ kind: 'run', run: run.id });
-      if (run.status === 'waiting') runs.makeReady(run.key);
+      if (run.status === 'waiting') runs.makeReady(run);
       return seq;
     },
   };

@@ -2,7 +2,7 @@
 
 import type { LedgerQuery, LedgerRow, Page } from '../../runtime/store.ts';
 import { pageSize } from '../rules.ts';
-import { toPage, where } from './paging.ts';
+import { isTenant, toPage, where } from './paging.ts';
 import { toLedgerRow } from './rows.ts';
 import type { Session } from './session.ts';
 
@@ -42,7 +42,7 @@ export function prepareLedger({ db }: Session): Ledger {
       const filter = where([
         ['run = ?', query.run],
         ['thread = ?', query.thread],
-        ['tenant = ?', query.tenant],
+        isTenant('tenant', query.tenant),
         ['key > ?', query.cursor === undefined ? undefined : Number(query.cursor)],
       ]);
       const rows = db

@@ -6,10 +6,17 @@ import type { Row } from './rows.ts';
 export const ITEMS_PER_PAGE = { normal: 50, most: 500 };
 
 /** A condition and its value; without a value it was not asked for. */
-export type Condition = [sql: string, value: string | number | undefined];
+export type Condition = [sql: string, value: string | number | null | undefined];
 
-export function where(conditions: Condition[]): { sql: string; values: Array<string | number> } {
-  const asked = conditions.filter((condition): condition is [string, string | number] => condition[1] !== undefined);
+/** With `=` wherever it can be: the index on tenants has no rows without one. */
+export function isTenant(column: string, tenant: string | null | undefined): Condition {
+  return [tenant === null ? `${column} IS ?` : `${column} = ?`, tenant];
+}
+
+export function where(conditions: Condition[]): { sql: string; values: Array<string | number | null> } {
+  const asked = conditions.filter(
+    (condition): condition is [string, string | number | null] => condition[1] !== undefined,
+  );
   return {
     sql: asked.length === 0 ? '' : `WHERE ${asked.map(([sql]) => sql).join(' AND ')}`,
     values: asked.map(([, value]) => value),

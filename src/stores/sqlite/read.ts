@@ -2,7 +2,7 @@
 
 import type { Loaded, Page, Run, RunQuery } from '../../runtime/store.ts';
 import { isEnded, pageSize } from '../rules.ts';
-import { ITEMS_PER_PAGE, toPage, where } from './paging.ts';
+import { ITEMS_PER_PAGE, isTenant, toPage, where } from './paging.ts';
 import { allRows, toMessage, toPayload, toRun } from './rows.ts';
 import type { Row } from './rows.ts';
 import { FULL_RUNS } from './runs.ts';
@@ -12,7 +12,7 @@ import type { Session } from './session.ts';
 export interface Reads {
   load(id: string, from?: number): Loaded | null;
   list(query: RunQuery): Page<Run>;
-  thread(id: string): Run[];
+  thread(id: string, tenant: string | null): Run[];
 }
 
 export function prepareReads(session: Session, runs: Runs): Reads {
@@ -21,7 +21,8 @@ export function prepareReads(session: Session, runs: Runs): Reads {
   const events = db.prepare('SELECT data FROM events WHERE run = ? AND seq >= ? ORDER BY seq');
   const messages = db.prepare('SELECT * FROM messages WHERE run = ? AND seq >= ? ORDER BY seq');
   const ofThread = db.prepare(
-    `${FULL_RUNS} WHERE thread = ? AND id NOT IN (SELECT supersedes FROM runs WHERE thread = ? AND supersedes IS NOT NULL) ORDER BY key`,
+    `${FULL_RUNS} WHERE thread = ? AND tenant IS ? AND id NOT IN
+      (SELECT supersedes FROM runs WHERE thread = ? AND tenant IS ? AND supersedes IS NOT NULL) ORDER BY key`,
   );
   const begin = db.prepare('BEGIN');
   const commit = db.prepare('COMMIT');
@@ -47,7 +48,7 @@ export function prepareReads(session: Session, runs: Runs): Reads {
       }
     },
     list: (query) => listRuns(session, query),
-    thread: (id) => allRows<Row>(ofThread, id, id).map(toRun),
+    thread: (id, tenant) => allRows<Row>(ofThread, id, tenant, id, tenant).map(toRun),
   };
 }
 
@@ -61,7 +62,7 @@ function listRuns({ db }: Session, query: RunQuery): Page<Run> {
     ['status IN (SELECT value FROM json_each(?))', query.status && JSON.stringify(query.status)],
     ['workflow = ?', query.workflow],
     ['thread = ?', query.thread],
-    ['tenant = ?', query.tenant],
+    isTenant('tenant', query.tenant),
     ['error_code = ?', query.errorCode],
     ['parent_run = ?', query.parent],
     ['created_at > ?', query.createdAfter],

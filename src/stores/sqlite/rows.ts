@@ -26,6 +26,7 @@ export interface BriefRow {
   seen: number;
   inbox_head: number;
   thread: string | null;
+  tenant: string | null;
   workflow: string;
   input_hash: string;
   parent_run: string | null;
@@ -33,9 +34,9 @@ export interface BriefRow {
 }
 
 export const BRIEF_COLUMNS =
-  'key, id, status, origin, attempts, seen, inbox_head, thread, workflow, input_hash, parent_run, parent_key';
+  'key, id, status, origin, attempts, seen, inbox_head, thread, tenant, workflow, input_hash, parent_run, parent_key';
 
-export function allRows<T>(statement: StatementSync, ...values: Array<string | number>): T[] {
+export function allRows<T>(statement: StatementSync, ...values: Array<string | number | null>): T[] {
   return statement.all(...values) as T[];
 }
 

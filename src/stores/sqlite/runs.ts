@@ -1,10 +1,12 @@
 /** The rows of runs. */
 
-import type { NewRun, Run } from '../../runtime/store.ts';
+import type { Hint, NewRun, Run } from '../../runtime/store.ts';
 import { createdRun } from '../rules.ts';
 import { allRows, BRIEF_COLUMNS, toRun } from './rows.ts';
 import type { BriefRow } from './rows.ts';
 import type { Session } from './session.ts';
+
+type OfThread = Pick<Run, 'thread' | 'tenant'>;
 
 export interface Runs {
   full(id: string): Run | null;
@@ -13,11 +15,11 @@ export interface Runs {
   brief(id: string): BriefRow | undefined;
   insert(start: NewRun, status: 'ready' | 'queued'): Run;
   /** Makes a run claimable now. */
-  makeReady(key: number): void;
+  makeReady(run: OfThread & { key: number }): void;
   /** Runs of a thread that have not ended, oldest first. */
-  liveOfThread(thread: string): BriefRow[];
+  liveOfThread(of: OfThread): BriefRow[];
   /** The run that has its thread to itself. */
-  activeOfThread(thread: string | null): BriefRow | undefined;
+  activeOfThread(of: OfThread): BriefRow | undefined;
   liveChildren(id: string): BriefRow[];
 }
 
@@ -28,12 +30,14 @@ export function prepareRuns(session: Session): Runs {
   const full = db.prepare(`${FULL_RUNS} WHERE id = ?`);
   const brief = db.prepare(`SELECT ${BRIEF_COLUMNS} FROM runs WHERE id = ?`);
   const ready = db.prepare("UPDATE runs SET status = 'ready', due_at = ?, updated_at = ? WHERE key = ?");
-  const ofThread = db.prepare(`SELECT ${BRIEF_COLUMNS} FROM runs WHERE thread = ? AND ended_at IS NULL ORDER BY key`);
+  const ofThread = db.prepare(
+    `SELECT ${BRIEF_COLUMNS} FROM runs WHERE thread = ? AND tenant IS ? AND ended_at IS NULL ORDER BY key`,
+  );
   const children = db.prepare(
     `SELECT ${BRIEF_COLUMNS} FROM runs WHERE parent_run = ? AND ended_at IS NULL ORDER BY key`,
   );
   const insert = prepareInsert(session);
-  const liveOfThread = (thread: string): BriefRow[] => allRows<BriefRow>(ofThread, thread);
+  const liveOfThread = ({ thread, tenant }: OfThread): BriefRow[] => allRows<BriefRow>(ofThread, thread, tenant);
   const read = (id: string): Run | null => {
     const row = full.get(id);
     return row === undefined ? null : toRun(row);
@@ -47,16 +51,20 @@ export function prepareRuns(session: Session): Runs {
     },
     brief: (id) => brief.get(id) as BriefRow | undefined,
     insert,
-    makeReady(key) {
+    makeReady(run) {
       const now = clock.now();
-      ready.run(now, now, key);
+      ready.run(now, now, run.key);
       hints.push({ kind: 'due' });
+      tellThread(hints, run);
     },
     liveOfThread,
-    activeOfThread: (thread) =>
-      thread === null ? undefined : liveOfThread(thread).find((row) => row.status !== 'queued'),
+    activeOfThread: (of) => (of.thread === null ? undefined : liveOfThread(of).find((row) => row.status !== 'queued')),
     liveChildren: (id) => allRows<BriefRow>(children, id),
   };
+}
+
+export function tellThread(hints: Hint[], { thread, tenant }: OfThread): void {
+  if (thread !== null) hints.push({ kind: 'thread', thread, tenant });
 }
 
 function prepareInsert({ db, clock, hints }: Session): Runs['insert'] {
@@ -85,6 +93,7 @@ function prepareInsert({ db, clock, hints }: Session): Runs['insert'] {
     );
     insertPayloads.run(lastInsertRowid, run.input, JSON.stringify(run.attributes));
     if (status === 'ready') hints.push({ kind: 'due' });
+    tellThread(hints, run);
     return run;
   };
 }

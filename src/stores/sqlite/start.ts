@@ -25,24 +25,24 @@ interface Parts {
 export function prepareStarts(session: Session, parts: Parts): Starts {
   const { runs } = parts;
   const findSteered = session.db.prepare(
-    "SELECT runs.id FROM messages JOIN runs ON runs.key = messages.run WHERE messages.id = ? AND messages.kind = 'user' AND runs.thread = ? ORDER BY runs.key LIMIT 1",
+    "SELECT runs.id FROM messages JOIN runs ON runs.key = messages.run WHERE messages.id = ? AND messages.kind = 'user' AND runs.thread = ? AND runs.tenant IS ? ORDER BY runs.key LIMIT 1",
   );
-  const statusFor = (thread: string | null): 'ready' | 'queued' =>
-    runs.activeOfThread(thread) === undefined ? 'ready' : 'queued';
+  const statusFor = (start: NewRun): 'ready' | 'queued' =>
+    runs.activeOfThread(start) === undefined ? 'ready' : 'queued';
   return {
     start(start, claim) {
       const known = runs.full(start.id);
       if (known !== null) return { kind: isSameStart(known, start) ? 'exists' : 'conflict', run: known };
       if (start.thread === null) return create(parts, { start, claim, status: 'ready', now: session.clock.now() });
       // S12
-      const steered = findSteered.get(start.id, start.thread) as { id: string } | undefined;
+      const steered = findSteered.get(start.id, start.thread, start.tenant) as { id: string } | undefined;
       if (steered !== undefined) return { kind: 'steered', active: runs.known(steered.id) };
-      const active = runs.activeOfThread(start.thread);
+      const active = runs.activeOfThread(start);
       if (active === undefined) return create(parts, { start, claim, status: 'ready', now: session.clock.now() });
       return startBusy(parts, { start, claim, active, now: session.clock.now() });
     },
     startFromCommit(start) {
-      if (runs.brief(start.id) === undefined) runs.insert(start, statusFor(start.thread));
+      if (runs.brief(start.id) === undefined) runs.insert(start, statusFor(start));
     },
   };
 }
@@ -79,7 +79,7 @@ function startBusy(parts: Parts, request: Request & { active: BriefRow }): Start
       endings.cancel(active);
       return create(parts, {
         ...request,
-        status: runs.activeOfThread(start.thread) === undefined ? 'ready' : 'queued',
+        status: runs.activeOfThread(start) === undefined ? 'ready' : 'queued',
       });
   }
 }

@@ -100,7 +100,7 @@ function terminate({ test }: Spec): void {
     const held = await hold({ thread: 't', tenant: 'acme' });
     for (const id of ['m0', 'm1', 'm2']) {
       await store.start([
-        newRun({ id, thread: 't', whenBusy: 'steer', input: bytes(`say ${id}`), inputHash: `h_${id}` }),
+        newRun({ id, thread: 't', tenant: 'acme', whenBusy: 'steer', input: bytes(`say ${id}`), inputHash: `h_${id}` }),
       ]);
     }
     await store.deliver([{ to: { run: held.id }, id: 'w', kind: 'wake', payload: bytes('w') }]);

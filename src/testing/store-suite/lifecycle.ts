@@ -19,7 +19,7 @@ import {
   text,
   texts,
 } from './kit.ts';
-import type { DescribeOperation, Spec } from './kit.ts';
+import type { DescribeOperation, Holder, Spec } from './kit.ts';
 
 /** Specs of `watch` and `close`, and of what a store keeps. */
 export const describeLifecycle: DescribeOperation = describeOperation('lifecycle', (spec) => {
@@ -98,6 +98,16 @@ function hints({ test }: Spec): void {
     const end = await heard(store, () => held.apply({ seen: 1, then: COMPLETED }));
     includes(end, { kind: 'run', run: held.id });
     includes(end, { kind: 'stream', run: held.id, stream: 'out' });
+  });
+
+  test('a store that can be watched tells of what happens in a thread', async ({ store, hold }) => {
+    if (store.watch === undefined) return;
+    const hint: Hint = { kind: 'thread', thread: 't', tenant: 'acme' };
+    let held: Holder | undefined;
+    includes(await heard(store, async () => void (held = await hold({ thread: 't', tenant: 'acme' }))), hint);
+    includes(await heard(store, () => held?.apply({ then: { kind: 'wait', dueAt: null } })), hint);
+    const message = { to: { run: held?.id ?? '' }, id: 'm', payload: bytes('m') };
+    includes(await heard(store, () => store.deliver([message])), hint);
   });
 
   test('a hint comes when what it tells of can be read', async ({ store }) => {

@@ -52,6 +52,7 @@ function runs({ test, timed }: Spec): void {
     assert.deepEqual(await ids(store, { workflow: 'other' }), ['b']);
     assert.deepEqual(await ids(store, { thread: 't' }), ['b']);
     assert.deepEqual(await ids(store, { tenant: 'x' }), ['c', 'a']);
+    assert.deepEqual(await ids(store, { tenant: null }), ['b']);
     assert.deepEqual(await ids(store, { parent: 'a' }), ['c']);
     assert.deepEqual(await ids(store, { errorCode: 'step_failed' }), ['c']);
     assert.deepEqual(await ids(store, { attributes: { plan: 'pro' } }), ['b', 'a']);
@@ -112,6 +113,29 @@ function threads({ test }: Spec): void {
     );
     assert.deepEqual(await store.thread('unknown'), []);
   });
+
+  test('threads of two tenants are two threads, whatever their ids', async ({ store, hold }) => {
+    const busy = await hold({ id: 'x1', thread: 't', tenant: 'x' });
+    for (const [id, tenant] of [
+      ['y1', 'y'],
+      ['none1', null],
+    ] as const) {
+      const [started] = await store.start([newRun({ id, thread: 't', tenant })]);
+      assert.equal(started?.kind, 'created');
+    }
+    const [refused] = await store.start([newRun({ id: 'x2', thread: 't', tenant: 'x' })]);
+    assert.equal(refused?.kind, 'busy');
+    const [queued] = await store.start([newRun({ id: 'y2', thread: 't', tenant: 'y', whenBusy: 'queue' })]);
+    assert.equal(queued?.kind === 'created' && queued.run.status, 'queued');
+    await busy.end();
+    assert.equal((await store.get('y2'))?.status, 'queued');
+    const of = async (tenant?: string | null): Promise<string[]> =>
+      (await store.thread('t', tenant)).map(({ id }) => id);
+    assert.deepEqual(
+      [await of('x'), await of('y'), await of(null), await of(), await of('z')],
+      [['x1'], ['y1', 'y2'], ['none1'], ['none1'], []],
+    );
+  });
 }
 
 function hooks({ test }: Spec): void {
@@ -138,6 +162,7 @@ function hooks({ test }: Spec): void {
     assert.deepEqual(await list({ run: 'one' }), ['a1', 'h1']);
     assert.deepEqual(await list({ thread: 't' }), ['a1', 'h1']);
     assert.deepEqual(await list({ tenant: 'x', tool: 'refund' }), ['a1']);
+    assert.deepEqual(await list({ tenant: null }), ['a2']);
     const { items, pages: count } = await everyPage((cursor) =>
       store.listHooks({ limit: 1, ...(cursor === undefined ? {} : { cursor }) }),
     );
