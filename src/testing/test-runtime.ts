@@ -211,8 +211,8 @@ class LivesOfARuntime implements TestRuntime {
     await this.#call('add the output of a tool', (runtime) => runtime.addToolOutput(...args));
   }
 
-  async thread(id: string): ReturnType<Runtime['thread']> {
-    return this.#call('read a thread', (runtime) => runtime.thread(id));
+  async thread(...args: Parameters<Runtime['thread']>): ReturnType<Runtime['thread']> {
+    return this.#call('read a thread', (runtime) => runtime.thread(...args));
   }
 
   async resume(id: string): Promise<void> {
@@ -227,8 +227,8 @@ class LivesOfARuntime implements TestRuntime {
     return this.#call('read the ledger', (runtime) => runtime.ledger(...args));
   }
 
-  async gc(options: { olderThanMs: number; limit?: number }): Promise<number> {
-    return this.#call('remove runs', (runtime) => runtime.gc(options));
+  async gc(...args: Parameters<Runtime['gc']>): Promise<number> {
+    return this.#call('remove runs', (runtime) => runtime.gc(...args));
   }
 
   #newProcess(): Process {
