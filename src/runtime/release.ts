@@ -82,14 +82,23 @@ export class ReleaseQueue {
     this.#loaded.clear();
   }
 
+  /** Releases what can be released. */
   kick(): void {
     if (this.#running || this.#stopped) return;
     this.#running = true;
     void this.#loop();
   }
 
-  async #loop(): Promise<void> {
-    let released = false;
+  /** The same, once the code that runs now has settled: what it reads meanwhile (`now()`) must not depend on replay (R1). */
+  kickSoon(): void {
+    if (this.#running || this.#stopped || this.empty) return;
+    this.#running = true;
+    void this.#options.clock.settle().then(() => this.#loop(true));
+  }
+
+  /** `tell`: somebody may have found the queue not at rest meanwhile. */
+  async #loop(tell = false): Promise<void> {
+    let released = tell;
     while (this.#releaseNext()) {
       released = true;
       await this.#options.clock.settle();

@@ -238,7 +238,7 @@ export class RunCore {
   /** The completion of a key reaches `settle` when it is released. */
   ask(key: string, settle: Await<Entry>): () => void {
     this.#asked.set(key, settle);
-    this.queue.kick();
+    this.queue.kickSoon();
     return () => this.#asked.set(key, null);
   }
 
