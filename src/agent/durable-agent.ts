@@ -73,7 +73,7 @@ export class DurableAgent<
     checkSettings(durable, settings.tools ?? {});
     const calls = new Map<string, CallState>();
     const prepareCall = durablePrepareCall(settings.prepareCall as never, calls);
-    super({ ...gateCallbacks(sdk, calls), prepareCall } as unknown as ToolLoopAgentSettings<
+    super({ onError: reportError, ...gateCallbacks(sdk, calls), prepareCall } as unknown as ToolLoopAgentSettings<
       CALL_OPTIONS,
       TOOLS,
       RUNTIME_CONTEXT,
@@ -177,6 +177,15 @@ export class DurableAgent<
       abortSignal: anySignal([call.context.signal, options.abortSignal]),
     };
   }
+}
+
+/** Where the user gave no `onError`: what the SDK does, and inside a run a line of its log, since the caller sees the error there. */
+function reportError({ error }: { error: unknown }): void {
+  const frame = currentFrame.getStore();
+  if (frame !== undefined)
+    frame.context.logger.debug({ agent: frame.scope.path, err: error }, 'an agent call met an error');
+  // oxlint-disable-next-line no-console -- outside of a run the agent is the SDK's, whose default this is
+  else console.error(error);
 }
 
 /** The run that this code executes in. A step's body runs as one unit: there an agent is a plain one. */
