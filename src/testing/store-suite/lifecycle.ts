@@ -105,7 +105,7 @@ function hints({ test }: Spec): void {
     const hint: Hint = { kind: 'thread', thread: 't', tenant: 'acme' };
     let held: Holder | undefined;
     includes(await heard(store, async () => void (held = await hold({ thread: 't', tenant: 'acme' }))), hint);
-    includes(await heard(store, () => held?.apply({ then: { kind: 'wait', dueAt: null } })), hint);
+    includes(await heard(store, async () => held?.apply({ then: { kind: 'wait', dueAt: null } })), hint);
     const message = { to: { run: held?.id ?? '' }, id: 'm', payload: bytes('m') };
     includes(await heard(store, () => store.deliver([message])), hint);
   });
