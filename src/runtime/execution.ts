@@ -333,7 +333,8 @@ export class Execution implements CommitSource {
   }
 
   #applied(sent: InFlight, answer: Extract<CommitResult, { kind: 'applied' }>, sentAt: number): void {
-    if (!answer.holder) {
+    // After a wait nobody holds the run; that it may have gone on elsewhere since is seen at the next claim (E3).
+    if (!answer.holder && sent.then.kind !== 'wait') {
       if (sent.then.kind === 'run') this.#lost(undefined, { kind: 'fenced' });
       else this.#left(sent.then);
       return;
