@@ -48,12 +48,12 @@ function acting(
     model,
     tools: { act: tool({ inputSchema: object, execute }) },
     durable,
-  } as never);
+  });
   return { agent: agent as never, model };
 }
 
 function asking(agent: DurableAgent<never, never>, name = 'ask'): Workflow<never> {
-  return workflow(name, async () => (await agent.generate({ prompt: 'Go.' } as never)).text) as Workflow<never>;
+  return workflow(name, async () => (await agent.generate({ prompt: 'Go.' })).text);
 }
 
 /** Runs until the store dies with a commit that has the event, then goes on in a second runtime. */
@@ -191,7 +191,7 @@ describe('a tool of a durable agent', () => {
 
   it('may be an agent: its committed turns survive the death of the tool around it', async () => {
     const inner = acting(() => 'deep');
-    const outer = acting(async () => (await inner.agent.generate({ prompt: 'Inside.' } as never)).text);
+    const outer = acting(async () => (await inner.agent.generate({ prompt: 'Inside.' })).text);
     const { result, runtime, id } = await diesWith('turn_completed', {
       ask: asking(outer.agent),
       when: 'after',
@@ -267,7 +267,7 @@ function calling(
       failure: failure === undefined ? null : { kind: failure.kind, key: failure.key, attempt: failure.attempt },
       delivered,
     };
-  }) as Workflow<never>;
+  });
 }
 
 describe("a call of an agent's own run", () => {
@@ -319,7 +319,7 @@ describe("a call of an agent's own run", () => {
 
   it('tells that a turn failed in mid-stream, counts it, and records no turn', async () => {
     const model = scriptedModel([{ content: [text('Half of')], breakWith: { throws: new Error('Socket closed.') } }]);
-    const agent = new DurableAgent({ id: 'subject', model, onError: () => {} } as never) as never;
+    const agent = new DurableAgent({ id: 'subject', model, onError: () => {} }) as never;
     const ask = calling(agent, () => ({ onTurn: () => {} }));
     const runtime = open(memoryStore(), ask);
     const run = await runtime.start(ask);

@@ -86,13 +86,13 @@ async function crashAt({ feature, mode, when, at, expected, calls }: Crash): Pro
       return index === at;
     },
   });
-  const first = open(dying, [ask as never], clock);
+  const first = open(dying, [ask], clock);
   const { id } = await first.start(ask);
   const over = async (): Promise<boolean> => dying.dead || (await store.get(id))?.status === 'completed';
   await expect.poll(async () => (await clock.advance(10), over()), { timeout: 5_000, interval: 1 }).toBe(true);
   if (!dying.dead) return false;
   const lost = modelCalls(probe) - turns;
-  const second = open(store, [ask as never], clock);
+  const second = open(store, [ask], clock);
   const status = async (): Promise<string> => (await clock.advance(100), second.getRun(id).status);
   await clock.advance(15_000);
   await expect.poll(status, { timeout: 8_000, interval: 1 }).toBe('completed');

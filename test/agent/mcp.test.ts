@@ -68,7 +68,7 @@ it('tools of an MCP server: the list is a step, a call is a tool, and a replay n
   const agent = new DurableAgent({
     id: 'subject',
     model,
-    prepareCall: async (args) => ({ ...args, tools: (await weather.tools()) as never }),
+    prepareCall: async (args) => ({ ...args, tools: await weather.tools() }),
   });
   let token = '';
   const ask = workflow('ask', async () => {
