@@ -141,6 +141,8 @@ class DurableRuntime implements Runtime {
   readonly #handles: { store: Store; clock: Clock; reader: ReturnType<typeof createStreamReader> };
   readonly #opened: Promise<{ secret: Uint8Array; worker: Worker | null }>;
   #closed = false;
+  /** Starts that the store has not answered: one may bring a claim. */
+  readonly #starts = new Set<Promise<unknown>>();
   readonly approvals: Approvals;
 
   constructor(parts: Parts) {
@@ -178,7 +180,7 @@ class DurableRuntime implements Runtime {
     );
     const claimedAt = clock.monotonic();
     const claim = worker?.hasRoom === true ? { nonce: ids.nonce(), leaseMs: worker.leaseMs } : undefined;
-    const [result] = await this.#store.start([run], claim);
+    const [result] = await this.#tracked(this.#store.start([run], claim));
     if (result === undefined)
       throw new DurableError('store_unavailable', 'The store did not answer a start.', { retryable: true });
     if (result.kind === 'created' && result.token !== null && worker !== null) {
@@ -255,8 +257,18 @@ class DurableRuntime implements Runtime {
     if (this.#closed) return;
     this.#closed = true;
     const opened = await this.#opened.catch(() => null);
+    await Promise.allSettled(this.#starts);
     await opened?.worker?.close(graceMs);
     await this.#store.close();
+  }
+
+  async #tracked<T>(start: Promise<T>): Promise<T> {
+    this.#starts.add(start);
+    try {
+      return await start;
+    } finally {
+      this.#starts.delete(start);
+    }
   }
 
   async #open(): Promise<{ secret: Uint8Array; worker: Worker | null }> {

@@ -19,7 +19,7 @@ import { Holding } from './holding.ts';
 import type { HoldingOptions, InFlight } from './holding.ts';
 import { withHookConflict } from './hook-conflict.ts';
 import { Intake } from './intake.ts';
-import { emptyPending, isEmptyPending, joinPending, pendingEvent } from './pending.ts';
+import { emptyPending, isEmptyPending, joinPending, withRecovery } from './pending.ts';
 import type { Pending } from './pending.ts';
 import type { WorkflowDefinition } from './registrable.ts';
 import { ExecutionContext } from './run-context.ts';
@@ -313,16 +313,12 @@ export class Execution implements CommitSource {
   #takePending(then: Then): Pending {
     let pending = this.core.pending;
     this.core.pending = emptyPending();
-    const { recoveries, run } = this.core;
-    // A parked run may be resumed: what was tried then counts.
-    if (recoveries > 0 && (pending.events.length > 0 || then.kind === 'park')) {
-      const recovered = pendingEvent({
-        type: 'run_recovered',
-        key: '',
-        at: this.core.storeNow(),
-        meta: { attempts: recoveries },
-      });
-      pending = joinPending({ ...emptyPending(), events: [recovered] }, pending);
+    const { recoveries, run, bodies } = this.core;
+    // What this process leaves in mid-attempt may have had its effect.
+    const left = then.kind === 'yield' && [...bodies].some((body) => body.activity.state === 'busy');
+    const attempts = recoveries + (left ? 1 : 0);
+    if (attempts > 0 && (pending.events.length > 0 || then.kind === 'park' || then.kind === 'yield')) {
+      pending = withRecovery(pending, { attempts, at: this.core.storeNow() });
       this.core.recoveries = 0;
     }
     if (then.kind === 'end' && then.status !== 'completed') {

@@ -68,6 +68,10 @@ export class Journal {
     return (this.#facts.get(key) ?? []).map((entry) => entry.event);
   }
 
+  lastFact(key: string): Entry | undefined {
+    return this.#facts.get(key)?.at(-1);
+  }
+
   under(prefix: string): JournalEvent[] {
     return this.#entries.filter((entry) => entry.event.key.startsWith(prefix)).map((entry) => entry.event);
   }

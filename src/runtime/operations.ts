@@ -4,6 +4,7 @@
  *  P1 The completion is recorded once; afterwards the body never runs again.
  *  P2 Each attempt has the same idempotency key, `<run id>/<key>`, and a higher attempt number, across crashes too.
  *  P3 A failure of a turn is never recorded: the error goes to the caller, who may ask again.
+ *  P4 What a body throws because its run leaves the process is no failure: the body runs again where the run goes on.
  */
 
 import type { Activity } from './activity.ts';
@@ -157,7 +158,7 @@ class OpenOperation<T> {
     for (; !this.#core.dropped; attempt += 1) {
       if (this.#needsRecord) await this.#recordStart(attempt);
       const outcome = await this.#attempt(attempt);
-      if (this.#core.dropped) return;
+      if (this.#core.dropped || 'left' in outcome) return;
       if ('value' in outcome) return this.#complete(outcome.value, attempt);
       if (this.#operation.kind === 'turn') return this.#reject(outcome.error);
       if (this.#detached) return;
@@ -198,7 +199,7 @@ class OpenOperation<T> {
       await this.#options.suspect(label === undefined ? key : `${key} (${label})`);
   }
 
-  #attempt(attempt: number): Promise<{ value: T } | { error: unknown }> {
+  #attempt(attempt: number): Promise<BodyOutcome<T>> {
     const { key, toolCallId, timeoutMs, kind, body, label } = this.#operation;
     const controller = new AbortController();
     const open: Body = {
@@ -240,8 +241,10 @@ class OpenOperation<T> {
           (error: unknown) => done({ error }),
         );
     }).then((outcome) => {
+      // P4: it stays among the bodies, as one that did not end.
+      if ('error' in (outcome as BodyOutcome<T>) && isLeaving(controller.signal)) return { left: true };
       this.#core.bodies.delete(open);
-      return outcome as { value: T } | { error: unknown };
+      return outcome as BodyOutcome<T>;
     });
   }
 
@@ -338,15 +341,25 @@ class OpenOperation<T> {
   }
 }
 
+/** `left`: aborted, because the run leaves this process. */
+type BodyOutcome<T> = { value: T } | { error: unknown } | { left: true };
+
+function isLeaving({ aborted, reason }: AbortSignal): boolean {
+  return aborted && (DurableError.is(reason, 'runtime_closed') || DurableError.is(reason, 'lease_lost'));
+}
+
 /** Synchronous throws become rejections; the body itself is called at once. */
 async function callBody<T>(body: () => Promise<T> | T): Promise<T> {
   return body();
 }
 
+/** One more than the last attempt that is on record, and than those that died with their process since. */
 function nextAttempt<T>(core: RunCore, { key }: Operation<T>): number {
-  let last = 0;
-  for (const event of core.journal.facts(key)) last = Math.max(last, event.attempt ?? 0);
-  return 1 + Math.max(last, core.lostAttempts());
+  const last = core.journal.lastFact(key);
+  const attempt = last?.event.attempt ?? 0;
+  if (last === undefined || attempt === 0) return 1 + core.lostAttempts();
+  // A recorded start is that of the attempt that died.
+  return last.event.type === 'tool_started' ? attempt + 1 : attempt + 1 + core.lostAttempts(last.seq);
 }
 
 function isRetryable(error: unknown): boolean {

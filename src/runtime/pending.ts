@@ -58,3 +58,9 @@ export function joinPending(first: Pending, then: Pending): Pending {
     settled: [...first.settled, ...then.settled],
   };
 }
+
+/** The fact that so many attempts of what was open ended without a record, ahead of what comes now. */
+export function withRecovery(pending: Pending, { attempts, at }: { attempts: number; at: number }): Pending {
+  const recovered = pendingEvent({ type: 'run_recovered', key: '', at, meta: { attempts } });
+  return joinPending({ ...emptyPending(), events: [recovered] }, pending);
+}

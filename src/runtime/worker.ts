@@ -16,13 +16,14 @@ import { Committer } from './committer.ts';
 import { DurableError } from './errors.ts';
 import { Execution } from './execution.ts';
 import type { ExecutionHost } from './execution.ts';
+import { handBack, isUnreadable, parkUnreadable } from './handback.ts';
 import type { Ids } from './ids.ts';
 import { Journal } from './journal.ts';
 import { withFields } from './logger.ts';
 import type { Logger } from './logger.ts';
 import type { Registry } from './registry.ts';
 import { RunCore } from './run-core.ts';
-import type { Claim, ClaimResult, Hint, Message, Store } from './store.ts';
+import type { Claim, ClaimResult, Commit, Hint, Message, Store } from './store.ts';
 
 export interface WorkerOptions {
   /** Runs that execute at once. Default 200. */
@@ -63,6 +64,8 @@ export class Worker implements ExecutionHost {
   readonly #executing = new Map<string, Execution>();
   readonly #loading = new Set<string>();
   readonly #suspectRuns = new Set<string>();
+  /** Claims on their way, and what becomes of them. */
+  readonly #arriving = new Set<Promise<void>>();
   readonly #warm: LRUCache<string, Execution>;
   #state: 'idle' | 'open' | 'closing' | 'closed' = 'idle';
   #polling = false;
@@ -119,7 +122,7 @@ export class Worker implements ExecutionHost {
 
   /** Executes a run that was claimed with its start. */
   adopt(claim: Claim, options: { claimedAt: number; now: number }): void {
-    void this.#take(claim, options);
+    this.#track(this.#take(claim, options));
   }
 
   /** Stops claiming, yields at boundaries, after `graceMs` aborts what runs and yields. */
@@ -133,6 +136,7 @@ export class Worker implements ExecutionHost {
       if (execution.state === 'stale') this.stale(execution);
       else execution.drain('boundary');
     }
+    while (this.#arriving.size > 0) await Promise.all(this.#arriving);
     await this.#untilEmpty(graceMs);
     for (const execution of this.#executing.values()) execution.drain('now');
     await this.#untilEmpty(this.#options.storeTimeoutMs);
@@ -165,7 +169,11 @@ export class Worker implements ExecutionHost {
 
   stale(execution: Execution): void {
     if (this.#state === 'open') this.#pollSoon();
-    else execution.drop('runtime_closed', `The run "${execution.id}" goes on elsewhere: its lease ended before the runtime closed.`);
+    else
+      execution.drop(
+        'runtime_closed',
+        `The run "${execution.id}" goes on elsewhere: its lease ended before the runtime closed.`,
+      );
   }
 
   wake(execution: Execution): void {
@@ -225,7 +233,7 @@ export class Worker implements ExecutionHost {
     if (delay === 0) {
       this.#polling = true;
       this.#cancelPoll = undefined;
-      this.#parts.clock.defer(() => void this.#poll());
+      this.#parts.clock.defer(() => this.#track(this.#poll()));
     } else {
       this.#cancelPoll = this.#parts.clock.schedule(() => this.#pollSoon(), delay);
     }
@@ -259,7 +267,7 @@ export class Worker implements ExecutionHost {
     const suspects = this.#suspectRuns.size === 0 ? 1 : 0;
     const request = { nonce: ids.nonce(), leaseMs: this.#options.leaseMs, queues: registry.queues, limit, suspects };
     const result = await this.#withTimeout(() => store.claim(request));
-    for (const claim of result.claims) void this.#take(claim, { claimedAt, now: result.now });
+    for (const claim of result.claims) this.#track(this.#take(claim, { claimedAt, now: result.now }));
     if (this.#staleCount() > 0) await this.#dropTakenOver();
     return result;
   }
@@ -287,7 +295,8 @@ export class Worker implements ExecutionHost {
 
   async #take(claim: Claim, options: { claimedAt: number; now: number }): Promise<void> {
     const { run } = claim;
-    if (this.#state !== 'open' || this.#loading.has(run.id)) return;
+    if (this.#state !== 'open') return this.#leave(claim);
+    if (this.#loading.has(run.id)) return;
     const held = this.#executing.get(run.id) ?? this.#warm.peek(run.id);
     this.#loading.add(run.id);
     if (run.attempts >= 2) this.#suspectRuns.add(run.id);
@@ -300,9 +309,28 @@ export class Worker implements ExecutionHost {
         { run: run.id, code: DurableError.is(error) ? error.code : 'store_unavailable', err: error },
         'a claimed run could not be loaded',
       );
+      if (isUnreadable(error)) await this.#leave(claim, error);
     } finally {
       this.#loading.delete(run.id);
     }
+  }
+
+  /** Gives up a run that was claimed and does not execute here: parked if it cannot be read, else for another worker. */
+  async #leave(claim: Claim, unreadable?: DurableError): Promise<void> {
+    const { store, ids, logger } = this.#parts;
+    const options = { id: ids.nonce(), leaseMs: this.#options.leaseMs };
+    const commit: Commit = unreadable === undefined ? handBack(claim, options) : parkUnreadable(claim, { ...options, error: unreadable });
+    try {
+      await this.#withTimeout(() => store.commit([commit]));
+    } catch (error) {
+      const code = DurableError.is(error) ? error.code : 'store_unavailable';
+      logger.warn({ run: claim.run.id, code, err: error }, 'a claimed run could not be given back; it is claimed again when its lease has ended');
+    }
+  }
+
+  #track(arrival: Promise<void>): void {
+    this.#arriving.add(arrival);
+    void arrival.finally(() => this.#arriving.delete(arrival));
   }
 
   async #continue(execution: Execution, claim: Claim, options: { claimedAt: number; now: number }): Promise<void> {
@@ -311,6 +339,10 @@ export class Worker implements ExecutionHost {
     this.#executing.set(claim.run.id, execution);
     const messages = claim.run.inboxHead > execution.received ? await this.#messages(claim) : [];
     if (execution.state === 'finished') return;
+    if (this.#state !== 'open') {
+      execution.drop('runtime_closed', `The run "${execution.id}" waits; it goes on in another process.`);
+      return this.#leave(claim);
+    }
     if (adopted)
       this.#parts.logger.warn(
         { run: claim.run.id, code: 'lease_lost', epoch: claim.token.epoch },
@@ -338,6 +370,7 @@ export class Worker implements ExecutionHost {
     const fresh = run.head === 0 && run.inboxHead === 0;
     const loaded = fresh ? null : await this.#withTimeout(() => store.load(run.id));
     if (!fresh && (loaded === null || loaded.run.epoch !== claim.token.epoch)) return;
+    if (this.#state !== 'open') return this.#leave(claim);
     const execution = new Execution({
       claim,
       claimedAt: options.claimedAt,
