@@ -74,7 +74,6 @@ export class Execution implements CommitSource {
   #draining: 'no' | 'boundary' | 'now' = 'no';
   #evaluateScheduled = false;
   #woken = false;
-  #cancelGrace: (() => void) | undefined;
 
   constructor(options: ExecutionOptions) {
     const { claim } = options;
@@ -90,7 +89,7 @@ export class Execution implements CommitSource {
       diverged: (difference) => this.#diverged({ ...difference, why: 'the code asks for it as another kind' }),
       suspect: (key) => this.#suspect(key),
     });
-    this.#intake = new Intake(this.core, { received: claim.run.seen, onCancel: () => this.#limitCleanUp() });
+    this.#intake = new Intake(this.core, { received: claim.run.seen, onCancel: (at) => this.#limitCleanUp(at) });
     this.#ending = new RunEnding({
       core: this.core,
       definition: options.definition,
@@ -389,10 +388,11 @@ export class Execution implements CommitSource {
   }
 
   /** A cancelled run may clean up for a while. */
-  #limitCleanUp(): void {
-    this.#cancelGrace = this.core.clock.schedule(() => {
-      this.#functionEnded({ status: 'failed', error: this.core.cancelled });
-    }, CANCEL_GRACE_MS);
+  #limitCleanUp(cancelledAt: number): void {
+    // A timer of the run: one that waits, here or nowhere, is claimed when it falls due.
+    this.core.timers.at(cancelledAt + CANCEL_GRACE_MS, () => {
+      this.core.hold(() => this.#functionEnded({ status: 'failed', error: this.core.cancelled }));
+    });
   }
 
   #functionEnded(outcome?: Outcome): void {
@@ -452,7 +452,6 @@ export class Execution implements CommitSource {
   }
 
   #stopTimers(): void {
-    this.#cancelGrace?.();
     this.#divergence.stop();
   }
 }

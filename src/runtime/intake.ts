@@ -8,11 +8,11 @@ import type { Message } from './store.ts';
 
 export class Intake {
   readonly #core: RunCore;
-  readonly #onCancel: () => void;
+  readonly #onCancel: (at: number) => void;
   #received: number;
   #cancelled = false;
 
-  constructor(core: RunCore, options: { received: number; onCancel: () => void }) {
+  constructor(core: RunCore, options: { received: number; onCancel: (at: number) => void }) {
     this.#core = core;
     this.#received = options.received;
     this.#onCancel = options.onCancel;
@@ -41,12 +41,13 @@ export class Intake {
   /** A cancel that the journal has already is in force again when it is released. */
   #cancel(): void {
     this.#cancelled = true;
-    if (!this.#core.journal.has('cancel_requested')) {
+    const recorded = this.#core.journal.find('cancel_requested');
+    if (recorded === undefined) {
       this.#core.record({ type: 'cancel_requested', key: '' });
       this.#core.pending.cancels.push(...this.#core.children.values());
       this.#core.logger.info({ code: 'cancelled' }, 'the run is cancelled');
     }
-    this.#onCancel();
+    this.#onCancel(recorded?.at ?? this.#core.storeNow());
   }
 }
 

@@ -55,9 +55,9 @@ export class Journal {
     return this.#entries[0];
   }
 
-  /** Whether an event of a type is there. */
-  has(type: EventType): boolean {
-    return this.#entries.some(({ event }) => event.type === type);
+  /** The first event of a type. */
+  find(type: EventType): JournalEvent | undefined {
+    return this.#entries.find(({ event }) => event.type === type)?.event;
   }
 
   completion(key: string): Entry | undefined {
