@@ -238,6 +238,7 @@ export class Execution implements CommitSource {
     return this.#holding.commit(this.#inFlight, {
       run: this.id,
       received: this.#intake.received,
+      cancelSeen: this.#intake.cancelled,
       suspects: this.#suspects,
     });
   }

@@ -57,7 +57,7 @@ export class Holding {
     return now > this.#leaseFrom + this.#leaseMs;
   }
 
-  commit(sent: InFlight, extra: { run: string; received: number; suspects: string[] | undefined }): Commit {
+  commit(sent: InFlight, extra: { run: string; received: number; cancelSeen: boolean; suspects: string[] | undefined }): Commit {
     const { pending, writes, then } = sent;
     return {
       run: extra.run,
@@ -73,6 +73,7 @@ export class Holding {
       ledger: pending.ledger,
       seen: this.#seen + messagesIn(pending),
       received: extra.received,
+      cancelSeen: extra.cancelSeen,
       ...(pending.checkpoint === null ? {} : { checkpoint: this.#head + pending.checkpoint }),
       ...(extra.suspects === undefined ? {} : { suspects: extra.suspects }),
       then,

@@ -23,6 +23,11 @@ export class Intake {
     return this.#received;
   }
 
+  /** The run is cancelled, and its holder knows. */
+  get cancelled(): boolean {
+    return this.#cancelled;
+  }
+
   /** Every message is journaled with the next commit, awaited or not; those that are known already are skipped. */
   take(messages: Message[], cancel: boolean): void {
     for (const message of messages) {

@@ -35,8 +35,9 @@
  * Commit: the only write of a holder
  *  S14 Order of checks, under the run's lock: (a) `id` equals the run's last commit id: nothing is applied and the answer is
  *      `applied` as of now, `holder` telling whether the token still holds the run; (b) status running and token equal, else
- *      `fenced`; (c) `expect` equals head, else `moved`; (d) `wait` and `end` need `seen == inboxHead`, else `pending` with the
- *      messages from `received` on; a `close` of a hook that is resolved while the run has not `seen` its message likewise;
+ *      `fenced`; (c) `expect` equals head, else `moved`; (d) `wait` and `end` need `seen == inboxHead`, `wait` also
+ *      `cancelSeen` if the cancel flag is set, else `pending` with the messages from `received` on; a `close` of a hook that is
+ *      resolved while the run has not `seen` its message likewise;
  *      (e) a created hook whose token hash belongs to another run or key (open, or resolved in a run that has not ended; other hooks
  *      give their token up): `token_taken`; (f) a write to a closed stream:
  *      `stream_closed` (closing it once more is none). A refusal applies nothing of that run and does not hinder the others of the batch.
@@ -278,6 +279,8 @@ export interface Commit {
   seen: number;
   /** Messages that the holder has in memory; the answer brings those after. */
   received: number;
+  /** The holder knows that the run is cancelled. Default false. */
+  cancelSeen?: boolean;
   checkpoint?: number;
   suspects?: string[];
   then: Then;

@@ -42,6 +42,7 @@ function holds({ record, commit: request }: Pair): boolean {
 function hasUnseen(state: MemoryState, { record, commit: request }: Pair): boolean {
   const { kind } = request.then;
   if ((kind === 'wait' || kind === 'end') && request.seen !== record.run.inboxHead) return true;
+  if (kind === 'wait' && record.run.cancel && request.cancelSeen !== true) return true;
   return request.hooks.close.some((token) => {
     const found = state.hooks.get(token);
     return found?.hook.run === request.run && found.hook.status === 'resolved' && found.resolvedSeq >= request.seen;

@@ -96,6 +96,7 @@ function holds({ row, commit }: Pair): boolean {
 function hasUnseen({ row, commit }: Pair, { hooks }: Parts): boolean {
   const { kind } = commit.then;
   if ((kind === 'wait' || kind === 'end') && commit.seen !== row.inbox_head) return true;
+  if (kind === 'wait' && row.cancel === 1 && commit.cancelSeen !== true) return true;
   return commit.hooks.close.some((token) => {
     const holder = hooks.holder(token);
     return holder?.run === commit.run && holder.status === 'resolved' && holder.resolvedSeq >= commit.seen;

@@ -35,6 +35,14 @@ function cancel({ test }: Spec): void {
     assert.deepEqual([claim.from, claim.run.cancel], ['wait', true]);
   });
 
+  test('a run that was cancelled does not go to wait unless its holder knows', async ({ store, hold }) => {
+    const held = await hold();
+    await store.control(held.id, 'cancel');
+    const refusal = expectKind(await held.commit({ then: { kind: 'wait', dueAt: null } }), 'pending');
+    assert.deepEqual([refusal.cancel, refusal.messages], [true, []]);
+    expectKind(await held.commit({ cancelSeen: true, then: { kind: 'wait', dueAt: null } }), 'applied');
+  });
+
   test('cancel ends queued and parked runs at once, and their live children follow', async ({ store, hold }) => {
     const parked = await hold({ id: 'parked', thread: 't' });
     const running = await hold({ id: 'running', parent: { run: 'parked', key: 'a' } });
