@@ -4,7 +4,8 @@ export type { ResumeHookOptions, Runtime, RuntimeOptions } from './app/create-ru
 export type { RunHandle, RunStreamOptions } from './app/run-handle.ts';
 export type { StartInput } from './app/start-input.ts';
 export type { Approval, ApprovalQuery, Approvals, ApproveOptions, DenyOptions } from './app/approvals.ts';
-export type { Thread } from './app/threads.ts';
+export type { ActiveRun, Thread, ThreadOptions } from './app/threads.ts';
+export type { ApprovalWait, ClientToolWait, HookWait, SleepWait, Wait } from './app/waits.ts';
 export type { ToolOutput } from './app/tool-outputs.ts';
 
 /* Workflows */
@@ -29,6 +30,7 @@ export type { McpClient, McpDefinitions, McpTools } from './tools/mcp.ts';
 /* Hooks and streams */
 export { createHook } from './hooks/create-hook.ts';
 export type { Hook, HookOptions } from './hooks/create-hook.ts';
+export type { StreamItem, StreamReader, StreamReadOptions } from './streams/reader.ts';
 export { smoothStream } from './streams/smooth-stream.ts';
 export type { SmoothStreamOptions } from './streams/smooth-stream.ts';
 export { getWritable } from './streams/writable.ts';
@@ -44,5 +46,5 @@ export type { LogFields, Logger } from './runtime/logger.ts';
 
 /* Rows */
 export type { EventHeader, EventType, JournalEvent } from './runtime/event.ts';
-export type { LedgerQuery, LedgerRow, Page, Run, RunQuery, RunStatus, Store, WhenBusy } from './runtime/store.ts';
+export type { Hint, LedgerQuery, LedgerRow, Page, Run, RunQuery, RunStatus, Store, WhenBusy } from './runtime/store.ts';
 export type { Registrable } from './runtime/registrable.ts';

@@ -21,7 +21,7 @@ export function runUiMessages(run: Run, answer: UIMessage | null): UIMessage[] {
 }
 
 export function readInput(run: Run): StoredInput {
-  return decodeValue(run.input) as StoredInput;
+  return (decodeValue(run.input) ?? {}) as StoredInput;
 }
 
 /** Null for runs that have none: they did not end, or were terminated. */
@@ -29,9 +29,11 @@ export function readResult(run: Run): AgentResult | null {
   return run.result === null ? null : (decodeValue(run.result) as AgentResult);
 }
 
-function inputUiMessages(run: Run): UIMessage[] {
+/** What started a run, as people see it. Empty for runs of plain workflows. */
+export function inputUiMessages(run: Run): UIMessage[] {
   const { messages, uiMessage } = readInput(run);
   if (uiMessage !== undefined) return [uiMessage];
+  if (!Array.isArray(messages)) return [];
   return messages.flatMap((message, index) => {
     if (message.role !== 'user' && message.role !== 'assistant') return [];
     const parts = toParts(message.content);

@@ -30,7 +30,8 @@ export interface ApprovalQuery {
   status?: 'pending' | 'decided' | 'all';
   run?: string;
   thread?: string;
-  tenant?: string;
+  /** null: those without a tenant. */
+  tenant?: string | null;
   tool?: string;
   /** Default 50, at most 500. Newest first. */
   limit?: number;
@@ -60,7 +61,7 @@ export interface Approvals {
   /**
    * Approves; resolves when the answer is stored, and answers the approval as it is then (still pending if more people must
    * approve). The first decision wins. Throws `approval_not_found`, `approval_decided` (details: status, by, at), `payload_invalid` for an
-   * edited input that the tool does not accept, `invalid_argument`.
+   * edited input that the tool does not accept, `forbidden` for somebody who is not among its approvers, `invalid_argument`.
    */
   approve(id: string, options: ApproveOptions): Promise<Approval>;
   /** Denies; one denial decides. Throws as `approve` does. */
@@ -135,7 +136,7 @@ async function checked({ toolsOf }: ApprovalsParts, hook: Hook, decision: Decisi
   const { id, tool, question, approvers } = readApprovalDetails(hook.details);
   if (approvers !== null && !approvers.includes(decision.by)) {
     throw new DurableError(
-      'invalid_argument',
+      'forbidden',
       `Cannot answer the approval "${id}" as "${decision.by}": its approvers are ${approvers.join(', ')}.`,
       {
         details: { id, by: decision.by, approvers },

@@ -19,6 +19,7 @@ import { Registry } from '../runtime/registry.ts';
 import { secretBytes, sha256Hex } from '../runtime/signature.ts';
 import type {
   DeliverResult,
+  Hint,
   Hook,
   LedgerQuery,
   LedgerRow,
@@ -38,8 +39,9 @@ import type { Approvals } from './approvals.ts';
 import { addToolOutput } from './tool-outputs.ts';
 import type { ToolOutput } from './tool-outputs.ts';
 import { readThread } from './threads.ts';
-import type { Thread } from './threads.ts';
+import type { Thread, ThreadOptions } from './threads.ts';
 import { createStreamReader } from '../streams/reader.ts';
+import type { StreamReader } from '../streams/reader.ts';
 import { createRunHandle, runNotFound } from './run-handle.ts';
 import type { RunHandle } from './run-handle.ts';
 import { splitStart } from './start-input.ts';
@@ -91,8 +93,14 @@ export interface Runtime {
   /** Brings a run the output of a client-side tool. Throws `hook_not_found`, `hook_already_resumed`. */
   addToolOutput(run: string, output: ToolOutput): Promise<void>;
   /** A conversation. Throws `thread_not_found`. */
-  thread(id: string): Promise<Thread>;
+  thread(id: string, options?: ThreadOptions): Promise<Thread>;
   list(query?: RunQuery): Promise<Page<Run>>;
+  /** The streams of runs as they are stored, for servers. */
+  readonly streams: StreamReader;
+  /** The names of the agents that are registered here. */
+  readonly agents: readonly string[];
+  /** Tells when something may have changed: hints, which may be lost. The answer ends it. */
+  watch(listener: (hint: Hint) => void): () => void;
   /** One row per model attempt, failed and aborted ones included. */
   ledger(query?: LedgerQuery): Promise<Page<LedgerRow>>;
   /** Removes ended runs. Answers how many. */
@@ -138,7 +146,7 @@ interface Parts {
 class DurableRuntime implements Runtime {
   readonly #parts: Parts;
   readonly #store: Store;
-  readonly #handles: { store: Store; clock: Clock; reader: ReturnType<typeof createStreamReader> };
+  readonly #handles: { store: Store; clock: Clock; reader: StreamReader };
   readonly #opened: Promise<{ secret: Uint8Array; worker: Worker | null }>;
   #closed = false;
   /** Starts that the store has not answered: one may bring a claim. */
@@ -233,9 +241,21 @@ class DurableRuntime implements Runtime {
     return addToolOutput({ store: this.#store, ids: this.#parts.ids }, run, output);
   }
 
-  async thread(id: string): Promise<Thread> {
+  async thread(id: string, options: ThreadOptions = {}): Promise<Thread> {
     await this.#ready();
-    return readThread(this.#store, id);
+    return readThread(this.#store, id, options);
+  }
+
+  get agents(): readonly string[] {
+    return Object.keys(this.#parts.options.agents ?? {});
+  }
+
+  get streams(): StreamReader {
+    return this.#handles.reader;
+  }
+
+  watch(listener: (hint: Hint) => void): () => void {
+    return this.#store.watch?.(listener) ?? (() => {});
   }
 
   async list(query: RunQuery = {}): Promise<Page<Run>> {

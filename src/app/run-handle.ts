@@ -8,6 +8,8 @@ import type { JournalEvent } from '../runtime/event.ts';
 import type { Run, RunStatus, Store } from '../runtime/store.ts';
 import type { StreamReader } from '../streams/reader.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
+import { readWaits } from './waits.ts';
+import type { Wait } from './waits.ts';
 
 export interface RunStreamOptions {
   /** Default: the run's main stream. */
@@ -25,6 +27,8 @@ export interface RunHandle<RESULT = unknown> {
   readonly status: Promise<RunStatus>;
   /** The row: status, times, what it waits for. Throws `run_not_found`. */
   info(): Promise<Run>;
+  /** What it waits for; empty unless it is waiting. Throws `run_not_found`. */
+  waits(): Promise<Wait[]>;
   /**
    * The result, when the run has ended. Rejects with `run_failed` (its cause is what the run threw), `cancelled`, or `run_parked`
    * if it cannot go on without help.
@@ -56,6 +60,7 @@ export function createRunHandle<RESULT>(parts: RunHandleParts, id: string): RunH
       return row().then((run) => run.status);
     },
     info: row,
+    waits: async () => readWaits(store, await row()),
     result: async () => resultOf(await endedRow(parts, id)) as RESULT,
     events: async () => {
       const loaded = (await store.load(id, 0)) ?? raise(runNotFound(id));

@@ -2,54 +2,99 @@
 
 import type { ModelMessage, UIMessage, UIMessageChunk } from 'ai';
 import { messageIdOf } from '../agent/agent-state.ts';
-import { runUiMessages, threadMessages } from '../agent/thread.ts';
+import { inputUiMessages, runUiMessages, threadMessages } from '../agent/thread.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { Run, RunStatus, Store } from '../runtime/store.ts';
 import { decodeChunk } from '../streams/chunk.ts';
 import { foldMessage } from '../streams/fold.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
+import { isSuspended, readWaits } from './waits.ts';
+import type { Wait } from './waits.ts';
 
 export interface Thread {
   id: string;
   /** Oldest first; superseded ones are left out. */
   runs: Array<{ id: string; status: RunStatus }>;
-  /** What people see: ended and waiting runs whole; of a running one only what started it, since its answer is being streamed. */
+  /**
+   * What people see. Whole: runs that ended, are parked, or wait for a person or a client-side tool. Of one that is going on only what
+   * started it, since its answer is being streamed; of queued ones nothing.
+   */
   uiMessages: UIMessage[];
   /** What the model is told of the runs that ended. Valid for every provider. */
   messages: ModelMessage[];
+  /** Where `uiMessages` ends: a reader of the last run's stream from this offset on misses nothing and gets nothing twice. */
+  cursor: { run: string; offset: number };
+  /** The run that has the thread to itself, and what it waits for. */
+  active: ActiveRun | null;
+  queued: Array<{ id: string; uiMessages: UIMessage[] }>;
+}
+
+export interface ActiveRun {
+  id: string;
+  status: RunStatus;
+  waits: Wait[];
+}
+
+export interface ThreadOptions {
+  /** Default: the thread without a tenant. */
+  tenant?: string | null;
 }
 
 const PAGE_BYTES = 1_048_576;
 const ENDED: ReadonlySet<RunStatus> = new Set<RunStatus>(['completed', 'failed', 'cancelled']);
 
 /** Throws `thread_not_found` if no run belongs to it. */
-export async function readThread(store: Store, id: string): Promise<Thread> {
-  const runs = await store.thread(id);
-  if (runs.length === 0) {
-    throw new DurableError(
-      'thread_not_found',
-      `There is no thread "${id}". A thread begins with runtime.start(agent, { thread: "${id}", ... }).`,
-      { details: { thread: id } },
-    );
-  }
-  const shown = await Promise.all(
-    runs.map(async (run) => runUiMessages(run, run.status === 'waiting' ? await foldRun(store, run) : null)),
-  );
+export async function readThread(store: Store, id: string, { tenant = null }: ThreadOptions): Promise<Thread> {
+  const all = await store.thread(id, tenant);
+  const begun = all.filter((run) => run.status !== 'queued');
+  const last = begun.at(-1);
+  if (last === undefined) throw threadNotFound(id);
+  const active = ENDED.has(last.status) ? null : last;
+  const waits = active === null ? [] : await readWaits(store, active);
+  const shown = active === null ? null : await showActive(store, active, waits);
+  const before = active === null ? begun : begun.slice(0, -1);
   return {
     id,
-    runs: runs.map((run) => ({ id: run.id, status: run.status })),
-    uiMessages: shown.flat(),
-    messages: threadMessages(runs.filter((run) => ENDED.has(run.status))),
+    runs: all.map((run) => ({ id: run.id, status: run.status })),
+    uiMessages: [...before.flatMap((run) => runUiMessages(run, null)), ...(shown?.uiMessages ?? [])],
+    messages: threadMessages(begun.filter((run) => ENDED.has(run.status))),
+    cursor: { run: last.id, offset: shown?.offset ?? (await readTail(store, last)) },
+    active: active === null ? null : { id: active.id, status: active.status, waits },
+    queued: all
+      .filter((run) => run.status === 'queued')
+      .map((run) => ({ id: run.id, uiMessages: inputUiMessages(run) })),
   };
 }
 
-async function foldRun(store: Store, run: Run): Promise<UIMessage | null> {
+async function showActive(
+  store: Store,
+  run: Run,
+  waits: readonly Wait[],
+): Promise<{ uiMessages: UIMessage[]; offset: number }> {
+  if (run.status !== 'parked' && !isSuspended(waits)) return { uiMessages: inputUiMessages(run), offset: 0 };
+  const chunks = await readChunks(store, run);
+  const message = await foldMessage(chunks, { message: { id: messageIdOf(run.id), role: 'assistant', parts: [] } });
+  return { uiMessages: runUiMessages(run, message), offset: chunks.length };
+}
+
+async function readChunks(store: Store, run: Run): Promise<UIMessageChunk[]> {
   const chunks: UIMessageChunk[] = [];
   for (;;) {
     const page = await store.read(run.id, DEFAULT_STREAM, { from: chunks.length, maxBytes: PAGE_BYTES });
-    if (page === null || page.chunks.length === 0) break;
+    if (page === null || page.chunks.length === 0) return chunks;
     for (const payload of page.chunks) chunks.push(decodeChunk(payload) as UIMessageChunk);
-    if (chunks.length >= page.tail) break;
+    if (chunks.length >= page.tail) return chunks;
   }
-  return foldMessage(chunks, { message: { id: messageIdOf(run.id), role: 'assistant', parts: [] } });
+}
+
+async function readTail(store: Store, run: Run): Promise<number> {
+  return (await store.read(run.id, DEFAULT_STREAM, { from: Number.MAX_SAFE_INTEGER, maxBytes: 1 }))?.tail ?? 0;
+}
+
+function threadNotFound(id: string): DurableError {
+  return new DurableError(
+    'thread_not_found',
+    `There is no thread "${id}". A thread begins with runtime.start(agent, { thread: "${id}", ... }).`,
+    { details: { thread: id } },
+  );
 }

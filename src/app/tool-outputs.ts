@@ -1,11 +1,11 @@
 /** Outputs of client-side tools, brought to the run that waits for them. */
 
 import type { ClientToolOutput } from '../agent/approval-wait.ts';
-import type { ClientToolDetails } from '../agent/segment-outcome.ts';
-import { decodeValue, encodeValue } from '../runtime/codec.ts';
+import { encodeValue } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { Ids } from '../runtime/ids.ts';
 import type { Hook, Store } from '../runtime/store.ts';
+import { clientToolOf } from './waits.ts';
 
 /** What a client-side tool (one without `execute`) answered. */
 export type ToolOutput = ClientToolOutput & {
@@ -44,7 +44,7 @@ async function findCall(store: Store, { run, toolCallId }: { run: string; toolCa
   let answered: Hook | undefined;
   for (let cursor: string | undefined; ;) {
     const page = await store.listHooks({ run, kind: 'hook', limit: 500, ...(cursor === undefined ? {} : { cursor }) });
-    const calls = page.items.filter((hook) => isCallOf(hook, toolCallId));
+    const calls = page.items.filter((hook) => clientToolOf(hook)?.toolCallId === toolCallId);
     const open = calls.find((hook) => hook.status === 'open');
     if (open !== undefined) return open;
     answered ??= calls[0];
@@ -59,9 +59,4 @@ async function findCall(store: Store, { run, toolCallId }: { run: string; toolCa
       details: { run, toolCallId },
     },
   );
-}
-
-function isCallOf(hook: Hook, toolCallId: string): boolean {
-  if (!hook.key.endsWith(`/client-tool:${toolCallId}`)) return false;
-  return (decodeValue(hook.details) as Partial<ClientToolDetails>).toolCallId === toolCallId;
 }

@@ -11,7 +11,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { StreamPage } from '../runtime/store.ts';
 import { decodeChunk } from './chunk.ts';
-import { createSubscriptions } from './subscriptions.ts';
+import { createSubscriptions, PAGE_BYTES } from './subscriptions.ts';
 import type { StreamStore, Subscriptions, Topic } from './subscriptions.ts';
 
 export interface StreamReadOptions {
@@ -34,6 +34,8 @@ export interface StreamItem {
 export interface StreamReader {
   /** The stream in pages of stored payloads, none of them empty. Readers at the same offset get the same page object. */
   pages(options: StreamReadOptions): ReadableStream<StreamPage>;
+  /** One page at an offset, at the tail an empty one. Throws `run_not_found`. */
+  page(at: { run: string; stream: string; from: number }): Promise<StreamPage>;
   /** The stream chunk by chunk, decoded. */
   chunks(options: StreamReadOptions): ReadableStream<StreamItem>;
 }
@@ -60,7 +62,9 @@ export function createStreamReader(options: { store: StreamStore; clock: Clock }
       { highWaterMark: 0 },
     );
   };
-  return { pages, chunks: (request) => decodePages(pages(request)) };
+  const page: StreamReader['page'] = async ({ run, stream, from }) =>
+    (await options.store.read(run, stream, { from, maxBytes: PAGE_BYTES })) ?? raise(runNotFound({ run, stream }));
+  return { pages, page, chunks: (request) => decodePages(pages(request)) };
 }
 
 /** One reader's position. It takes its place in the topic when it is first asked for a page. */
@@ -162,7 +166,11 @@ function decodePages(pages: ReadableStream<StreamPage>): ReadableStream<StreamIt
   );
 }
 
-function runNotFound(request: StreamReadOptions): DurableError {
+function raise(error: Error): never {
+  throw error;
+}
+
+function runNotFound(request: Pick<StreamReadOptions, 'run' | 'stream'>): DurableError {
   return new DurableError(
     'run_not_found',
     `Cannot read the stream "${request.stream}" of run "${request.run}": there is no such run in this store. Check the id; ended runs ` +

@@ -29,7 +29,7 @@ export interface Subscriptions {
   open(run: string, stream: string): Topic;
 }
 
-const PAGE_BYTES = 65_536;
+export const PAGE_BYTES = 65_536;
 const POLL_MS = 1000;
 /** Without hints the poll is all there is. */
 const POLL_WITHOUT_HINTS_MS = 50;

@@ -19,3 +19,51 @@ export function decodeOffset(text: string): number | undefined {
   const offset = Number(text);
   return Number.isSafeInteger(offset) ? offset : undefined;
 }
+
+/** Header of a response: its handle. */
+export const RUN_ID_HEADER = 'x-workflow-run-id';
+/** Header of a response: the index of the last stored chunk, counted from the handle. */
+export const TAIL_INDEX_HEADER = 'x-workflow-stream-tail-index';
+/** Header of a request: the id of the last event that was received. */
+export const LAST_EVENT_ID_HEADER = 'last-event-id';
+
+/** Headers of every event stream. The AI SDK's, and what keeps proxies from buffering and compressing. */
+export const STREAM_HEADERS: Readonly<Record<string, string>> = {
+  'content-type': 'text/event-stream',
+  'x-vercel-ai-ui-message-stream': 'v1',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+};
+
+/** What stands in the last frame of a response that has ended. */
+export const DONE = '[DONE]';
+
+/** A connection without a byte for longer than this twice is dead. */
+export const HEARTBEAT_MS = 15_000;
+
+/** Events of a thread's stream: the state of the thread, and the beginning of a run. Chunks are unnamed. */
+export const THREAD_EVENT = 'thread';
+export const RUN_EVENT = 'run';
+
+/** A place in a run's stream: a response handle, or a position in a thread. */
+export interface Position {
+  run: string;
+  offset: number;
+}
+
+/** `<run id>~<offset>`: the name of the response that begins there. */
+export function encodeHandle({ run, offset }: Position): string {
+  return `${run}~${offset}`;
+}
+
+/** `<run id>~<16 digits>`: so much of a thread was received. */
+export function encodePosition({ run, offset }: Position): string {
+  return `${run}~${encodeOffset(offset)}`;
+}
+
+/** Takes handles and positions. Undefined for anything else. */
+export function decodePosition(text: string): Position | undefined {
+  const cut = text.lastIndexOf('~');
+  const offset = cut < 1 ? undefined : decodeOffset(text.slice(cut + 1));
+  return offset === undefined ? undefined : { run: text.slice(0, cut), offset };
+}

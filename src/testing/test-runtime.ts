@@ -17,9 +17,10 @@ import { systemClock } from '../runtime/clock.ts';
 import { DurableError } from '../runtime/errors.ts';
 import { seededRandom, systemIds } from '../runtime/ids.ts';
 import type { Registrable } from '../runtime/registrable.ts';
-import type { Page, Run, RunQuery, RunStatus, Store } from '../runtime/store.ts';
+import type { Hint, Page, Run, RunQuery, RunStatus, Store } from '../runtime/store.ts';
 import { memoryStore } from '../stores/memory/memory-store.ts';
 import { createStreamReader } from '../streams/reader.ts';
+import type { StreamReader } from '../streams/reader.ts';
 import { expireLeases } from './leases.ts';
 import { collectLogs } from './logs.ts';
 import type { LogLine } from './logs.ts';
@@ -213,6 +214,18 @@ class LivesOfARuntime implements TestRuntime {
 
   async thread(...args: Parameters<Runtime['thread']>): ReturnType<Runtime['thread']> {
     return this.#call('read a thread', (runtime) => runtime.thread(...args));
+  }
+
+  get streams(): StreamReader {
+    return this.#handles.reader;
+  }
+
+  get agents(): readonly string[] {
+    return Object.keys(this.#options.agents ?? {});
+  }
+
+  watch(listener: (hint: Hint) => void): () => void {
+    return this.store.watch?.(listener) ?? (() => {});
   }
 
   async resume(id: string): Promise<void> {

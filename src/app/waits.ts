@@ -1,0 +1,83 @@
+/** What a waiting run waits for. */
+
+import { readApprovalDetails } from '../agent/approval.ts';
+import type { ApprovalDetails } from '../agent/approval.ts';
+import type { ClientToolDetails } from '../agent/segment-outcome.ts';
+import { decodeValue } from '../runtime/codec.ts';
+import type { Hook, Responder, Run, Store } from '../runtime/store.ts';
+
+export type Wait = ApprovalWait | ClientToolWait | HookWait | SleepWait;
+
+/** A person has to decide. */
+export interface ApprovalWait extends Omit<ApprovalDetails, 'id'> {
+  kind: 'approval';
+  approvalId: string;
+  /** How many distinct people must approve. */
+  needed: number;
+  /** Who answered so far. */
+  answers: Responder[];
+}
+
+/** A client has to bring the output of a tool without `execute`. */
+export interface ClientToolWait {
+  kind: 'client-tool';
+  toolCallId: string;
+  tool: string;
+  input: unknown;
+}
+
+export interface HookWait {
+  kind: 'hook';
+  key: string;
+}
+
+/** A sleep, a timer, or the delay before a next attempt. */
+export interface SleepWait {
+  kind: 'sleep';
+  until: number;
+}
+
+/** Oldest first; empty unless the run is waiting. */
+export async function readWaits(store: Store, run: Run): Promise<Wait[]> {
+  if (run.status !== 'waiting') return [];
+  const hooks = await openHooks(store, run.id);
+  const waits = hooks.map(toWait).toReversed();
+  return run.dueAt === null ? waits : [...waits, { kind: 'sleep', until: run.dueAt }];
+}
+
+/**
+ * Whether the run's segment has ended and only a person or a client can make it go on. A question about an interrupted call is none
+ * of these: it stands in the middle of a segment.
+ */
+export function isSuspended(waits: readonly Wait[]): boolean {
+  return waits.some((wait) => wait.kind === 'client-tool' || (wait.kind === 'approval' && wait.question === 'execute'));
+}
+
+/** The call of a client-side tool that a hook stands for; undefined for other hooks. */
+export function clientToolOf(hook: Hook): ClientToolDetails | undefined {
+  if (hook.kind !== 'hook' || !hook.key.includes('/client-tool:')) return undefined;
+  const details = decodeValue(hook.details) as Partial<ClientToolDetails> | null;
+  return details?.question === 'client-tool' ? (details as ClientToolDetails) : undefined;
+}
+
+async function openHooks(store: Store, run: string): Promise<Hook[]> {
+  const hooks: Hook[] = [];
+  for (let cursor: string | undefined; ;) {
+    const query = { run, status: 'open' as const, limit: 500 };
+    const page = await store.listHooks(cursor === undefined ? query : { ...query, cursor });
+    hooks.push(...page.items);
+    if (page.cursor === null) return hooks;
+    cursor = page.cursor;
+  }
+}
+
+function toWait(hook: Hook): Wait {
+  if (hook.kind === 'approval') {
+    const { id: approvalId, ...details } = readApprovalDetails(hook.details);
+    return { kind: 'approval', approvalId, ...details, needed: hook.needed, answers: hook.responders };
+  }
+  const call = clientToolOf(hook);
+  if (call === undefined) return { kind: 'hook', key: hook.key };
+  const { toolCallId, tool, input } = call;
+  return { kind: 'client-tool', toolCallId, tool, input };
+}
