@@ -37,6 +37,8 @@ export interface ExecutionHost {
   finished(execution: Execution, how: 'ended' | 'parked' | 'yielded' | 'lost'): void;
   /** Its lease ran out while this process did not look; it writes nothing until a claim says who holds it. */
   stale(execution: Execution): void;
+  /** A run that had made no progress over several claims has made some. */
+  progressed(execution: Execution): void;
   /** A suspended continuation asked for something durable. */
   wake(execution: Execution): void;
   request(execution: Execution): void;
@@ -337,13 +339,20 @@ export class Execution implements CommitSource {
     }
     this.#holding.applied(sent, answer, sentAt);
     if (answer.extended) this.#heartbeatDue = false;
-    if (sent.pending.events.length > 0) this.core.run = { ...this.core.run, attempts: 0 };
+    if (sent.pending.events.length > 0) this.#progressed();
     this.#suspects = undefined;
     this.core.syncTime(answer.now);
     this.core.outbox.committed(sent.writes);
     this.core.committed(sent.pending, this.#holding.head);
     this.#left(sent.then);
     if (this.#state === 'running') this.#intake.take(answer.messages, answer.cancel);
+  }
+
+  #progressed(): void {
+    const { attempts } = this.core.run;
+    if (attempts === 0) return;
+    this.core.run = { ...this.core.run, attempts: 0 };
+    if (attempts > 1) this.#options.host.progressed(this);
   }
 
   #left(then: Then): void {

@@ -62,8 +62,8 @@ export class Worker implements ExecutionHost {
   readonly #options: Required<WorkerOptions>;
   readonly #committer: Committer;
   readonly #executing = new Map<string, Execution>();
-  readonly #loading = new Set<string>();
-  readonly #suspectRuns = new Set<string>();
+  /** Runs that were claimed and do not execute yet, with their attempts. */
+  readonly #loading = new Map<string, number>();
   /** Claims on their way, and what becomes of them. */
   readonly #arriving = new Set<Promise<void>>();
   readonly #warm: LRUCache<string, Execution>;
@@ -86,6 +86,7 @@ export class Worker implements ExecutionHost {
       max: this.#options.warm.max,
       ttl: this.#options.warm.ms,
       perf: { now: () => Math.max(1, parts.clock.monotonic()) },
+      ttlResolution: 0, // else it sets a timer of its own
       dispose: (execution, _id, reason) => {
         if (reason !== 'delete')
           execution.drop(
@@ -131,7 +132,10 @@ export class Worker implements ExecutionHost {
     this.#state = 'closing';
     this.#cancelPoll?.();
     this.#unwatch?.();
-    this.#warm.clear();
+    this.#warm.purgeStale();
+    for (const execution of [...this.#warm.values()]) {
+      execution.drop('runtime_closed', `The run "${execution.id}" waits; it goes on in another process.`);
+    }
     for (const execution of this.#executing.values()) {
       if (execution.state === 'stale') this.stale(execution);
       else execution.drain('boundary');
@@ -177,17 +181,34 @@ export class Worker implements ExecutionHost {
   }
 
   wake(execution: Execution): void {
-    const { store, ids, logger } = this.#parts;
-    store
-      .deliver([{ to: { run: execution.id }, id: ids.nonce(), kind: 'wake', payload: encodeValue(null, 'a wake') }])
-      .catch((error: unknown) =>
-        logger.warn({ run: execution.id, code: 'store_unavailable', err: error }, 'a wake could not be delivered'),
-      );
+    void this.#wake(execution);
+  }
+
+  /** The run may have nothing else to wake it up. */
+  async #wake(execution: Execution): Promise<void> {
+    const { store, ids, logger, clock } = this.#parts;
+    const to = { run: execution.id };
+    const message = { to, id: ids.nonce(), kind: 'wake' as const, payload: encodeValue(null, 'a wake') };
+    for (let failures = 0; execution.state === 'suspended'; failures += 1) {
+      try {
+        await this.#withTimeout(() => store.deliver([message]));
+        return;
+      } catch (error) {
+        const retryInMs = retryDelay(failures);
+        const code = DurableError.is(error) ? error.code : 'store_unavailable';
+        logger.warn({ ...to, code, err: error, retryInMs }, 'a wake could not be delivered');
+        await new Promise<void>((resolve) => clock.schedule(resolve, retryInMs));
+      }
+    }
+  }
+
+  /** A run of which nothing was heard for a while is alive: the next one of its kind may come. */
+  progressed(): void {
+    this.#pollSoon();
   }
 
   #remove(execution: Execution): void {
     if (this.#executing.get(execution.id) === execution) this.#executing.delete(execution.id);
-    this.#suspectRuns.delete(execution.id);
     if (this.#executing.size === 0) for (const resolve of this.#emptied.splice(0)) resolve();
   }
 
@@ -246,7 +267,7 @@ export class Worker implements ExecutionHost {
       this.#failures = 0;
       if (result !== null) next = Math.min(next, result.nextDueInMs ?? next);
     } catch (error) {
-      next = Math.min(RETRY_MS.cap, RETRY_MS.first * 2 ** this.#failures);
+      next = retryDelay(this.#failures);
       this.#failures += 1;
       this.#parts.logger.warn(
         { code: DurableError.is(error) ? error.code : 'store_unavailable', err: error, retryInMs: next },
@@ -264,12 +285,19 @@ export class Worker implements ExecutionHost {
     const limit = this.#options.concurrency - this.#executing.size - this.#loading.size + this.#staleCount();
     if (limit <= 0 || registry.queues.length === 0 || this.#state !== 'open') return null;
     const claimedAt = clock.monotonic();
-    const suspects = this.#suspectRuns.size === 0 ? 1 : 0;
+    const suspects = this.#hasSuspect() ? 0 : 1;
     const request = { nonce: ids.nonce(), leaseMs: this.#options.leaseMs, queues: registry.queues, limit, suspects };
     const result = await this.#withTimeout(() => store.claim(request));
     for (const claim of result.claims) this.#track(this.#take(claim, { claimedAt, now: result.now }));
     if (this.#staleCount() > 0) await this.#dropTakenOver();
     return result;
+  }
+
+  /** W1 */
+  #hasSuspect(): boolean {
+    for (const attempts of this.#loading.values()) if (attempts >= 2) return true;
+    for (const { core } of this.#executing.values()) if (core.run.attempts >= 2) return true;
+    return false;
   }
 
   #staleCount(): number {
@@ -282,7 +310,7 @@ export class Worker implements ExecutionHost {
   async #dropTakenOver(): Promise<void> {
     for (const execution of this.#executing.values()) {
       if (execution.state !== 'stale') continue;
-      const row = await this.#parts.store.get(execution.id);
+      const row = await this.#withTimeout(() => this.#parts.store.get(execution.id));
       if (row === null || row.epoch > execution.epoch) {
         if (execution.state === 'stale')
           execution.drop(
@@ -298,17 +326,16 @@ export class Worker implements ExecutionHost {
     if (this.#state !== 'open') return this.#leave(claim);
     if (this.#loading.has(run.id)) return;
     const held = this.#executing.get(run.id) ?? this.#warm.peek(run.id);
-    this.#loading.add(run.id);
-    if (run.attempts >= 2) this.#suspectRuns.add(run.id);
+    this.#loading.set(run.id, run.attempts);
     try {
       if (held !== undefined && goesOn(held, claim)) await this.#continue(held, claim, options);
       else await this.#begin(claim, options);
     } catch (error) {
-      this.#suspectRuns.delete(run.id);
       this.#parts.logger.error(
         { run: run.id, code: DurableError.is(error) ? error.code : 'store_unavailable', err: error },
         'a claimed run could not be loaded',
       );
+      if (held?.state === 'suspended') held.drop('lease_lost', `The run "${run.id}" could not be loaded to go on.`);
       if (isUnreadable(error)) await this.#leave(claim, error);
     } finally {
       this.#loading.delete(run.id);
@@ -436,6 +463,10 @@ export class Worker implements ExecutionHost {
       call().then(resolve, reject).finally(cancel);
     });
   }
+}
+
+function retryDelay(failures: number): number {
+  return Math.min(RETRY_MS.cap, RETRY_MS.first * 2 ** failures);
 }
 
 /** The continuation in this process is the one that the claim is for. */
