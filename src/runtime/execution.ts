@@ -315,9 +315,10 @@ export class Execution implements CommitSource {
   #takePending(then: Then): Pending {
     let pending = this.core.pending;
     this.core.pending = emptyPending();
-    const { recoveries, run, bodies } = this.core;
+    const { recoveries, run, bodies, retrying } = this.core;
     // What this process leaves in mid-attempt may have had its effect.
-    const left = then.kind === 'yield' && [...bodies].some((body) => body.activity.state === 'busy');
+    const tried = retrying > 0 || [...bodies].some((body) => body.activity.state === 'busy');
+    const left = then.kind === 'yield' && tried;
     const attempts = recoveries + (left ? 1 : 0);
     if (attempts > 0 && (pending.events.length > 0 || then.kind === 'park' || then.kind === 'yield')) {
       pending = withRecovery(pending, { attempts, at: this.core.storeNow() });

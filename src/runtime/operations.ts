@@ -275,7 +275,9 @@ class OpenOperation<T> {
       `a ${kind} failed and is tried again`,
     );
     if (dueAt - now <= INLINE_DELAY_MS) {
+      this.#core.retrying += 1;
       await new Promise<void>((resolve) => this.#core.clock.schedule(resolve, dueAt - now));
+      this.#core.retrying -= 1;
     } else {
       this.#core.record({ type: EVENTS[kind].retrying, key, attempt, dueAt, text: errorText(error) });
       await this.#pauseUntil(dueAt);

@@ -68,6 +68,8 @@ export class RunCore {
   readonly root: RunScope;
   readonly controller: AbortController = new AbortController();
   readonly bodies: Set<Body> = new Set();
+  /** Operations that wait in place between two attempts: what they tried is not on record. */
+  retrying = 0;
   /** Schemas of hooks that this continuation created, by token hash. */
   readonly hookSchemas: Map<string, StandardSchemaV1> = new Map();
   /** Children that have not ended: run ids by key. */
