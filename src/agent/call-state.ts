@@ -85,9 +85,9 @@ export class CallState {
     this.bindings = options.bindings;
     this.callId = `${options.context.run.id}/${options.path}`;
     this.end = options.context.recorded(options.path);
-    this.#offline =
-      this.end === undefined ? undefined : new OfflineReplay(options.context.journal(`${options.path}/`), options.path);
-    this.began = options.context.journal(`${options.path}/`).length > 0;
+    const recorded = options.context.journal(`${options.path}/`);
+    this.#offline = this.end === undefined ? undefined : new OfflineReplay(recorded, options.path);
+    this.began = recorded.length > 0;
   }
 
   turnKey(n: number): string {

@@ -42,7 +42,8 @@ export function findDoubt(
   const starts = facts.filter((fact) => fact.type === 'tool_started');
   const last = starts.at(-1);
   if (last === undefined || facts.at(-1)?.type === 'tool_retrying') return undefined;
-  const since = context.journal('').slice(context.journal('').lastIndexOf(last) + 1);
+  const all = context.journal('');
+  const since = all.slice(all.lastIndexOf(last) + 1);
   const inside = since.filter((event) => event.key.startsWith(`${tool.key}/`));
   const crashed = context.run.attempts > 0 || since.some((event) => event.type === 'run_recovered');
   const suspended = crashed ? hasOpenWait(inside) : inside.some(isWait);

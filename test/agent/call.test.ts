@@ -1,7 +1,9 @@
-import { DurableError, createHook, createRuntime, workflow } from 'everturn';
+import { DurableError, createHook, createRuntime, step, workflow } from 'everturn';
 import type { Logger, Runtime } from 'everturn';
 import { memoryStore } from 'everturn/memory';
 import { tool } from 'ai';
+import type { LanguageModel } from 'ai';
+import { MockLanguageModelV3, MockLanguageModelV4, MockProviderV4 } from 'ai/test';
 import { afterEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { DurableAgent } from '../../src/agent/durable-agent.ts';
@@ -140,6 +142,60 @@ describe('an agent called in a workflow', () => {
       }
     });
   }
+});
+
+describe('the model of an agent', () => {
+  const says = (value: string) => ({
+    content: [{ type: 'text' as const, text: value }],
+    finishReason: { unified: 'stop' as const, raw: 'stop' },
+    usage: {
+      inputTokens: { total: 3, noCache: 3, cacheRead: undefined, cacheWrite: undefined },
+      outputTokens: { total: 1, text: 1, reasoning: undefined },
+    },
+    warnings: [],
+  });
+
+  async function answerOf(model: LanguageModel): Promise<{ said: unknown; rows: string[] }> {
+    const agent = new DurableAgent({ id: 'subject', model });
+    const ask = workflow('ask', async () => (await agent.generate({ prompt: 'Go.' })).text);
+    const runtime = open({ store: memoryStore(), workflows: [ask] });
+    const run = await runtime.start(ask);
+    const said = await run.result();
+    return {
+      said,
+      rows: (await runtime.ledger({ run: run.id })).items.map(
+        (row) => `${row.provider} ${row.model} ${row.inputTokens}`,
+      ),
+    };
+  }
+
+  it('may be of an older specification', async () => {
+    const model = new MockLanguageModelV3({ provider: 'old', modelId: 'v3', doGenerate: says('Hello.') });
+    expect(await answerOf(model)).toEqual({ said: 'Hello.', rows: ['old v3 3'] });
+  });
+
+  it('may be an id of the default provider', async () => {
+    const provider = globalThis.AI_SDK_DEFAULT_PROVIDER;
+    const model = new MockLanguageModelV4({ provider: 'default', modelId: 'm1', doGenerate: says('Hi.') });
+    globalThis.AI_SDK_DEFAULT_PROVIDER = new MockProviderV4({ languageModels: { m1: model } }) as never;
+    try {
+      expect(await answerOf('m1')).toEqual({ said: 'Hi.', rows: ['default m1 3'] });
+    } finally {
+      globalThis.AI_SDK_DEFAULT_PROVIDER = provider;
+    }
+  });
+});
+
+describe('outside of a run', () => {
+  it('an agent is a plain one, and so it is in a step', async () => {
+    const { agent, model } = weather();
+    expect((await agent.generate({ prompt: 'Bern?' })).text).toBe('It is sunny in Bern.');
+    const ask = workflow('ask', () => step('ask', async () => (await agent.generate({ prompt: 'Bern?' })).text));
+    const run = await open({ store: memoryStore(), workflows: [ask] }).start(ask);
+    expect(await run.result()).toBe('It is sunny in Bern.');
+    expect((await run.events()).map((event) => event.type)).toEqual(['step_completed', 'run_completed']);
+    expect(model.calls).toHaveLength(4);
+  });
 });
 
 describe('the settings of an agent', () => {
