@@ -121,8 +121,9 @@ export class Execution implements CommitSource {
   start(messages: Message[]): void {
     const { claim, definition, input } = this.#options;
     const { attempts } = claim.run;
-    // Claims since the last event, each after a death; the first one counts too where no event came after it.
-    if (claim.from === 'lease') this.core.recoveries = Math.max(1, claim.run.head === 0 ? attempts - 1 : attempts);
+    // Claims since the last event, each after a death, whatever this one comes from; the first claim of a run was none.
+    const deaths = claim.run.head === 0 ? attempts - 1 : attempts;
+    this.core.recoveries = Math.max(claim.from === 'lease' ? 1 : 0, deaths);
     if (attempts >= MAX_ATTEMPTS) {
       this.#park('crash_loop', { attempts, suspects: claim.run.suspects ?? [] });
       return;
@@ -237,6 +238,7 @@ export class Execution implements CommitSource {
     const pending = this.#takePending(then);
     this.#inFlight = { pending, writes, then };
     this.core.hooksInFlight = pending.hooks.length > 0;
+    this.core.leaving = then.kind !== 'run';
     return this.#holding.commit(this.#inFlight, {
       run: this.id,
       received: this.#intake.received,
@@ -249,6 +251,7 @@ export class Execution implements CommitSource {
     const sent = this.#inFlight;
     this.#inFlight = undefined;
     this.core.hooksInFlight = false;
+    this.core.leaving = false;
     if (sent === undefined || this.#state === 'finished') return;
     switch (outcome.kind) {
       case 'applied':
@@ -323,6 +326,7 @@ export class Execution implements CommitSource {
     if (attempts > 0 && (pending.events.length > 0 || then.kind === 'park' || then.kind === 'yield')) {
       pending = withRecovery(pending, { attempts, at: this.core.storeNow() });
       this.core.recoveries = 0;
+      this.core.recoveriesInFlight += attempts;
     }
     if (then.kind === 'end' && then.status !== 'completed') {
       pending.starts.push(...leftoverRuns(run, this.core.mailbox('').drain()));

@@ -154,7 +154,10 @@ class OpenOperation<T> {
     let attempt = this.#firstAttempt;
     let failures = this.#retryFacts().length;
     const delayedTo = this.#retryFacts().at(-1)?.dueAt;
-    if (delayedTo !== undefined && delayedTo > this.#core.storeNow()) await this.#pauseUntil(delayedTo);
+    if (delayedTo !== undefined && delayedTo > this.#core.storeNow()) {
+      await this.#pauseUntil(delayedTo);
+      await this.#ready();
+    }
     for (; !this.#core.dropped; attempt += 1) {
       if (this.#needsRecord) await this.#recordStart(attempt);
       const outcome = await this.#attempt(attempt);

@@ -83,8 +83,12 @@ export class RunCore {
   cancelled: DurableError | undefined;
   /** Claims without progress before this one that the journal does not know of yet. */
   recoveries = 0;
+  /** Those whose event is on its way into the journal. */
+  recoveriesInFlight = 0;
   /** Hook rows are in the commit that is under way: it may be refused yet. */
   hooksInFlight = false;
+  /** The commit that is under way gives the run up: what would start now would run without a lease. */
+  leaving = false;
   /** False while a body must not start: draining, suspended, stale. */
   active = true;
   dropped = false;
@@ -166,6 +170,7 @@ export class RunCore {
     pending.events.forEach(({ event }, index) => {
       const entry = { seq: first + index, event };
       this.journal.add(entry);
+      if (event.type === 'run_recovered') this.recoveriesInFlight = 0;
       if (isCompletion(entry)) this.queue.push(entry);
     });
     for (const settled of pending.settled) settled();
@@ -175,7 +180,7 @@ export class RunCore {
   /** Bodies may start now: nothing is replayed, no hook row is on its way, the run is active. */
   get mayStart(): boolean {
     const hooksStored = this.pending.hooks.length === 0 && !this.hooksInFlight;
-    return this.active && !this.queue.replaying && hooksStored && !this.dropped;
+    return this.active && !this.leaving && !this.queue.replaying && hooksStored && !this.dropped;
   }
 
   /** Calls `start` when bodies may start, in the order of asking. */
@@ -285,9 +290,9 @@ export class RunCore {
     return mailbox;
   }
 
-  /** Attempts that died with their process since the last completion that this run's code has seen. */
-  lostAttempts(): number {
-    return this.recoveries + this.journal.recoveredAfter(this.#releasedSeq);
+  /** Attempts that died with their process since the last completion that this run's code has seen, and since a position. */
+  lostAttempts(since = -1): number {
+    return this.recoveries + this.recoveriesInFlight + this.journal.recoveredAfter(Math.max(since, this.#releasedSeq));
   }
 
   addAgent(activity: Activity): void {
