@@ -3,13 +3,19 @@ import type { LogFields, Logger, Runtime, RuntimeOptions } from 'everturn';
 import { memoryStore } from 'everturn/memory';
 import { afterEach } from 'vitest';
 import { manualClock } from '../../src/testing/manual-clock.ts';
+import type { ManualClock } from '../../src/testing/manual-clock.ts';
 import { killable } from '../support/killable.ts';
 import type { Killable } from '../support/killable.ts';
 
-const opened: Runtime[] = [];
+const opened: Array<{ runtime: Runtime; clock: ManualClock }> = [];
 
+/** A killed process' store never answers: its runtime closes when its patience is over. */
 afterEach(async () => {
-  await Promise.all(opened.splice(0).map((runtime) => runtime.close({ graceMs: 0 })));
+  for (const { runtime, clock } of opened.splice(0)) {
+    const closing = runtime.close({ graceMs: 0 });
+    await clock.advance(10_000);
+    await closing;
+  }
 });
 
 export interface Logged {
@@ -38,8 +44,14 @@ export function processes() {
   ): Runtime & Killable => {
     const proxy = killable(inner, before);
     const runtime = createRuntime({ clock, logger: collectingLogger(logs), ...options, store: proxy.store });
-    opened.push(runtime);
-    return Object.assign(runtime, proxy);
+    opened.push({ runtime, clock });
+    const kill = (): void => {
+      proxy.kill();
+      // What is dead cannot be closed.
+      const index = opened.indexOf(runtime);
+      if (index >= 0) opened.splice(index, 1);
+    };
+    return Object.assign(runtime, proxy, { kill });
   };
   /** Lets everything that can happen without time passing happen. */
   const settle = async (): Promise<void> => {
