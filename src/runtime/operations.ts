@@ -280,12 +280,13 @@ class OpenOperation<T> {
     if (dueAt - now <= INLINE_DELAY_MS) {
       this.#core.retrying += 1;
       await new Promise<void>((resolve) => this.#core.clock.schedule(resolve, dueAt - now));
+      await this.#ready();
       this.#core.retrying -= 1;
     } else {
       this.#core.record({ type: EVENTS[kind].retrying, key, attempt, dueAt, text: errorText(error) });
       await this.#pauseUntil(dueAt);
+      await this.#ready();
     }
-    await this.#ready();
   }
 
   /** A wait of the run: it may suspend meanwhile. */
