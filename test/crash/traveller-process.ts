@@ -34,6 +34,8 @@ export interface TripReport {
   resumed: UIMessageChunk[];
   result: { text: string; turns: number; messages: unknown[]; uiMessage: UIMessage };
   warnings: string[];
+  /** Of the ledger: turn and outcome of each model attempt. */
+  attempts: Array<{ turn: string; outcome: string }>;
 }
 
 /** What a file holds of a run. */
@@ -57,8 +59,17 @@ async function travel({ id, directory, death }: Trip): Promise<void> {
   const resumed = readAll(run.stream<UIMessageChunk>({ from: before.chunks.length }));
   const [result] = await Promise.all([run.result(), approveUntilEnded(runtime, id)]);
   const chunks = await resumed;
+  const rows = (await runtime.ledger({ run: id })).items.map(({ key, outcome }) => ({ turn: key, outcome }));
   await runtime.close();
-  const report: TripReport = { id, before, after: await recorded(file, id), resumed: chunks, result, warnings };
+  const report: TripReport = {
+    id,
+    before,
+    after: await recorded(file, id),
+    resumed: chunks,
+    result,
+    warnings,
+    attempts: rows,
+  };
   process.send?.(report);
 }
 

@@ -4,14 +4,15 @@
  */
 import { createMCPClient } from '@ai-sdk/mcp';
 import { createOpenAI } from '@ai-sdk/openai';
-import { dynamicTool, jsonSchema, tool } from 'ai';
-import type { ToolSet } from 'ai';
-import { DurableAgent, getStepMetadata, getToolMetadata, sleep, step } from 'everturn';
+import { tool } from 'ai';
+import { DurableAgent, DurableError, getStepMetadata, getToolMetadata, mcpTools, sleep, step } from 'everturn';
+import type { McpTools } from 'everturn';
 import { z } from 'zod';
 import type { Scenario } from '../../examples/model-server/scenarios.ts';
 import { startMcpServer } from '../support/mcp-server.ts';
 import type { McpServer } from '../support/mcp-server.ts';
 import { tellWitness } from '../support/witness.ts';
+import type { WitnessRecord } from '../support/witness.ts';
 
 export interface Surroundings {
   modelUrl: string;
@@ -51,11 +52,12 @@ export function createTraveller(at: Surroundings): ReturnType<typeof travellerOf
 }
 
 function travellerOf({ modelUrl, witnessUrl, mcpUrl }: Surroundings) {
+  const weather = weatherTools(mcpUrl);
   return new DurableAgent({
     model: createOpenAI({ baseURL: modelUrl, apiKey: 'local' })('gpt-5-mini'),
     tools: travelTools(witnessUrl),
     toolApproval: { charge: 'user-approval' },
-    prepareCall: async (args) => ({ ...args, tools: { ...args.tools, ...(await mcpTools(mcpUrl)) } as never }),
+    prepareCall: async (args) => ({ ...args, tools: { ...args.tools, ...(await weather.tools()) } as never }),
   });
 }
 
@@ -108,36 +110,25 @@ function travelTools(witnessUrl: string) {
   };
 }
 
-/** The list is a step, so that a replay needs no server; the client connects when a tool is called. */
-async function mcpTools(url: string): Promise<ToolSet> {
-  const connect = (): ReturnType<typeof createMCPClient> => createMCPClient({ transport: { type: 'http', url } });
-  const list = await step('mcp-tools', async () => {
-    const client = await connect();
-    try {
-      return await client.listTools();
-    } finally {
-      await client.close();
-    }
-  });
-  return Object.fromEntries(
-    list.tools.map((definition) => [
-      definition.name,
-      dynamicTool({
-        ...(definition.description === undefined ? {} : { description: definition.description }),
-        inputSchema: jsonSchema(definition.inputSchema),
-        execute: async (input) => {
-          const { idempotencyKey: key, attempt, toolCallId } = getToolMetadata();
-          const client = await connect();
-          try {
-            const given = { ...(input as object), call: { key, attempt, toolCallId, pid: process.pid } };
-            return await client.callTool({ name: definition.name, arguments: given });
-          } finally {
-            await client.close();
-          }
-        },
-      }),
-    ]),
-  );
+/** Calls tell the server which attempt of which tool they are. */
+function weatherTools(url: string): McpTools {
+  const send: typeof fetch = (input, init) => {
+    const headers = new Headers(init?.headers);
+    const call = callOfTool();
+    if (call !== null) headers.set('x-call', JSON.stringify({ ...call, pid: process.pid }));
+    return fetch(input, { ...init, headers });
+  };
+  return mcpTools('weather', () => createMCPClient({ transport: { type: 'http', url, fetch: send } }));
+}
+
+function callOfTool(): { key: string; attempt: number; toolCallId: string } | null {
+  try {
+    const { idempotencyKey: key, attempt, toolCallId } = getToolMetadata();
+    return { key, attempt, toolCallId };
+  } catch (error) {
+    if (DurableError.is(error, 'outside_run')) return null;
+    throw error;
+  }
 }
 
 /** The MCP server of the agent's `weather`; each call is an effect. */
@@ -146,13 +137,8 @@ export function startWeatherServer(witnessUrl: string): Promise<McpServer> {
     weather: {
       description: 'Weather of a city',
       inputSchema: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] },
-      call: async ({ city, call }) => {
-        const { key, attempt, toolCallId, pid } = call as {
-          key: string;
-          attempt: number;
-          toolCallId: string;
-          pid: number;
-        };
+      call: async ({ city }, headers) => {
+        const { key, attempt, toolCallId, pid } = JSON.parse(String(headers['x-call'])) as WitnessRecord;
         await tellWitness(witnessUrl, { key, attempt, tool: 'weather', toolCallId, pid, time: Date.now() });
         return `Rain in ${String(city)}.`;
       },

@@ -107,6 +107,7 @@ async function checkTrip(world: World, { killed, report }: { killed: KilledTrip;
   const tokens = checkTokens(report, requests);
   checkRequests(report, { requests, late: world.model.log.slice(killed.requests), tokens });
   checkEffects(report, world.witness.records());
+  checkLedger(report);
   // A takeover is told, and nothing went wrong otherwise.
   expect(report.warnings.filter((line) => !EXPECTED_WARNINGS.includes(line))).toEqual([]);
   expect(new Set(report.warnings).size).toBe(report.warnings.length);
@@ -162,6 +163,17 @@ function checkRequests(
     expect(ofTurn.length, `requests for turn ${turn}`).toBeLessThanOrEqual(2);
     expect(ofTurn.at(-1)?.token).toBe(tokens[turn]);
   }
+}
+
+/** Each turn was paid for once; what the dead process had begun and not recorded stands there as unknown. */
+function checkLedger({ attempts, before }: TripReport): void {
+  const turns = Map.groupBy(attempts, ({ turn }) => turn);
+  expect(turns.size).toBe(TURNS);
+  const begun = before.chunks.filter(({ type }) => type === 'start-step').length;
+  const isCutOff = before.events.filter(({ type }) => type === 'turn_completed').length < begun;
+  const outcomes = [...turns.values()].map((rows) => rows.map(({ outcome }) => outcome).join());
+  expect(outcomes.filter((outcome) => outcome === 'unknown,completed')).toHaveLength(isCutOff ? 1 : 0);
+  expect(outcomes.filter((outcome) => outcome === 'completed')).toHaveLength(isCutOff ? TURNS - 1 : TURNS);
 }
 
 /**

@@ -1,13 +1,13 @@
 /** A small MCP server over HTTP (JSON answers, no sessions): lists its tools and calls them. */
 import { createServer } from 'node:http';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 export interface McpServerTool {
   description: string;
   inputSchema: object;
   /** Answers the text of the result. */
-  call: (input: Record<string, unknown>) => Promise<string> | string;
+  call: (input: Record<string, unknown>, headers: IncomingHttpHeaders) => Promise<string> | string;
 }
 
 export interface McpServer {
@@ -28,7 +28,10 @@ const METHOD_NOT_FOUND = -32_601;
 export async function startMcpServer(tools: Record<string, McpServerTool>): Promise<McpServer> {
   const requests: string[] = [];
   const server = createServer((request, response) => {
-    handle(tools, { request, response, requests }).catch((error: unknown) => response.destroy(error as Error));
+    handle(tools, { request, response, requests }).catch((error: unknown) => {
+      // The client shows it: a mistake in a test must not look like a connection that died.
+      response.writeHead(500).end(String(error));
+    });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
@@ -56,7 +59,7 @@ async function handle(tools: Record<string, McpServerTool>, { request, response,
   const message = JSON.parse(Buffer.concat(parts).toString('utf8')) as JsonRpcRequest;
   requests.push(message.method);
   if (message.id === undefined) return void response.writeHead(202).end();
-  const answer = await answerOf(tools, message);
+  const answer = await answerOf(tools, message, request.headers);
   response.writeHead(200, { 'content-type': 'application/json' });
   response.end(JSON.stringify({ jsonrpc: '2.0', id: message.id, ...answer }));
 }
@@ -64,6 +67,7 @@ async function handle(tools: Record<string, McpServerTool>, { request, response,
 async function answerOf(
   tools: Record<string, McpServerTool>,
   { method, params = {} }: JsonRpcRequest,
+  headers: IncomingHttpHeaders,
 ): Promise<object> {
   switch (method) {
     case 'initialize':
@@ -85,7 +89,7 @@ async function answerOf(
     case 'tools/call': {
       const tool = tools[params.name ?? ''];
       if (tool === undefined) return { error: { code: METHOD_NOT_FOUND, message: `No tool ${params.name}` } };
-      return { result: { content: [{ type: 'text', text: await tool.call(params.arguments ?? {}) }] } };
+      return { result: { content: [{ type: 'text', text: await tool.call(params.arguments ?? {}, headers) }] } };
     }
     default:
       return { error: { code: METHOD_NOT_FOUND, message: `No method ${method}` } };
