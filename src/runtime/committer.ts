@@ -4,11 +4,15 @@
  *  G1 A source has at most one commit in flight.
  *  G2 A call that times out or throws is repeated with the same commit ids until each source gives up (its lease is about
  *     to end). Answers that come after a time-out are ignored: the repeated call's answer is the same.
- *  G3 If a batch of several throws, its commits are sent one by one, so that one bad run does not hold the others.
+ *  G3 Chunks alone wait for the pace of the process: the first ones after a pause go at the end of their macrotask, later
+ *     flushes come at least max(flushMs, twice the last one's duration) after the one before, whichever run's chunks they
+ *     carry. A call that is made anyway takes the chunks of all runs along.
+ *  G4 If a batch of several throws, its commits are sent one by one, so that one bad run does not hold the others.
  */
 
 import type { Clock } from './clock.ts';
 import { DurableError } from './errors.ts';
+import { FlushPace } from './flush-pace.ts';
 import type { Logger } from './logger.ts';
 import type { Commit, CommitResult, Store } from './store.ts';
 
@@ -17,8 +21,8 @@ const MAX_BYTES = 524_288;
 const RETRY_MS = 50;
 
 export interface CommitSource {
-  /** The commit to send now, or null if there is nothing to send. Called once per request. */
-  takeCommit(): Commit | null;
+  /** The commit to send now, or null if there is nothing to send. Chunks alone are sent only if `flush`, or if they are urgent. */
+  takeCommit(options: { flush: boolean }): Commit | null;
   /** Exactly one call per commit taken; `lost` when the source gave up waiting. */
   commitSettled(commit: Commit, outcome: CommitResult | { kind: 'lost'; error: unknown }, sentAt: number): void;
   /** Whether it is still worth repeating its commit. */
@@ -39,13 +43,15 @@ interface Sent {
 
 export class Committer {
   readonly #options: CommitterOptions;
-  #requested = new Set<CommitSource>();
+  readonly #requested = new Set<CommitSource>();
+  readonly #flushing = new Set<CommitSource>();
+  readonly #pace: FlushPace;
   #scheduled = false;
-  #inFlight = 0;
-  #idleWaiters: Array<() => void> = [];
+  #timer = false;
 
   constructor(options: CommitterOptions) {
     this.#options = options;
+    this.#pace = new FlushPace(options.store.capabilities.flushMs);
   }
 
   /** The source's commit goes out at the end of this macrotask. */
@@ -54,40 +60,52 @@ export class Committer {
     this.#schedule();
   }
 
-  /** Resolves when no commit is in flight or asked for. */
-  idle(): Promise<void> {
-    if (this.#inFlight === 0 && this.#requested.size === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#idleWaiters.push(resolve));
+  /** The source's chunks go out with the next flush (G3). */
+  requestFlush(source: CommitSource): void {
+    this.#flushing.add(source);
+    if (!this.#scheduled && !this.#timer) this.#scheduleFlush();
   }
 
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    this.#options.clock.defer(() => this.#flush());
+    this.#options.clock.defer(() => this.#gather());
   }
 
-  #flush(): void {
-    this.#scheduled = false;
-    const batch: Sent[] = [];
-    let bytes = 0;
-    for (const source of this.#requested) {
-      if (batch.length >= MAX_COMMITS || bytes >= MAX_BYTES) break;
-      this.#requested.delete(source);
-      const commit = source.takeCommit();
-      if (commit === null) continue;
-      batch.push({ source, commit });
-      bytes += commitBytes(commit);
+  #scheduleFlush(): void {
+    const { clock } = this.#options;
+    const wait = this.#pace.waitAt(clock.monotonic());
+    if (wait <= 0) {
+      this.#schedule();
+      return;
     }
+    this.#timer = true;
+    clock.schedule(() => {
+      this.#timer = false;
+      if (this.#flushing.size > 0) this.#schedule();
+    }, wait);
+  }
+
+  #gather(): void {
+    this.#scheduled = false;
+    const batch: Batch = { sent: [], bytes: 0 };
+    const flush = this.#pace.waitAt(this.#options.clock.monotonic()) <= 0;
+    take(batch, this.#requested, { flush });
+    // A call that is made anyway takes the chunks of all runs along: one sync to disk (G3).
+    if (flush || batch.sent.length > 0) take(batch, this.#flushing, { flush: true });
+    if (batch.sent.length > 0) void this.#send(batch.sent);
     if (this.#requested.size > 0) this.#schedule();
-    if (batch.length > 0) void this.#send(batch);
-    else this.#wakeIdle();
+    else if (this.#flushing.size > 0 && !this.#timer) this.#scheduleFlush();
   }
 
   async #send(batch: Sent[]): Promise<void> {
-    this.#inFlight += 1;
-    const sentAt = this.#options.clock.monotonic();
+    const { clock } = this.#options;
+    const sentAt = clock.monotonic();
+    const hasChunks = batch.some(({ commit }) => commit.chunks.length > 0);
+    if (hasChunks) this.#pace.sent(sentAt);
     try {
       const answers = await this.#call(batch);
+      if (hasChunks) this.#pace.answered({ sentAt, now: clock.monotonic() });
       batch.forEach(({ source, commit }, index) => {
         const answer = answers[index];
         if (answer !== undefined) source.commitSettled(commit, answer, sentAt);
@@ -95,8 +113,6 @@ export class Committer {
     } catch (error) {
       await this.#repeat(batch, error);
     }
-    this.#inFlight -= 1;
-    this.#wakeIdle();
   }
 
   async #repeat(batch: Sent[], error: unknown): Promise<void> {
@@ -131,10 +147,22 @@ export class Committer {
       );
     });
   }
+}
 
-  #wakeIdle(): void {
-    if (this.#inFlight > 0 || this.#requested.size > 0) return;
-    for (const resolve of this.#idleWaiters.splice(0)) resolve();
+interface Batch {
+  sent: Sent[];
+  bytes: number;
+}
+
+/** Moves the commits of the sources into the batch, as many as it holds. */
+function take(batch: Batch, sources: Set<CommitSource>, options: { flush: boolean }): void {
+  for (const source of sources) {
+    if (batch.sent.length >= MAX_COMMITS || batch.bytes >= MAX_BYTES) return;
+    sources.delete(source);
+    const commit = source.takeCommit(options);
+    if (commit === null) continue;
+    batch.sent.push({ source, commit });
+    batch.bytes += commitBytes(commit);
   }
 }
 

@@ -42,6 +42,8 @@ export interface ExecutionHost {
   /** A suspended continuation asked for something durable. */
   wake(execution: Execution): void;
   request(execution: Execution): void;
+  /** It has chunks for the next flush. */
+  requestFlush(execution: Execution): void;
 }
 
 export interface ExecutionOptions extends HoldingOptions {
@@ -208,6 +210,12 @@ export class Execution implements CommitSource {
     else this.#options.host.request(this);
   }
 
+  /** Chunks are to be flushed. */
+  flushRequested(): void {
+    if (this.#state === 'suspended') this.#wake();
+    else this.#options.host.requestFlush(this);
+  }
+
   /** Something changed; looked at after the code has settled. */
   evaluate(): void {
     if (this.#evaluateScheduled || this.#state === 'finished') return;
@@ -224,7 +232,7 @@ export class Execution implements CommitSource {
       });
   }
 
-  takeCommit(): Commit | null {
+  takeCommit({ flush }: { flush: boolean }): Commit | null {
     if (this.#inFlight !== undefined || this.#state !== 'running') return null;
     if (this.#holding.hasExpired(this.core.clock.monotonic())) {
       this.markStale();
@@ -232,7 +240,7 @@ export class Execution implements CommitSource {
     }
     let then = this.#then();
     const idle = then.kind === 'run' && !this.#heartbeatDue && this.#suspects === undefined;
-    if (idle && isEmptyPending(this.core.pending) && this.core.outbox.empty) return null;
+    if (idle && isEmptyPending(this.core.pending) && !this.#mayFlush(flush)) return null;
     const writes = isEmptyPending(this.core.pending) ? this.core.outbox.take() : this.core.outbox.takeAll();
     if (!this.core.outbox.empty && then.kind !== 'run') then = { kind: 'run' };
     const pending = this.#takePending(then);
@@ -245,6 +253,10 @@ export class Execution implements CommitSource {
       cancelSeen: this.#intake.cancelled,
       suspects: this.#suspects,
     });
+  }
+
+  #mayFlush(isDue: boolean): boolean {
+    return this.core.outbox.urgent || (isDue && !this.core.outbox.empty);
   }
 
   commitSettled(commit: Commit, outcome: CommitResult | { kind: 'lost'; error: unknown }, sentAt: number): void {
@@ -282,6 +294,7 @@ export class Execution implements CommitSource {
         return;
     }
     this.#options.host.request(this);
+    if (!this.core.outbox.empty) this.#options.host.requestFlush(this);
     this.evaluate();
   }
 

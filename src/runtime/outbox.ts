@@ -2,13 +2,12 @@
  * Chunks on their way to the store: bytes, one buffer per run.
  *
  *  O1 Order within a stream is the order of `emit`.
- *  O2 The first chunk after a pause is flushed at the end of its macrotask; later flushes are at least
- *     max(flushMs, twice the last one's duration) apart. A commit for another reason takes all chunks along.
+ *  O2 Chunks go with the process's next flush (`committer.ts` paces it) or with a commit of the run for another reason. What
+ *     somebody waits for is asked for at once: `flush`, a close, a full buffer.
  *  O3 Bounded: above the limit `emit` answers a promise that resolves when there is room.
  *  O4 A commit with events carries all chunks: a step that is recorded does not write again.
  */
 
-import type { Clock } from './clock.ts';
 import type { Payload } from './codec.ts';
 import { DurableError } from './errors.ts';
 import type { StreamWrite } from './store.ts';
@@ -19,10 +18,10 @@ const MAX_CHUNKS = 4_096;
 const MAX_COMMIT_BYTES = 524_288;
 
 export interface OutboxOptions {
-  clock: Clock;
-  flushMs: number;
   /** Asks for a commit at the end of this macrotask. */
   request: () => void;
+  /** Asks to be part of the next flush. */
+  requestFlush: () => void;
 }
 
 export class Outbox {
@@ -33,9 +32,6 @@ export class Outbox {
   #emitted = 0;
   #committed = 0;
   #inFlight = 0;
-  #sentAt = 0;
-  #notBefore = 0;
-  #cancelTimer: (() => void) | undefined;
   #roomWaiters: Array<() => void> = [];
   #flushWaiters: Array<{ upTo: number; resolve: () => void }> = [];
   readonly #closed = new Set<string>();
@@ -46,6 +42,13 @@ export class Outbox {
 
   get empty(): boolean {
     return this.#writes.length === 0;
+  }
+
+  /** Somebody waits for what is in here (O2). */
+  get urgent(): boolean {
+    return (
+      this.#flushWaiters.length > 0 || this.#roomWaiters.length > 0 || this.#writes.some(({ close }) => close === true)
+    );
   }
 
   /** Everything that was emitted is committed. */
@@ -65,8 +68,11 @@ export class Outbox {
     for (const chunk of chunks) this.#bytes += chunk.length;
     this.#chunks += chunks.length;
     this.#emitted += chunks.length;
-    this.#schedule();
-    if (this.#bytes < MAX_BYTES && this.#chunks < MAX_CHUNKS) return undefined;
+    if (this.#bytes < MAX_BYTES && this.#chunks < MAX_CHUNKS) {
+      this.#options.requestFlush();
+      return undefined;
+    }
+    this.#options.request();
     return new Promise((resolve) => this.#roomWaiters.push(resolve));
   }
 
@@ -95,25 +101,18 @@ export class Outbox {
   }
 
   #sent(writes: StreamWrite[]): StreamWrite[] {
-    this.#cancelTimer?.();
-    this.#cancelTimer = undefined;
     for (const write of writes) {
       this.#inFlight += write.chunks.length;
       this.#chunks -= write.chunks.length;
       for (const chunk of write.chunks) this.#bytes -= chunk.length;
     }
-    this.#sentAt = this.#options.clock.monotonic();
     return writes;
   }
 
   /** The commit was applied. */
   committed(writes: StreamWrite[]): void {
-    const now = this.#options.clock.monotonic();
-    const count = this.#release(writes);
-    if (count > 0) this.#notBefore = now + Math.max(this.#options.flushMs, 2 * (now - this.#sentAt));
-    this.#committed += count;
+    this.#committed += this.#release(writes);
     this.#wakeWaiters();
-    if (!this.empty) this.#schedule();
   }
 
   /** The commit was refused: its chunks go back to the front. Those of `without` are dropped. */
@@ -170,18 +169,5 @@ export class Outbox {
       }
     }
     return taken;
-  }
-
-  #schedule(): void {
-    if (this.#cancelTimer !== undefined) return;
-    const wait = this.#notBefore - this.#options.clock.monotonic();
-    if (wait <= 0) {
-      this.#options.request();
-      return;
-    }
-    this.#cancelTimer = this.#options.clock.schedule(() => {
-      this.#cancelTimer = undefined;
-      this.#options.request();
-    }, wait);
   }
 }

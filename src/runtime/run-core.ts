@@ -36,6 +36,8 @@ export interface RunCoreOptions {
   journal: Journal;
   /** Asks for a commit at the end of this macrotask. */
   request: () => void;
+  /** Asks to be part of the process's next flush of chunks. */
+  requestFlush: () => void;
   /** Something changed that may let the run suspend, end or start held bodies. */
   evaluate: () => void;
 }
@@ -121,11 +123,7 @@ export class RunCore {
     this.#storeTime = { now: options.run.updatedAt, at: options.clock.monotonic() };
     this.root = new RunScope({ path: '', kind: 'workflow', parent: null, activity: Activity.root(options.evaluate) });
     this.timers = new Timers(options.clock, () => this.storeNow());
-    this.outbox = new Outbox({
-      clock: options.clock,
-      flushMs: options.store.capabilities.flushMs,
-      request: options.request,
-    });
+    this.outbox = new Outbox(options);
     this.queue = new ReleaseQueue({
       clock: options.clock,
       deliver: (entry) => this.#deliver(entry),
@@ -336,9 +334,7 @@ export class RunCore {
   }
 
   #releaseMessage(event: JournalEvent): void {
-    const message = messageOf(event);
-    // A wake has done its work: the run was claimed.
-    if (message.kind !== 'wake') this.mailbox(event.key).put(message);
+    this.mailbox(event.key).put(messageOf(event));
     this.#unreleased -= 1;
     if (this.#unreleased === 0) for (const resolve of this.#onReleased.splice(0)) resolve();
   }

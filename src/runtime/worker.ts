@@ -158,6 +158,10 @@ export class Worker implements ExecutionHost {
     this.#committer.request(execution);
   }
 
+  requestFlush(execution: Execution): void {
+    this.#committer.requestFlush(execution);
+  }
+
   suspended(execution: Execution): void {
     this.#remove(execution);
     if (this.#state === 'open') this.#warm.set(execution.id, execution);
@@ -293,10 +297,10 @@ export class Worker implements ExecutionHost {
     return result;
   }
 
-  /** W1. A stale one waits for its claim and must not stand in its own way. */
+  /** W1 */
   #hasSuspect(): boolean {
     for (const attempts of this.#loading.values()) if (attempts >= 2) return true;
-    for (const { core, state } of this.#executing.values()) if (core.run.attempts >= 2 && state !== 'stale') return true;
+    for (const { core } of this.#executing.values()) if (core.run.attempts >= 2) return true;
     return false;
   }
 
@@ -416,6 +420,7 @@ export class Worker implements ExecutionHost {
           logger: runLogger,
           journal: Journal.load(loaded?.events ?? [], run.checkpoint),
           request: () => self.requested(),
+          requestFlush: () => self.flushRequested(),
           evaluate: () => self.evaluate(),
         }),
     });
