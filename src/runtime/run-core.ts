@@ -334,7 +334,9 @@ export class RunCore {
   }
 
   #releaseMessage(event: JournalEvent): void {
-    this.mailbox(event.key).put(messageOf(event));
+    const message = messageOf(event);
+    // A wake has done its work: the run was claimed.
+    if (message.kind !== 'wake') this.mailbox(event.key).put(message);
     this.#unreleased -= 1;
     if (this.#unreleased === 0) for (const resolve of this.#onReleased.splice(0)) resolve();
   }

@@ -297,10 +297,10 @@ export class Worker implements ExecutionHost {
     return result;
   }
 
-  /** W1 */
+  /** W1. A stale one waits for its claim and must not stand in its own way. */
   #hasSuspect(): boolean {
     for (const attempts of this.#loading.values()) if (attempts >= 2) return true;
-    for (const { core } of this.#executing.values()) if (core.run.attempts >= 2) return true;
+    for (const { core, state } of this.#executing.values()) if (core.run.attempts >= 2 && state !== 'stale') return true;
     return false;
   }
 
