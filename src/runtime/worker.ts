@@ -87,7 +87,8 @@ export class Worker implements ExecutionHost {
       ttl: this.#options.warm.ms,
       perf: { now: () => Math.max(1, parts.clock.monotonic()) },
       ttlResolution: 0, // else it sets a timer of its own
-      dispose: (execution, _id, reason) => {
+      // Not `dispose`: that is called in mid-change, and a drop changes the cache.
+      disposeAfter: (execution, _id, reason) => {
         if (reason !== 'delete')
           execution.drop(
             'runtime_closed',
