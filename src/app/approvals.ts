@@ -122,12 +122,14 @@ async function answer(parts: ApprovalsParts, id: string, decision: Decision): Pr
 async function findHook(store: Store, id: string): Promise<Hook> {
   const hook = await store.hook(approvalTokenHash(id));
   if (hook !== null && hook.kind === 'approval') return hook;
-  throw new DurableError(
+  throw approvalNotFound(id);
+}
+
+export function approvalNotFound(id: string): DurableError {
+  return new DurableError(
     'approval_not_found',
     `There is no approval "${id}". runtime.approvals.list() has those that wait; those of removed runs are gone.`,
-    {
-      details: { id },
-    },
+    { details: { id } },
   );
 }
 

@@ -5,7 +5,7 @@ import { decodeValue } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
 import { decodeEvent } from '../runtime/event.ts';
 import type { JournalEvent } from '../runtime/event.ts';
-import type { Run, RunStatus, Store } from '../runtime/store.ts';
+import type { EndStatus, Run, RunStatus, Store } from '../runtime/store.ts';
 import type { StreamReader } from '../streams/reader.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
 import { readWaits } from './waits.ts';
@@ -48,7 +48,8 @@ export interface RunHandleParts {
   reader: StreamReader;
 }
 
-const ENDED: ReadonlySet<RunStatus> = new Set<RunStatus>(['completed', 'failed', 'cancelled', 'parked']);
+/** Statuses at which `result()` has something to say. */
+const SETTLED: ReadonlySet<RunStatus> = new Set<RunStatus>(['completed', 'failed', 'cancelled', 'parked']);
 const POLL_MS = 1_000;
 
 export function createRunHandle<RESULT>(parts: RunHandleParts, id: string): RunHandle<RESULT> {
@@ -94,7 +95,7 @@ async function endedRow({ store, clock }: RunHandleParts, id: string): Promise<R
     for (;;) {
       rung = false;
       const run = (await store.get(id)) ?? raise(runNotFound(id));
-      if (ENDED.has(run.status)) return run;
+      if (SETTLED.has(run.status)) return run;
       if (rung) continue;
       await new Promise<void>((resolve) => {
         wake = resolve;
@@ -139,4 +140,8 @@ export function runNotFound(id: string): DurableError {
 
 function raise(error: Error): never {
   throw error;
+}
+
+export function isEnded(status: RunStatus): status is EndStatus {
+  return status === 'completed' || status === 'failed' || status === 'cancelled';
 }

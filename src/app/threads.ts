@@ -8,6 +8,7 @@ import type { Run, RunStatus, Store } from '../runtime/store.ts';
 import { decodeChunk } from '../streams/chunk.ts';
 import { foldMessage } from '../streams/fold.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
+import { isEnded } from './run-handle.ts';
 import { isSuspended, readWaits } from './waits.ts';
 import type { Wait } from './waits.ts';
 
@@ -41,23 +42,22 @@ export interface ThreadOptions {
 }
 
 const PAGE_BYTES = 1_048_576;
-const ENDED: ReadonlySet<RunStatus> = new Set<RunStatus>(['completed', 'failed', 'cancelled']);
 
 /** Throws `thread_not_found` if no run belongs to it. */
 export async function readThread(store: Store, id: string, { tenant = null }: ThreadOptions): Promise<Thread> {
   const all = await store.thread(id, tenant);
   const begun = all.filter((run) => run.status !== 'queued');
-  const last = begun.at(-1);
+  const active = begun.find((run) => !isEnded(run.status)) ?? null;
+  const last = active ?? begun.at(-1);
   if (last === undefined) throw threadNotFound(id);
-  const active = ENDED.has(last.status) ? null : last;
   const waits = active === null ? [] : await readWaits(store, active);
   const shown = active === null ? null : await showActive(store, active, waits);
-  const before = active === null ? begun : begun.slice(0, -1);
+  const ended = begun.filter((run) => run !== active);
   return {
     id,
     runs: all.map((run) => ({ id: run.id, status: run.status })),
-    uiMessages: [...before.flatMap((run) => runUiMessages(run, null)), ...(shown?.uiMessages ?? [])],
-    messages: threadMessages(begun.filter((run) => ENDED.has(run.status))),
+    uiMessages: [...ended.flatMap((run) => runUiMessages(run, null)), ...(shown?.uiMessages ?? [])],
+    messages: threadMessages(ended),
     cursor: { run: last.id, offset: shown?.offset ?? (await readTail(store, last)) },
     active: active === null ? null : { id: active.id, status: active.status, waits },
     queued: all

@@ -67,3 +67,23 @@ export function decodePosition(text: string): Position | undefined {
   const offset = cut < 1 ? undefined : decodeOffset(text.slice(cut + 1));
   return offset === undefined ? undefined : { run: text.slice(0, cut), offset };
 }
+
+/** Data of a `thread` event, and part of a history. */
+export interface ThreadStatus<MESSAGE = unknown, WAIT = unknown> {
+  id: string;
+  /** The run that has the thread to itself. */
+  run: { id: string; status: 'running' | 'waiting' | 'parked'; messageId: string; waits: WAIT[] } | null;
+  /** The runs that come after it, and what starts them. */
+  queued: Array<{ runId: string; messages: MESSAGE[] }>;
+}
+
+/** Data of a `run` event. */
+export interface RunBeginning<MESSAGE = unknown> {
+  runId: string;
+  /** Of the assistant's message that follows. */
+  messageId: string;
+  /** What started the run. */
+  messages: MESSAGE[];
+  /** The run whose messages these replace. */
+  supersedes: string | null;
+}

@@ -1,0 +1,142 @@
+/** Approvals: what waits for a person, and the decisions. */
+
+import { z } from '@hono/zod-openapi';
+import type { ZodType } from 'zod';
+import { approvalNotFound } from '../app/approvals.ts';
+import type { Approval, ApprovalQuery } from '../app/approvals.ts';
+import type { Runtime } from '../app/create-runtime.ts';
+import type { Caller } from './access.ts';
+import { endpoint } from './endpoint.ts';
+import type { Endpoint } from './endpoint.ts';
+import { jsonResponse } from './json.ts';
+import { cursorSchema, idParams, limitSchema, pageOf } from './schemas.ts';
+import type { PageQuery } from './schemas.ts';
+import type { ServerParts } from './server-parts.ts';
+
+export function approvalEndpoints({ runtime }: ServerParts): Endpoint[] {
+  return [list(runtime), get(runtime), decide(runtime)];
+}
+
+interface ListQuery extends PageQuery {
+  status?: 'pending' | 'decided' | 'all' | undefined;
+  thread?: string | undefined;
+  run?: string | undefined;
+  tool?: string | undefined;
+}
+
+function list(runtime: Runtime): Endpoint {
+  const query: ZodType<ListQuery> = z.object({
+    status: z.enum(['pending', 'decided', 'all']).optional(),
+    thread: z.string().optional(),
+    run: z.string().optional(),
+    tool: z.string().optional(),
+    limit: limitSchema(),
+    cursor: cursorSchema(),
+  });
+  return endpoint({
+    method: 'get',
+    path: '/approvals',
+    summary: 'What waits for a person, newest first.',
+    query,
+    responses: { 200: { description: 'A page.', schema: pageOf(approvalSchema()) } },
+    async handle({ query, allow }) {
+      const { thread: threadId, run: runId } = query;
+      const { tenant } = await allow({
+        action: 'approval.list',
+        ...(threadId === undefined ? {} : { threadId }),
+        ...(runId === undefined ? {} : { runId }),
+      });
+      const { items, cursor } = await runtime.approvals.list({ ...(query as ApprovalQuery), tenant });
+      return jsonResponse({ items: items.map(toJson), cursor });
+    },
+  });
+}
+
+function get(runtime: Runtime): Endpoint {
+  return endpoint({
+    method: 'get',
+    path: '/approvals/{id}',
+    summary: 'One approval.',
+    params: idParams('The approval.'),
+    responses: { 200: { description: 'The approval.', schema: approvalSchema() } },
+    async handle({ params: { id }, allow }) {
+      const caller = await allow({ action: 'approval.read', approvalId: id });
+      return jsonResponse(toJson(await findApproval(runtime, { id, caller })));
+    },
+  });
+}
+
+interface DecisionBody {
+  approved: boolean;
+  reason?: string | undefined;
+  input?: unknown;
+  result?: unknown;
+}
+
+function decide(runtime: Runtime): Endpoint {
+  const body: ZodType<DecisionBody> = z
+    .object({
+      approved: z.boolean(),
+      reason: z.string().max(10_000).optional(),
+      input: z
+        .unknown()
+        .optional()
+        .openapi({ description: 'The tool runs with this in place of what the model gave.' }),
+      result: z
+        .unknown()
+        .optional()
+        .openapi({ description: 'Of an interrupted call: the effect happened, this came of it.' }),
+    })
+    .openapi('Decision');
+  return endpoint({
+    method: 'post',
+    path: '/approvals/{id}/decision',
+    summary: 'Approves or denies. The first decision wins.',
+    params: idParams('The approval.'),
+    body,
+    responses: { 200: { description: 'The approval as it is now.', schema: approvalSchema() } },
+    async handle({ params: { id }, body: { approved, reason, input, result }, allow }) {
+      const caller = await allow({ action: 'approval.decide', approvalId: id });
+      await findApproval(runtime, { id, caller });
+      const said = { by: caller.id, ...(reason === undefined ? {} : { reason }) };
+      if (!approved) return jsonResponse(toJson(await runtime.approvals.deny(id, said)));
+      const changes = { ...(input === undefined ? {} : { input }), ...(result === undefined ? {} : { result }) };
+      return jsonResponse(toJson(await runtime.approvals.approve(id, { ...said, ...changes })));
+    },
+  });
+}
+
+/** Those of other tenants do not exist. */
+async function findApproval(runtime: Runtime, { id, caller }: { id: string; caller: Caller }): Promise<Approval> {
+  const approval = await runtime.approvals.get(id);
+  if (approval.tenant === caller.tenant) return approval;
+  throw approvalNotFound(id);
+}
+
+function toJson({ tenant: _, ...approval }: Approval): Omit<Approval, 'tenant'> {
+  return approval;
+}
+
+function approvalSchema(): ZodType {
+  return z
+    .object({
+      id: z.string(),
+      status: z.enum(['pending', 'approved', 'denied', 'closed']),
+      run: z.string(),
+      agent: z.string(),
+      thread: z.string().nullable(),
+      tool: z.string(),
+      toolCallId: z.string(),
+      input: z.unknown(),
+      inputSchema: z.unknown(),
+      reason: z.string().nullable(),
+      question: z.enum(['execute', 'in-doubt']),
+      approvers: z.array(z.string()).nullable(),
+      needed: z.number(),
+      answers: z.array(z.object({ by: z.string(), approved: z.boolean(), at: z.number() })),
+      turn: z.number(),
+      requestedAt: z.number(),
+      decidedAt: z.number().nullable(),
+    })
+    .openapi('Approval');
+}

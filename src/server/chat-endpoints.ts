@@ -1,0 +1,208 @@
+/** Chat: send, history, streams, stop. */
+
+import { z } from '@hono/zod-openapi';
+import type { ZodType } from 'zod';
+import { messageIdOf } from '../agent/agent-state.ts';
+import { isEnded } from '../app/run-handle.ts';
+import type { Run } from '../runtime/store.ts';
+import {
+  decodePosition,
+  encodeHandle,
+  encodePosition,
+  LAST_EVENT_ID_HEADER,
+  RUN_ID_HEADER,
+  STREAM_HEADERS,
+  TAIL_INDEX_HEADER,
+} from '../streams/wire.ts';
+import { chatBodySchema } from './chat-message.ts';
+import { sendChat } from './chat-send.ts';
+import { endpoint } from './endpoint.ts';
+import type { Endpoint } from './endpoint.ts';
+import { createEventBody } from './event-body.ts';
+import { DONE_FRAME, unstoredFrame } from './frames.ts';
+import { jsonResponse } from './json.ts';
+import { runResponse } from './run-response.ts';
+import { readRunState } from './run-state.ts';
+import { eventStreamSchema, idParams, messageSchema, waitSchema } from './schemas.ts';
+import type { ServerParts } from './server-parts.ts';
+import { findTarget, findThreadPosition, noPositionIn, readTail, resolvePosition } from './stream-position.ts';
+import { checkThreadId } from './thread-id.ts';
+import { lastRun, readThreadState, toThreadStatus } from './thread-state.ts';
+import { ThreadSource } from './thread-source.ts';
+import type { ThreadStart } from './thread-source.ts';
+
+const EVENTS = 'text/event-stream';
+const STREAM = { description: 'The stream.', schema: eventStreamSchema(), type: EVENTS };
+
+export function chatEndpoints(parts: ServerParts): Endpoint[] {
+  return [send(parts), history(parts), stream(parts), stop(parts), threadStream(parts)];
+}
+
+function send(parts: ServerParts): Endpoint {
+  const { runtime, agent } = parts;
+  return endpoint({
+    method: 'post',
+    path: '/chat',
+    summary: 'Sends the last message; answers its stream.',
+    body: chatBodySchema(),
+    responses: {
+      200: STREAM,
+      202: {
+        description: 'Sent; the answer is read from a stream. For requests that accept JSON only.',
+        schema: sentSchema(),
+      },
+    },
+    async handle({ request, body, allow }) {
+      const { run, offset, steered } = await sendChat(runtime, { agent, body, allow });
+      const handle = encodeHandle({ run: run.id, offset });
+      if (wantsJson(request)) {
+        const sent = { threadId: run.thread, runId: run.id, handle, messageId: messageIdOf(run.id), steered };
+        return jsonResponse(sent, { status: 202, headers: { [RUN_ID_HEADER]: handle } });
+      }
+      const tail = await readTail(runtime, run.id);
+      // Stock clients count the chunks of a POST's response.
+      return runResponse(parts, { run, base: offset, offset, tailIndex: tail - offset - 1, counts: true });
+    },
+  });
+}
+
+function wantsJson(request: Request): boolean {
+  const accept = request.headers.get('accept') ?? '';
+  return accept.includes('application/json') && !accept.includes(EVENTS);
+}
+
+function history({ runtime }: ServerParts): Endpoint {
+  return endpoint({
+    method: 'get',
+    path: '/chat/{id}',
+    summary: 'The history of a thread.',
+    params: idParams('The thread.'),
+    responses: { 200: { description: 'The history.', schema: historySchema() } },
+    async handle({ params: { id }, allow }) {
+      const { tenant } = await allow({ action: 'chat.read', threadId: id });
+      const thread = await runtime.thread(id, { tenant });
+      const { run, queued } = toThreadStatus(thread);
+      return jsonResponse({ id, messages: thread.uiMessages, cursor: encodePosition(thread.cursor), run, queued });
+    },
+  });
+}
+
+function stream(parts: ServerParts): Endpoint {
+  const { runtime } = parts;
+  return endpoint({
+    method: 'get',
+    path: '/chat/{id}/stream',
+    summary: 'Joins or resumes a response.',
+    params: idParams('A thread, a run, or a response handle.'),
+    query: z.object({ startIndex: z.string().optional() }),
+    responses: { 200: STREAM, 204: { description: 'Nothing is going on.' } },
+    async handle({ request, params: { id }, query: { startIndex }, allow }) {
+      const caller = await allow({ action: 'chat.read', ...subjectOf(id) });
+      const target = await findTarget(runtime, { id, caller });
+      const lastEventId = request.headers.get(LAST_EVENT_ID_HEADER);
+      if (target === null) return withoutRuns(id, { lastEventId, startIndex });
+      const isWhole = lastEventId === null && startIndex === undefined;
+      if (isWhole && !(await goesOn(parts, target.run))) return new Response(null, { status: 204 });
+      const from = await resolvePosition(runtime, target, { lastEventId, startIndex });
+      return runResponse(parts, { ...target, ...from });
+    },
+  });
+}
+
+async function goesOn({ runtime }: ServerParts, run: Run): Promise<boolean> {
+  if (isEnded(run.status) || run.status === 'parked') return false;
+  return !(await readRunState(runtime, run.id)).isSuspended;
+}
+
+/** A new chat has nothing to resume. A client that cannot take a 204 gets an end; one that had read something is told. */
+function withoutRuns(thread: string, asked: { lastEventId: string | null; startIndex: string | undefined }): Response {
+  const { lastEventId, startIndex } = asked;
+  if (lastEventId === null && startIndex === undefined) return new Response(null, { status: 204 });
+  if (lastEventId !== null || !/^(?:0+|-\d{1,15})$/.test(startIndex ?? '')) throw noPositionIn(thread, asked);
+  return new Response(unstoredFrame({ type: 'finish' }) + DONE_FRAME, {
+    headers: { ...STREAM_HEADERS, [TAIL_INDEX_HEADER]: '-1' },
+  });
+}
+
+function stop({ runtime }: ServerParts): Endpoint {
+  return endpoint({
+    method: 'post',
+    path: '/chat/{id}/stop',
+    summary: 'Stops the active run.',
+    params: idParams('A thread, a run, or a response handle.'),
+    responses: { 202: { description: 'The stop is stored.', schema: stoppedSchema() } },
+    async handle({ params: { id }, allow }) {
+      const caller = await allow({ action: 'chat.stop', ...subjectOf(id) });
+      const target = await findTarget(runtime, { id, caller });
+      if (target === null || isEnded(target.run.status))
+        return jsonResponse({ runId: null, status: null }, { status: 202 });
+      const run = runtime.getRun(target.run.id);
+      await run.cancel();
+      return jsonResponse({ runId: run.id, status: await run.status }, { status: 202 });
+    },
+  });
+}
+
+function threadStream(parts: ServerParts): Endpoint {
+  const { runtime, frames, heartbeats, threadStates } = parts;
+  return endpoint({
+    method: 'get',
+    path: '/threads/{id}/stream',
+    summary: 'All runs of a thread as they come; stays open.',
+    params: idParams('The thread.'),
+    query: z.object({ after: z.string().optional() }),
+    responses: { 200: STREAM },
+    async handle({ request, params: { id }, query: { after }, allow }) {
+      const caller = await allow({ action: 'chat.read', threadId: id });
+      const key = { id: checkThreadId(id), tenant: caller.tenant };
+      const position = request.headers.get(LAST_EVENT_ID_HEADER) ?? after;
+      const start: ThreadStart =
+        position === undefined
+          ? await startNow(parts, key)
+          : { kind: 'in', ...(await findThreadPosition(runtime, { position, thread: id, caller })) };
+      const body = createEventBody(heartbeats, (wake) => {
+        const state = threadStates.open(key);
+        return new ThreadSource(runtime, { key, start, state, frames, wake });
+      });
+      return new Response(body, { headers: STREAM_HEADERS });
+    },
+  });
+}
+
+async function startNow({ runtime }: ServerParts, key: { id: string; tenant: string | null }): Promise<ThreadStart> {
+  const { active, goesOn } = await readThreadState(runtime, key);
+  if (active === null) return { kind: 'after', run: await lastRun(runtime, key) };
+  return { kind: 'in', run: active, offset: goesOn ? 0 : await readTail(runtime, active.id) };
+}
+
+function subjectOf(id: string): { runId: string } | { threadId: string } {
+  const handle = decodePosition(id);
+  if (handle !== undefined) return { runId: handle.run };
+  return id.startsWith('run_') ? { runId: id } : { threadId: id };
+}
+
+function sentSchema(): ZodType {
+  return z.object({
+    threadId: z.string().nullable(),
+    runId: z.string(),
+    handle: z.string(),
+    messageId: z.string(),
+    steered: z.boolean(),
+  });
+}
+
+function stoppedSchema(): ZodType {
+  return z.object({ runId: z.string().nullable(), status: z.string().nullable() });
+}
+
+function historySchema(): ZodType {
+  return z.object({
+    id: z.string(),
+    messages: z.array(messageSchema()),
+    cursor: z.string(),
+    run: z
+      .object({ id: z.string(), status: z.string(), messageId: z.string(), waits: z.array(waitSchema()) })
+      .nullable(),
+    queued: z.array(z.object({ runId: z.string(), messages: z.array(messageSchema()) })),
+  });
+}

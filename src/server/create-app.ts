@@ -1,0 +1,131 @@
+/** The HTTP app over a runtime. */
+
+import { OpenAPIHono, z } from '@hono/zod-openapi';
+import type { Env, Hono } from 'hono';
+import { HTTPException } from 'hono/http-exception';
+import type { Runtime } from '../app/create-runtime.ts';
+import { systemClock } from '../runtime/clock.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { DurableError } from '../runtime/errors.ts';
+import { consoleLogger } from '../runtime/logger.ts';
+import type { Logger } from '../runtime/logger.ts';
+import { HEARTBEAT_MS } from '../streams/wire.ts';
+import { createAccess } from './access.ts';
+import type { Authorize } from './access.ts';
+import { approvalEndpoints } from './approval-endpoints.ts';
+import { chatEndpoints } from './chat-endpoints.ts';
+import { addEndpoint, endpoint } from './endpoint.ts';
+import type { Endpoint } from './endpoint.ts';
+import { createFrames } from './frames.ts';
+import { createHeartbeats } from './heartbeats.ts';
+import { hookEndpoints } from './hook-endpoints.ts';
+import { errorResponse, routeNotFound } from './http-error.ts';
+import { jsonResponse } from './json.ts';
+import { runEndpoints } from './run-endpoints.ts';
+import { createRunStates } from './run-state.ts';
+import { errorSchema } from './schemas.ts';
+import type { ServerParts } from './server-parts.ts';
+import { createThreadStates } from './thread-state.ts';
+
+export interface AppOptions {
+  /**
+   * Answers who asks: a principal `{ id, tenant? }`, or a Response that refuses. Without it only this machine is served, through
+   * `serve`. Required behind a proxy and in any other host.
+   */
+  authorize?: Authorize;
+  /** The agent that chats. Default: the only one of the runtime. */
+  agent?: string;
+  /** Default '/api'. */
+  basePath?: string;
+  /** Default 1,000,000. */
+  maxBodyBytes?: number;
+  /** Default: warnings and errors on the console. */
+  logger?: Logger;
+  /** For tests. */
+  clock?: Clock;
+}
+
+const MAX_BODY_BYTES = 1_000_000;
+
+/**
+ * Creates the HTTP app of a runtime: chat, approvals, hooks and runs, as docs/PROTOCOL.md says. A Hono app: mount it anywhere that
+ * takes a Request and answers a Response, or pass it to `serve`. Throws `invalid_argument` if no agent can be chosen.
+ */
+export function createApp(runtime: Runtime, options: AppOptions = {}): Hono<Env> {
+  const { logger = consoleLogger(), clock = systemClock(), basePath = '/api' } = options;
+  const agent = chooseAgent(runtime, options.agent);
+  checkBasePath(basePath);
+  const parts: ServerParts = {
+    runtime,
+    agent,
+    frames: createFrames(),
+    heartbeats: createHeartbeats(clock, HEARTBEAT_MS),
+    runStates: createRunStates(runtime, clock),
+    threadStates: createThreadStates(runtime, clock),
+  };
+  const app = new OpenAPIHono();
+  const serveOptions = {
+    access: createAccess(options.authorize),
+    basePath,
+    maxBodyBytes: options.maxBodyBytes ?? MAX_BODY_BYTES,
+    errorSchema: errorSchema(),
+  };
+  for (const each of allEndpoints(parts)) addEndpoint(app, each, serveOptions);
+  app.get(`${basePath}/openapi.json`, () => jsonResponse(describe(app)));
+  app.onError((error) => (error instanceof HTTPException ? error.getResponse() : errorResponse(error, logger)));
+  app.notFound(({ req }) => errorResponse(routeNotFound(req.method, req.path), logger));
+  return app;
+}
+
+function allEndpoints(parts: ServerParts): Endpoint[] {
+  return [
+    ...chatEndpoints(parts),
+    ...approvalEndpoints(parts),
+    ...hookEndpoints(parts),
+    ...runEndpoints(parts),
+    health(parts.runtime),
+  ];
+}
+
+function health(runtime: Runtime): Endpoint {
+  return endpoint({
+    method: 'get',
+    path: '/health',
+    summary: 'Whether the server and its store answer.',
+    access: 'open',
+    responses: { 200: { description: 'They do.', schema: z.object({ status: z.literal('ok') }) } },
+    async handle() {
+      await runtime.list({ limit: 1 });
+      return jsonResponse({ status: 'ok' });
+    },
+  });
+}
+
+function describe(app: OpenAPIHono): unknown {
+  return app.getOpenAPI31Document({
+    openapi: '3.1.0',
+    info: { title: 'everturn', version: '1', description: 'Durable agents over HTTP.' },
+  });
+}
+
+function chooseAgent(runtime: Runtime, asked: string | undefined): string {
+  const { agents } = runtime;
+  const [only] = agents;
+  if (asked === undefined && only !== undefined && agents.length === 1) return only;
+  if (asked !== undefined && agents.includes(asked)) return asked;
+  const names = agents.map((name) => `"${name}"`).join(', ');
+  const why = asked === undefined ? `its runtime has ${agents.length} agents` : `its runtime has no agent "${asked}"`;
+  throw new DurableError(
+    'invalid_argument',
+    `Cannot create the app: ${why}${names === '' ? '' : ` (${names})`}. Write createApp(runtime, { agent: "name" }) with one of createRuntime({ agents }).`,
+    { details: { agents } },
+  );
+}
+
+function checkBasePath(basePath: string): void {
+  if (basePath === '' || /^(?:\/[\w.-]+)+$/.test(basePath)) return;
+  throw new DurableError(
+    'invalid_argument',
+    `Cannot create the app: the base path ${JSON.stringify(basePath)} is none. Write it as "/api", or "" for the root.`,
+  );
+}

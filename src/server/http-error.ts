@@ -1,0 +1,66 @@
+/** Errors as responses: one table from code to status. Never a stack. */
+
+import { DurableError } from '../runtime/errors.ts';
+import type { ErrorCode } from '../runtime/errors.ts';
+import type { Logger } from '../runtime/logger.ts';
+import { jsonResponse } from './json.ts';
+
+const STATUS: Partial<Record<ErrorCode, number>> = {
+  invalid_argument: 400,
+  history_not_accepted: 400,
+  invalid_offset: 400,
+  invalid_duration: 400,
+  value_not_serializable: 400,
+  forbidden: 403,
+  run_not_found: 404,
+  thread_not_found: 404,
+  approval_not_found: 404,
+  hook_not_found: 404,
+  tool_not_found: 404,
+  workflow_not_found: 404,
+  route_not_found: 404,
+  thread_busy: 409,
+  run_conflict: 409,
+  approval_decided: 409,
+  hook_already_resumed: 409,
+  hook_closed: 409,
+  run_parked: 409,
+  cancelled: 409,
+  body_too_large: 413,
+  value_too_large: 413,
+  payload_invalid: 422,
+  store_unavailable: 503,
+  store_full: 503,
+  store_read_only: 503,
+  runtime_closed: 503,
+};
+
+const RETRY_AFTER_SECONDS = '1';
+
+/** What is no `DurableError` is logged and answered without a word of it. */
+export function errorResponse(error: unknown, logger: Logger): Response {
+  const known = DurableError.is(error) ? error : undefined;
+  const status = known === undefined ? 500 : (STATUS[known.code] ?? 500);
+  if (status >= 500) logger.error({ err: error, code: known?.code ?? 'internal_error' }, 'a request failed');
+  const { code, message, details } = known ?? internalError();
+  return jsonResponse(
+    { error: { code, message, details } },
+    { status, headers: status === 503 ? { 'retry-after': RETRY_AFTER_SECONDS } : {} },
+  );
+}
+
+export function routeNotFound(method: string, path: string): DurableError {
+  return new DurableError(
+    'route_not_found',
+    `There is no route ${method} ${path}. Check the path and the base path of createApp.`,
+    { details: { method, path } },
+  );
+}
+
+export function invalidArgument(message: string, details: Record<string, unknown>): DurableError {
+  return new DurableError('invalid_argument', message, { details });
+}
+
+function internalError(): DurableError {
+  return new DurableError('internal_error', 'The server failed at this request. Its log says why.');
+}

@@ -1,0 +1,36 @@
+/** Where a run stands, as its readers need it. */
+
+import type { Runtime } from '../app/create-runtime.ts';
+import { isSuspended } from '../app/waits.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Run } from '../runtime/store.ts';
+import { createSharedStates } from './shared-state.ts';
+import type { SharedStates } from './shared-state.ts';
+
+export interface RunState {
+  status: Run['status'];
+  /** Only a person or a client can make it go on. */
+  isSuspended: boolean;
+}
+
+export type RunKey = Pick<Run, 'id' | 'thread' | 'tenant'>;
+
+export function createRunStates(runtime: Runtime, clock: Clock): SharedStates<RunKey, RunState> {
+  return createSharedStates({
+    clock,
+    watch: (listener) => runtime.watch(listener),
+    nameOf: ({ id }) => id,
+    load: ({ id }) => readRunState(runtime, id),
+    concerns: (hint, key) =>
+      hint.kind === 'thread'
+        ? hint.thread === key.thread && hint.tenant === key.tenant
+        : hint.kind === 'run' && hint.run === key.id,
+  });
+}
+
+/** Throws `run_not_found`. */
+export async function readRunState(runtime: Runtime, id: string): Promise<RunState> {
+  const run = runtime.getRun(id);
+  const { status } = await run.info();
+  return { status, isSuspended: status === 'waiting' && isSuspended(await run.waits()) };
+}

@@ -1,0 +1,96 @@
+/** Reads a run's stream one page ahead, and says when it has one. */
+
+import type { UIMessageChunk } from 'ai';
+import type { Runtime } from '../app/create-runtime.ts';
+import type { StreamPage } from '../runtime/store.ts';
+import { isEnded } from '../app/run-handle.ts';
+import { decodeChunk } from '../streams/chunk.ts';
+import { missingEnd } from '../streams/end.ts';
+import { DEFAULT_STREAM } from '../streams/wire.ts';
+import type { Position } from '../streams/wire.ts';
+
+/** `page`: the next one. `tail`: none yet, `wake` will be called. `end`: the stream is closed and all of it was taken. */
+export type NextPage = { kind: 'page'; page: StreamPage } | { kind: 'tail' } | { kind: 'end' };
+
+export class StreamPages {
+  readonly run: string;
+  /** The offset after the last page taken. */
+  offset: number;
+  readonly #runtime: Runtime;
+  readonly #wake: () => void;
+  readonly #reader: ReadableStreamDefaultReader<StreamPage>;
+  #isReading = false;
+  #result: ReadableStreamReadResult<StreamPage> | undefined;
+  #failure: { error: unknown } | undefined;
+  #last: StreamPage | undefined;
+
+  constructor(runtime: Runtime, options: { at: Position; wake: () => void }) {
+    this.run = options.at.run;
+    this.offset = options.at.offset;
+    this.#runtime = runtime;
+    this.#wake = options.wake;
+    this.#reader = runtime.streams.pages({ run: this.run, stream: DEFAULT_STREAM, from: this.offset }).getReader();
+  }
+
+  /** Throws what the store throws. */
+  next(): NextPage {
+    if (this.#failure !== undefined) throw this.#failure.error;
+    const result = this.#result;
+    if (result === undefined) {
+      this.#read();
+      return { kind: 'tail' };
+    }
+    if (result.done) return { kind: 'end' };
+    this.#result = undefined;
+    this.#last = result.value;
+    this.offset = result.value.from + result.value.chunks.length;
+    return { kind: 'page', page: result.value };
+  }
+
+  /** Whether nothing is stored after what was taken. */
+  async isAtTail(): Promise<boolean> {
+    const { chunks, closed } = await this.#runtime.streams.page(this.#at(this.offset));
+    return chunks.length === 0 && !closed && this.#result === undefined;
+  }
+
+  /** What a closed stream should have ended with. */
+  async missingEnd(): Promise<UIMessageChunk[]> {
+    const { status, errorCode } = await this.#runtime.getRun(this.run).info();
+    return missingEnd(await this.#lastChunk(), {
+      status: isEnded(status) ? status : 'completed',
+      errorText: `The run failed (${errorCode ?? 'unknown'}).`,
+    });
+  }
+
+  close(): void {
+    // The reader may have failed already, and then whoever reads has been told.
+    this.#reader.cancel().catch(() => undefined);
+  }
+
+  #read(): void {
+    if (this.#isReading) return;
+    this.#isReading = true;
+    this.#reader.read().then(
+      (result) => {
+        this.#isReading = false;
+        this.#result = result;
+        this.#wake();
+      },
+      (error: unknown) => {
+        this.#failure = { error };
+        this.#wake();
+      },
+    );
+  }
+
+  async #lastChunk(): Promise<UIMessageChunk | undefined> {
+    if (this.offset === 0) return undefined;
+    const page = this.#last ?? (await this.#runtime.streams.page(this.#at(this.offset - 1)));
+    const payload = page.chunks.at(-1);
+    return payload === undefined ? undefined : (decodeChunk(payload) as UIMessageChunk);
+  }
+
+  #at(from: number): { run: string; stream: string; from: number } {
+    return { run: this.run, stream: DEFAULT_STREAM, from };
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * The frames of a thread: its runs one after the other, and where the thread stands.
+ *
+ *  L1 Each chunk once, in order; a run's chunks after its `run` event, unless the reader had some of them before.
+ *  L2 A run begins here when the one before it has sent all it has.
+ *  L3 A state is told after all chunks that lead to it, and again only when it has changed.
+ */
+
+import { messageIdOf } from '../agent/agent-state.ts';
+import { inputUiMessages } from '../agent/thread.ts';
+import type { Runtime } from '../app/create-runtime.ts';
+import type { Run } from '../runtime/store.ts';
+import { encodePosition, RUN_EVENT, THREAD_EVENT } from '../streams/wire.ts';
+import type { RunBeginning } from '../streams/wire.ts';
+import type { FrameSource } from './event-body.ts';
+import { eventFrame, toBytes, unstoredFrame } from './frames.ts';
+import type { Frames } from './frames.ts';
+import type { SharedState } from './shared-state.ts';
+import { StreamPages } from './stream-pages.ts';
+import { runsAfter } from './thread-state.ts';
+import type { ThreadKey, ThreadState } from './thread-state.ts';
+
+/** Where a reader begins: in a run, or after one (null: before the first). */
+export type ThreadStart = { kind: 'in'; run: Run; offset: number } | { kind: 'after'; run: Run | null };
+
+export interface ThreadSourceOptions {
+  key: ThreadKey;
+  start: ThreadStart;
+  state: SharedState<ThreadState>;
+  frames: Frames;
+  wake: () => void;
+}
+
+export class ThreadSource implements FrameSource {
+  readonly isDone = false;
+  readonly #runtime: Runtime;
+  readonly #options: ThreadSourceOptions;
+  readonly #ignore: () => void;
+  /** The run whose chunks are being sent. */
+  #current: { run: Run; pages: StreamPages } | null = null;
+  /** The last run of which everything was sent. */
+  #after: Run | null = null;
+  #begin: { run: Run; offset: number } | null = null;
+  /** The version at which no further run was found. */
+  #soughtAt = -1;
+  #told = '';
+
+  constructor(runtime: Runtime, options: ThreadSourceOptions) {
+    this.#runtime = runtime;
+    this.#options = options;
+    this.#ignore = options.state.onChange(options.wake);
+    if (options.start.kind === 'in') this.#begin = options.start;
+    else this.#after = options.start.run;
+  }
+
+  async next(): Promise<Uint8Array | undefined> {
+    if (this.#current === null) {
+      const begun = await this.#beginNext();
+      if (begun !== undefined) return begun;
+    }
+    const current = this.#current;
+    if (current === null) return this.#tell();
+    const next = current.pages.next();
+    switch (next.kind) {
+      case 'page':
+        return this.#options.frames.ofRun(next.page, current.run.id);
+      case 'end': {
+        const ending = (await current.pages.missingEnd()).map(unstoredFrame).join('');
+        this.#finish(current);
+        return ending === '' ? this.next() : toBytes(ending);
+      }
+      case 'tail':
+        return this.#tell();
+    }
+  }
+
+  close(): void {
+    this.#ignore();
+    this.#options.state.release();
+    this.#current?.pages.close();
+  }
+
+  #finish({ run, pages }: { run: Run; pages: StreamPages }): void {
+    pages.close();
+    this.#after = run;
+    this.#current = null;
+    this.#soughtAt = -1;
+  }
+
+  /** L2. The event of a run that begins; undefined if none does, or if the reader has had its beginning. */
+  async #beginNext(): Promise<Uint8Array | undefined> {
+    const begin = this.#begin ?? (await this.#seek());
+    this.#begin = null;
+    if (begin === null) return undefined;
+    const { run, offset } = begin;
+    const at = { run: run.id, offset };
+    this.#current = { run, pages: new StreamPages(this.#runtime, { at, wake: this.#options.wake }) };
+    return offset === 0 ? toBytes(beginningOf(run)) : undefined;
+  }
+
+  async #seek(): Promise<{ run: Run; offset: number } | null> {
+    const { version } = this.#options.state;
+    if (this.#soughtAt === version) return null;
+    const [run] = await runsAfter(this.#runtime, this.#options.key, this.#after);
+    if (run !== undefined) return { run, offset: 0 };
+    this.#soughtAt = version;
+    return null;
+  }
+
+  /** L3 */
+  async #tell(): Promise<Uint8Array | undefined> {
+    const state = await this.#options.state.read();
+    const event = eventFrame(THREAD_EVENT, state.status);
+    if (event === this.#told || !(await this.#hasReached(state))) return undefined;
+    this.#told = event;
+    return toBytes(event);
+  }
+
+  async #hasReached({ active, goesOn }: ThreadState): Promise<boolean> {
+    const { run, pages } = this.#current ?? { run: this.#after, pages: undefined };
+    if (active === null) return pages === undefined;
+    if (active.id !== run?.id) return false;
+    return pages === undefined || goesOn || pages.isAtTail();
+  }
+}
+
+function beginningOf(run: Run): string {
+  const beginning: RunBeginning = {
+    runId: run.id,
+    messageId: messageIdOf(run.id),
+    messages: inputUiMessages(run),
+    supersedes: run.supersedes,
+  };
+  return eventFrame(RUN_EVENT, beginning, encodePosition({ run: run.id, offset: 0 }));
+}

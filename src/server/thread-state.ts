@@ -1,0 +1,107 @@
+/** Where a thread stands, as its readers see it. */
+
+import type { UIMessage } from 'ai';
+import { messageIdOf } from '../agent/agent-state.ts';
+import { inputUiMessages } from '../agent/thread.ts';
+import type { Runtime } from '../app/create-runtime.ts';
+import { isSuspended } from '../app/waits.ts';
+import type { Wait } from '../app/waits.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Run, RunStatus } from '../runtime/store.ts';
+import type { ThreadStatus } from '../streams/wire.ts';
+import { createSharedStates } from './shared-state.ts';
+import type { SharedStates } from './shared-state.ts';
+
+export interface ThreadKey {
+  id: string;
+  tenant: string | null;
+}
+
+export interface ThreadState {
+  status: ThreadStatus<UIMessage, Wait>;
+  active: Run | null;
+  /** The active run produces, or will by itself. */
+  goesOn: boolean;
+}
+
+const ACTIVE: RunStatus[] = ['ready', 'running', 'waiting', 'parked'];
+const LIVE: RunStatus[] = ['queued', ...ACTIVE];
+const ENDED: RunStatus[] = ['completed', 'failed', 'cancelled'];
+const PAGE = 500;
+
+export function createThreadStates(runtime: Runtime, clock: Clock): SharedStates<ThreadKey, ThreadState> {
+  return createSharedStates({
+    clock,
+    watch: (listener) => runtime.watch(listener),
+    nameOf: ({ id, tenant }) => JSON.stringify([tenant, id]),
+    load: (key) => readThreadState(runtime, key),
+    concerns: (hint, key) => hint.kind === 'thread' && hint.thread === key.id && hint.tenant === key.tenant,
+  });
+}
+
+export async function readThreadState(runtime: Runtime, { id, tenant }: ThreadKey): Promise<ThreadState> {
+  const live = await runtime.list({ thread: id, tenant, status: LIVE, limit: PAGE });
+  const active = live.items.find((run) => run.status !== 'queued') ?? null;
+  const waits = active?.status === 'waiting' ? await runtime.getRun(active.id).waits() : [];
+  const queued = live.items.filter((run) => run.status === 'queued').toReversed();
+  return {
+    status: toThreadStatus({
+      id,
+      active: active === null ? null : { id: active.id, status: active.status, waits },
+      queued: queued.map((run) => ({ id: run.id, uiMessages: inputUiMessages(run) })),
+    }),
+    active,
+    goesOn: active !== null && active.status !== 'parked' && !isSuspended(waits),
+  };
+}
+
+/** The part of a thread that changes as its runs do. */
+export function toThreadStatus(thread: {
+  id: string;
+  active: { id: string; status: RunStatus; waits: Wait[] } | null;
+  queued: Array<{ id: string; uiMessages: UIMessage[] }>;
+}): ThreadStatus<UIMessage, Wait> {
+  const { id, active, queued } = thread;
+  return {
+    id,
+    run:
+      active === null
+        ? null
+        : { id: active.id, status: shown(active.status), messageId: messageIdOf(active.id), waits: active.waits },
+    queued: queued.map((run) => ({ runId: run.id, messages: run.uiMessages })),
+  };
+}
+
+/** Whether a worker has it yet is nobody's business. */
+function shown(status: RunStatus): 'running' | 'waiting' | 'parked' {
+  return status === 'waiting' || status === 'parked' ? status : 'running';
+}
+
+/** The runs of a thread that have begun, oldest first, after one of them or from the first on; superseded ones are left out. */
+export async function runsAfter(runtime: Runtime, key: ThreadKey, after: Run | null): Promise<Run[]> {
+  const query = { thread: key.id, tenant: key.tenant, limit: PAGE };
+  const runs: Run[] = [];
+  for (let cursor: string | undefined; ;) {
+    const page = await runtime.list({
+      ...query,
+      ...(cursor === undefined ? {} : { cursor }),
+      // Runs of one millisecond are told apart by their place in the list.
+      ...(after === null ? {} : { createdAfter: after.createdAt - 1 }),
+    });
+    const seen = after === null ? -1 : page.items.findIndex((run) => run.id === after.id);
+    runs.push(...(seen < 0 ? page.items : page.items.slice(0, seen)));
+    if (seen >= 0 || page.cursor === null) break;
+    cursor = page.cursor;
+  }
+  const superseded = new Set(runs.map((run) => run.supersedes));
+  return runs.filter((run) => run.status !== 'queued' && !superseded.has(run.id)).toReversed();
+}
+
+/** The active run of a thread, else the newest that has ended. */
+export async function lastRun(runtime: Runtime, { id, tenant }: ThreadKey): Promise<Run | null> {
+  for (const status of [ACTIVE, ENDED]) {
+    const { items } = await runtime.list({ thread: id, tenant, status, limit: 1 });
+    if (items[0] !== undefined) return items[0];
+  }
+  return null;
+}
