@@ -23,8 +23,9 @@ export interface Child<MESSAGE> {
 const COMPILE_CACHE = join(tmpdir(), 'everturn-compile-cache');
 
 /** `file` is relative to the caller: pass `new URL('x-process.ts', import.meta.url)`. `argument` reaches it as JSON in argv[2]. */
-export function startChild<MESSAGE>(file: URL, argument: unknown): Child<MESSAGE> {
+export function startChild<MESSAGE>(file: URL, argument: unknown, options: { uid?: number } = {}): Child<MESSAGE> {
   const child = fork(file, [JSON.stringify(argument)], {
+    ...options,
     execArgv: ['--conditions=everturn-source'],
     env: { ...process.env, NODE_COMPILE_CACHE: COMPILE_CACHE },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
