@@ -12,6 +12,8 @@ import type { LanguageModelUsage, ModelMessage, UIMessageChunk } from 'ai';
 import type { RunContext } from '../runtime/context.ts';
 import { draftEvent } from '../runtime/event.ts';
 import type { EventDraft } from '../runtime/event.ts';
+import type { StreamWrite } from '../runtime/store.ts';
+import { encodeChunk } from '../streams/chunk.ts';
 import { createUiWriter } from '../streams/ui-writer.ts';
 import type { UiWriter } from '../streams/ui-writer.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
@@ -100,7 +102,7 @@ export class AgentRun {
       messageId: this.#state.uiMessage.id,
     });
     const next = end.kind === 'ended' ? await this.#ended(end.result) : await this.#diverged(edits);
-    await this.#checkpoint(next, { steering, finish: writer });
+    await this.#checkpoint(next, steering);
     this.#recovering = false;
     this.#opening = [];
   }
@@ -177,6 +179,12 @@ export class AgentRun {
     };
   }
 
+  /** The end of the message, written with the end of the run: a message that came at the last moment goes before it. */
+  closing(): StreamWrite[] {
+    const finish: UIMessageChunk = { type: 'finish', finishReason: this.#state.finishReason };
+    return [{ stream: DEFAULT_STREAM, chunks: [encodeChunk(finish)] }];
+  }
+
   /** A4. What the run leaves behind when it was stopped or failed. Writes the end of its message to the stream. */
   async settle({ status, error }: { status: 'failed' | 'cancelled'; error: unknown }): Promise<AgentResult> {
     const state = this.#state;
@@ -222,7 +230,7 @@ export class AgentRun {
   }
 
   /** A1 */
-  async #checkpoint(next: AgentState, { steering, finish }: { steering: Steering; finish: UiWriter }): Promise<void> {
+  async #checkpoint(next: AgentState, steering: Steering): Promise<void> {
     const context = this.#context;
     const { tail, message: uiMessage } = await foldStream(context, {
       from: this.#state.tail,
@@ -234,7 +242,6 @@ export class AgentRun {
       const queued = steering.undelivered(); // A3
       const done = next.done && next.pending.length === 0 && queued.length === 0;
       this.#state = { ...next, tail, uiMessage, queued, done };
-      if (done) void finish.write({ type: 'finish', finishReason: next.finishReason });
       return { facts: [this.#segmentCompleted()], hooks };
     });
   }

@@ -24,6 +24,7 @@ export function agentWorkflow(agent: RunnableAgent, name: string): WorkflowDefin
     parseInput: (input) => parseAgentInput(name, input),
     run: (context, input) => runOf(context, input).run(),
     reopen: (context) => runOf(context, undefined).reopen(),
+    closing: (context) => runOf(context, undefined).closing(),
     settle: async (context, end) => ({ result: await runOf(context, undefined).settle(end) }),
   };
 }

@@ -19,7 +19,7 @@ import { Holding } from './holding.ts';
 import type { HoldingOptions, InFlight } from './holding.ts';
 import { withHookConflict } from './hook-conflict.ts';
 import { Intake } from './intake.ts';
-import { emptyPending, isEmptyPending, joinPending, withRecovery } from './pending.ts';
+import { emptyPending, isEmptyPending, joinPending, pendingEvent, withRecovery } from './pending.ts';
 import type { Pending } from './pending.ts';
 import type { WorkflowDefinition } from './registrable.ts';
 import { ExecutionContext } from './run-context.ts';
@@ -244,7 +244,7 @@ export class Execution implements CommitSource {
     const writes = isEmptyPending(this.core.pending) ? this.core.outbox.take() : this.core.outbox.takeAll();
     if (!this.core.outbox.empty && then.kind !== 'run') then = { kind: 'run' };
     const pending = this.#takePending(then);
-    this.#inFlight = { pending, writes, then };
+    this.#inFlight = { ...this.#withEnd({ pending, writes, then }), then, retry: { pending, writes } };
     this.core.hooksInFlight = pending.hooks.length > 0;
     this.core.leaving = then.kind !== 'run';
     return this.#holding.commit(this.#inFlight, {
@@ -275,10 +275,8 @@ export class Execution implements CommitSource {
         this.#intake.take(outcome.messages, outcome.cancel);
         break;
       case 'token_taken':
-        this.#refused({
-          ...sent,
-          pending: withHookConflict(sent.pending, outcome, { run: this.id, at: this.core.storeNow() }),
-        });
+        sent.retry.pending = withHookConflict(sent.retry.pending, outcome, { run: this.id, at: this.core.storeNow() });
+        this.#refused(sent);
         break;
       case 'stream_closed':
         this.core.logger.error(
@@ -348,6 +346,20 @@ export class Execution implements CommitSource {
     return pending;
   }
 
+  /** The event and the last chunks of an end are written with it or not at all. */
+  #withEnd({
+    pending,
+    writes,
+    then,
+  }: Pick<InFlight, 'pending' | 'writes' | 'then'>): Pick<InFlight, 'pending' | 'writes'> {
+    if (then.kind !== 'end') return { pending, writes };
+    const event = pendingEvent({ type: `run_${then.status}`, key: '', at: this.core.storeNow() });
+    return {
+      pending: joinPending(pending, { ...emptyPending(), events: [event] }),
+      writes: [...writes, ...this.#ending.closingWrites()],
+    };
+  }
+
   #applied(sent: InFlight, answer: Extract<CommitResult, { kind: 'applied' }>, sentAt: number): void {
     // After a wait nobody holds the run; that it may have gone on elsewhere since is seen at the next claim (E3).
     if (!answer.holder && sent.then.kind !== 'wait') {
@@ -360,7 +372,7 @@ export class Execution implements CommitSource {
     if (sent.pending.events.length > 0) this.#progressed();
     this.#suspects = undefined;
     this.core.syncTime(answer.now);
-    this.core.outbox.committed(sent.writes);
+    this.core.outbox.committed(sent.retry.writes);
     this.core.committed(sent.pending, this.#holding.head);
     this.#left(sent.then);
     if (this.#state === 'running') this.#intake.take(answer.messages, answer.cancel);
@@ -391,9 +403,9 @@ export class Execution implements CommitSource {
   }
 
   /** The commit was refused and applied nothing: its content goes before what came since. */
-  #refused({ pending, writes, then }: InFlight, withoutStream?: string): void {
-    this.core.pending = joinPending(pending, this.core.pending);
-    this.core.outbox.refused(writes, withoutStream);
+  #refused({ retry, then }: InFlight, withoutStream?: string): void {
+    this.core.pending = joinPending(retry.pending, this.core.pending);
+    this.core.outbox.refused(retry.writes, withoutStream);
     this.#wantsWait = false;
     if (then.kind === 'end') this.#ending.refused();
   }

@@ -32,6 +32,7 @@ function bareCommit({ run, token }: Claim, { id, leaseMs, then }: HandbackOption
     token,
     expect: run.head,
     id,
+    number: 1,
     leaseMs,
     events: [],
     chunks: [],

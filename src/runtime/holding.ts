@@ -8,6 +8,8 @@ export interface InFlight {
   pending: Pending;
   writes: StreamWrite[];
   then: Then;
+  /** What goes back if it is refused: all but what belongs to the end of the run. */
+  retry: { pending: Pending; writes: StreamWrite[] };
 }
 
 export interface HoldingOptions {
@@ -24,6 +26,8 @@ export class Holding {
   #seen: number;
   #leaseFrom: number;
   #commits = 0;
+  /** Commits that were applied under the token. */
+  #applied = 0;
 
   constructor({ claim, claimedAt, leaseMs }: HoldingOptions) {
     this.#leaseMs = leaseMs;
@@ -45,6 +49,7 @@ export class Holding {
   renew(claim: Claim, claimedAt: number): void {
     this.#token = claim.token;
     this.#leaseFrom = claimedAt;
+    this.#applied = 0;
   }
 
   /** The lease still has time to spare. */
@@ -57,13 +62,17 @@ export class Holding {
     return now > this.#leaseFrom + this.#leaseMs;
   }
 
-  commit(sent: InFlight, extra: { run: string; received: number; cancelSeen: boolean; suspects: string[] | undefined }): Commit {
+  commit(
+    sent: InFlight,
+    extra: { run: string; received: number; cancelSeen: boolean; suspects: string[] | undefined },
+  ): Commit {
     const { pending, writes, then } = sent;
     return {
       run: extra.run,
       token: this.#token,
       expect: this.#head,
       id: `${this.#token.nonce}:${this.#token.epoch}:${(this.#commits += 1)}`,
+      number: this.#applied + 1,
       leaseMs: this.#leaseMs,
       events: pending.events.map(({ payload }) => payload),
       chunks: writes,
@@ -81,6 +90,7 @@ export class Holding {
   }
 
   applied(sent: InFlight, answer: Extract<CommitResult, { kind: 'applied' }>, sentAt: number): void {
+    this.#applied += 1;
     this.#head += sent.pending.events.length;
     this.#seen += messagesIn(sent.pending);
     if (answer.extended) this.#leaseFrom = sentAt;

@@ -1,6 +1,7 @@
 /** What the runtime knows of a workflow or an agent: a function to run, and how it is versioned. */
 
 import type { RunContext } from './context.ts';
+import type { StreamWrite } from './store.ts';
 
 export interface Registrable {
   toWorkflow(name: string): WorkflowDefinition;
@@ -19,8 +20,10 @@ export interface WorkflowDefinition {
    * it the messages are journaled and the run ends.
    */
   reopen?: (context: RunContext, result: unknown) => Promise<unknown>;
+  /** Chunks that are written with the commit of a completed end, and not at all if it is refused. */
+  closing?: (context: RunContext) => StreamWrite[];
   /**
-   * Called before a failed or cancelled end is committed: what the run leaves behind for its thread (a result payload), and user
+   * Called once before a failed or cancelled end is committed: what the run leaves behind for its thread (a result payload), and user
    * messages that nobody consumed.
    */
   settle?: (context: RunContext, end: { status: 'failed' | 'cancelled'; error: unknown }) => Promise<SettledEnd>;

@@ -4,7 +4,8 @@
  *  N1 A run ends only when every journaled message was released; messages that came after the function had returned go to
  *     the definition's `reopen`, if it has one.
  *  N2 The end of a cancelled run is `cancelled`, whatever its function did.
- *  N3 A result that cannot be stored fails the run instead of losing it.
+ *  N3 What a stopped or failed run leaves behind is settled once, however often its end is refused.
+ *  N4 A result that cannot be stored fails the run instead of losing it.
  */
 
 import { encodeValue } from './codec.ts';
@@ -12,6 +13,7 @@ import { currentFrame } from './context.ts';
 import type { WorkflowDefinition } from './registrable.ts';
 import type { RunCore } from './run-core.ts';
 import type { Outcome } from './run-end.ts';
+import type { StreamWrite } from './store.ts';
 
 export interface RunEndingOptions {
   core: RunCore;
@@ -27,6 +29,7 @@ export class RunEnding {
   #outcome: Outcome | undefined;
   #settling = false;
   #committable: Outcome | undefined;
+  #settled: Outcome | undefined;
 
   constructor(options: RunEndingOptions) {
     this.#options = options;
@@ -40,6 +43,12 @@ export class RunEnding {
   /** What the next commit ends the run with. */
   get committable(): Outcome | undefined {
     return this.#committable;
+  }
+
+  /** Chunks that stand at the end of the run's streams only if it ends. */
+  closingWrites(): StreamWrite[] {
+    const { core, definition } = this.#options;
+    return this.#committable?.status === 'completed' ? (definition.closing?.(core.context) ?? []) : [];
   }
 
   /** The function's outcome; the first one counts. */
@@ -70,6 +79,10 @@ export class RunEnding {
     const { context, root: scope } = core;
     const ended: Outcome = core.cancelled === undefined ? outcome : { status: 'cancelled', error: core.cancelled };
     try {
+      if (this.#settled !== undefined) {
+        this.#commit(this.#settled); // N3
+        return;
+      }
       if (ended.status === 'completed') {
         const { reopen } = definition;
         if (reopen !== undefined && core.mailbox('').peek() !== undefined) {
@@ -84,6 +97,7 @@ export class RunEnding {
         const { settle } = definition;
         const end = { status: ended.status, error: ended.error };
         const { result } = await currentFrame.run({ context, scope }, () => settle(context, end));
+        this.#settled = ended;
         ended.value = result;
       }
       this.#commit(ended);
@@ -97,14 +111,10 @@ export class RunEnding {
     if (core.dropped) return;
     const checked = checkedOutcome(outcome, core.run.id);
     if (checked.status === 'failed') core.logger.error({ code: 'run_failed', err: checked.error }, 'the run failed');
-    if (!core.pending.events.some(({ event }) => RUN_ENDS.has(event.type)))
-      core.record({ type: `run_${checked.status}`, key: '' });
     this.#committable = checked;
     ready();
   }
 }
-
-const RUN_ENDS: ReadonlySet<string> = new Set(['run_completed', 'run_failed', 'run_cancelled']);
 
 function checkedOutcome(outcome: Outcome, run: string): Outcome {
   if (outcome.status !== 'completed') return outcome;

@@ -35,7 +35,8 @@
  * Commit: the only write of a holder
  *  S14 Order of checks, under the run's lock: (a) `id` equals the run's last commit id: nothing is applied and the answer is
  *      `applied` as of now, `holder` telling whether the token still holds the run; (b) status running and token equal, else
- *      `fenced`; (c) `expect` equals head, else `moved`; (d) `wait` and `end` need `seen == inboxHead`, `wait` also
+ *      `fenced`; (c) `expect` equals head and `number`, if given,
+ *      is one more than the commits applied under this token, else `moved`; (d) `wait` and `end` need `seen == inboxHead`, `wait` also
  *      `cancelSeen` if the cancel flag is set, else `pending` with the messages from `received` on; a `close` of a hook that is
  *      resolved while the run has not `seen` its message likewise;
  *      (e) a created hook whose token hash belongs to another run or key (open, or resolved in a run that has not ended; other hooks
@@ -267,6 +268,11 @@ export interface Commit {
   token: Token;
   expect: number;
   id: string;
+  /**
+   * 1 for the first commit under a token, one more after each that was applied. A request that comes late, after its repetition
+   * was applied and the next commit too, is known by it; `expect` does not tell where there are chunks alone.
+   */
+  number?: number;
   leaseMs: number;
   events: Payload[];
   chunks: StreamWrite[];

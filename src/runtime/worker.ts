@@ -144,7 +144,8 @@ export class Worker implements ExecutionHost {
     while (this.#arriving.size > 0) await Promise.all(this.#arriving);
     await this.#untilEmpty(graceMs);
     for (const execution of this.#executing.values()) execution.drain('now');
-    await this.#untilEmpty(this.#options.storeTimeoutMs);
+    // After its lease a run goes on elsewhere anyway.
+    await this.#untilEmpty(Math.min(this.#options.storeTimeoutMs, this.#options.leaseMs));
     for (const execution of this.#executing.values()) {
       execution.drop(
         'runtime_closed',
@@ -301,7 +302,8 @@ export class Worker implements ExecutionHost {
   /** W1. A stale one waits for its claim and must not stand in its own way. */
   #hasSuspect(): boolean {
     for (const attempts of this.#loading.values()) if (attempts >= 2) return true;
-    for (const { core, state } of this.#executing.values()) if (core.run.attempts >= 2 && state !== 'stale') return true;
+    for (const { core, state } of this.#executing.values())
+      if (core.run.attempts >= 2 && state !== 'stale') return true;
     return false;
   }
 
@@ -351,12 +353,16 @@ export class Worker implements ExecutionHost {
   async #leave(claim: Claim, unreadable?: DurableError): Promise<void> {
     const { store, ids, logger } = this.#parts;
     const options = { id: ids.nonce(), leaseMs: this.#options.leaseMs };
-    const commit: Commit = unreadable === undefined ? handBack(claim, options) : parkUnreadable(claim, { ...options, error: unreadable });
+    const commit: Commit =
+      unreadable === undefined ? handBack(claim, options) : parkUnreadable(claim, { ...options, error: unreadable });
     try {
       await this.#withTimeout(() => store.commit([commit]));
     } catch (error) {
       const code = DurableError.is(error) ? error.code : 'store_unavailable';
-      logger.warn({ run: claim.run.id, code, err: error }, 'a claimed run could not be given back; it is claimed again when its lease has ended');
+      logger.warn(
+        { run: claim.run.id, code, err: error },
+        'a claimed run could not be given back; it is claimed again when its lease has ended',
+      );
     }
   }
 

@@ -28,7 +28,11 @@ function deploy(
 ) {
   const script = scriptedModel(answers);
   const agent = new DurableAgent({ model: script.model, tools, ...settings });
-  const runtime = startRuntime({ store, agents: { assistant: agent }, worker: { leaseMs: 150, pollMs: 20 } });
+  const runtime = startRuntime({
+    store,
+    agents: { assistant: agent },
+    worker: { leaseMs: 150, pollMs: 20, storeTimeoutMs: 100 },
+  });
   runtimes.push(runtime);
   return { runtime, agent, script };
 }

@@ -71,7 +71,11 @@ describe.each(providers)('the history that $name gets', ({ start, model }) => {
       pay: tool({ description: 'pay', inputSchema: z.object({ amount: z.number() }), execute: () => 'paid' }),
     };
     const agent = new DurableAgent({ model: model(server.baseURL), tools, toolApproval: { pay: 'user-approval' } });
-    const runtime = startRuntime({ store, agents: { worker: agent }, worker: { leaseMs: 150, pollMs: 20 } });
+    const runtime = startRuntime({
+      store,
+      agents: { worker: agent },
+      worker: { leaseMs: 150, pollMs: 20, storeTimeoutMs: 100 },
+    });
     runtimes.push(runtime);
     return { agent, runtime, store };
   }

@@ -48,7 +48,7 @@ export function processes() {
     const kill = (): void => {
       proxy.kill();
       // What is dead cannot be closed.
-      const index = opened.indexOf(runtime);
+      const index = opened.findIndex((entry) => entry.runtime === runtime);
       if (index >= 0) opened.splice(index, 1);
     };
     return Object.assign(runtime, proxy, { kill });

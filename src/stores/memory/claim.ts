@@ -17,6 +17,7 @@ export function takeRun(state: MemoryState, taken: { record: RunRecord; claim: C
   run.status = 'running';
   run.epoch += 1;
   run.nonce = claim.nonce;
+  record.commits = 0;
   run.updatedAt = now;
   setDue(state, { record, dueAt: now + claim.leaseMs });
   const held = state.held.get(claim.nonce);

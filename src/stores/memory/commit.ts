@@ -25,7 +25,8 @@ interface Pair {
 function refusalOf(state: MemoryState, pair: Pair): CommitResult | null {
   const { record, commit: request } = pair;
   if (!holds(pair)) return { kind: 'fenced' };
-  if (request.expect !== record.run.head) return { kind: 'moved', head: record.run.head };
+  const isNext = request.number === undefined || request.number === record.commits + 1;
+  if (request.expect !== record.run.head || !isNext) return { kind: 'moved', head: record.run.head };
   if (hasUnseen(state, pair))
     return { kind: 'pending', messages: messagesFrom(pair), cancel: record.run.cancel, now: state.clock.now() };
   return takenToken(state, pair) ?? closedStream(pair);
@@ -100,6 +101,7 @@ function apply(state: MemoryState, pair: Pair): boolean {
   const { record, commit: request } = pair;
   const { run } = record;
   record.lastCommit = request.id;
+  record.commits += 1;
   record.events.push(...request.events);
   run.head += request.events.length;
   run.seen = request.seen;

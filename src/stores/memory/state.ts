@@ -12,6 +12,8 @@ export interface RunRecord {
   slot: number;
   origin: Origin;
   lastCommit: string | null;
+  /** Commits applied under the token. */
+  commits: number;
   events: Payload[];
   inbox: Message[];
   inboxIds: Set<string>;
@@ -177,6 +179,7 @@ export function insertRun(state: MemoryState, created: { start: NewRun; status: 
     slot: -1,
     origin: 'start',
     lastCommit: null,
+    commits: 0,
     events: [],
     inbox: [],
     inboxIds: new Set(),

@@ -92,7 +92,7 @@ function toClaim(runs: Runs, run: Run): Claim {
 
 function prepareTake({ db, clock }: Session, runs: Runs): Claims['take'] {
   const update = db.prepare(
-    "UPDATE runs SET status = 'running', epoch = epoch + 1, nonce = ?, attempts = ?, origin = ?, due_at = ?, updated_at = ? WHERE key = ?",
+    "UPDATE runs SET status = 'running', epoch = epoch + 1, nonce = ?, commits = 0, attempts = ?, origin = ?, due_at = ?, updated_at = ? WHERE key = ?",
   );
   return (id, claim) => {
     const row = runs.brief(id);

@@ -27,6 +27,7 @@ interface CommitRow {
   attempts: number;
   suspects: string | null;
   last_commit: string | null;
+  commits: number;
 }
 
 interface Parts {
@@ -50,7 +51,7 @@ interface Pair {
 export function prepareCommit(session: Session, parts: Parts): (commit: Commit) => CommitResult {
   const { db, clock } = session;
   const find = db.prepare(
-    'SELECT key, status, due_at, epoch, nonce, head, checkpoint, inbox_head, cancel, attempts, suspects, last_commit FROM runs WHERE id = ?',
+    'SELECT key, status, due_at, epoch, nonce, head, checkpoint, inbox_head, cancel, attempts, suspects, last_commit, commits FROM runs WHERE id = ?',
   );
   const findMessages = db.prepare('SELECT * FROM messages WHERE run = ? AND seq >= ? ORDER BY seq');
   const apply = prepareApply(session, parts);
@@ -73,7 +74,8 @@ export function prepareCommit(session: Session, parts: Parts): (commit: Commit) 
     const pair = { row, commit };
     if (row.last_commit === commit.id) return applied(pair, false);
     if (!holds(pair)) return { kind: 'fenced' };
-    if (commit.expect !== row.head) return { kind: 'moved', head: row.head };
+    const isNext = commit.number === undefined || commit.number === row.commits + 1;
+    if (commit.expect !== row.head || !isNext) return { kind: 'moved', head: row.head };
     if (hasUnseen(pair, parts))
       return { kind: 'pending', messages: messagesFrom(pair), cancel: row.cancel === 1, now: clock.now() };
     const refusal = takenToken(commit, parts) ?? closedStream(pair, parts);
@@ -157,7 +159,7 @@ function prepareApply(session: Session, parts: Parts): (pair: Pair) => boolean {
 function nextRow({
   row,
   commit,
-}: Pair): [head: number, seen: number, checkpoint: number, attempts: number, suspects: string | null, id: string] {
+}: Pair): [head: number, seen: number, checkpoint: number, attempts: number, suspects: string | null, id: string, commits: number] {
   const hasEvents = commit.events.length > 0;
   const suspects = commit.suspects === undefined ? (hasEvents ? null : row.suspects) : JSON.stringify(commit.suspects);
   return [
@@ -167,11 +169,12 @@ function nextRow({
     hasEvents ? 0 : row.attempts,
     suspects,
     commit.id,
+    row.commits + 1,
   ];
 }
 
 /** Columns that no index holds. */
-const NEXT_COLUMNS = 'head = ?, seen = ?, checkpoint = ?, attempts = ?, suspects = ?, last_commit = ?, updated_at = ?';
+const NEXT_COLUMNS = 'head = ?, seen = ?, checkpoint = ?, attempts = ?, suspects = ?, last_commit = ?, commits = ?, updated_at = ?';
 
 /** What a plain step writes to its run's row. */
 export const PLAIN_UPDATE: string = `UPDATE runs SET ${NEXT_COLUMNS} WHERE key = ?`;

@@ -26,6 +26,7 @@ const MIGRATIONS: readonly string[] = [
      attempts INTEGER NOT NULL DEFAULT 0,
      suspects TEXT,
      last_commit TEXT,
+     commits INTEGER NOT NULL DEFAULT 0,
      origin TEXT NOT NULL DEFAULT 'start',
      queue TEXT NOT NULL,
      workflow TEXT NOT NULL,
