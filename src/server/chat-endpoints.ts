@@ -2,7 +2,7 @@
 
 import { z } from '@hono/zod-openapi';
 import type { ZodType } from 'zod';
-import { messageIdOf } from '../agent/agent-state.ts';
+import { messageIdOf } from '../agent/run/agent-state.ts';
 import { isEnded } from '../app/run-handle.ts';
 import type { Run } from '../runtime/store.ts';
 import {

@@ -85,7 +85,7 @@ function userPartSchema(): ZodType<unknown> {
   const data = z.object({
     type: z.string().regex(/^data-./, 'is none of "text", "file" and "data-..."'),
     id: z.string().optional(),
-    data: z.unknown(),
+    data: z.unknown().optional(),
   });
   return z.union([
     z.object({ type: z.literal('text'), text: z.string() }),
@@ -111,7 +111,7 @@ function answeredPartSchema(): ZodType<AnsweredPart> {
       .object({ id: z.string(), approved: z.boolean(), reason: z.string().optional() })
       .optional()
       .catch(undefined),
-    output: z.unknown(),
+    output: z.unknown().optional(),
     errorText: z.string().optional(),
   });
 }

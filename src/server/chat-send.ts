@@ -1,7 +1,7 @@
 /** `POST /chat`: what the last message means, and the response that answers it. */
 
-import { messageIdOf } from '../agent/agent-state.ts';
-import { inputUiMessages, readInput } from '../agent/thread.ts';
+import { messageIdOf } from '../agent/run/agent-state.ts';
+import { inputUiMessages, readInput } from '../agent/history/thread.ts';
 import type { Runtime } from '../app/create-runtime.ts';
 import type { StartInput } from '../app/start-input.ts';
 import { DurableError } from '../runtime/errors.ts';

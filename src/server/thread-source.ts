@@ -6,8 +6,8 @@
  *  L3 A state is told after all chunks that lead to it, and again only when it has changed.
  */
 
-import { messageIdOf } from '../agent/agent-state.ts';
-import { inputUiMessages } from '../agent/thread.ts';
+import { messageIdOf } from '../agent/run/agent-state.ts';
+import { inputUiMessages } from '../agent/history/thread.ts';
 import type { Runtime } from '../app/create-runtime.ts';
 import type { Run } from '../runtime/store.ts';
 import { encodePosition, RUN_EVENT, THREAD_EVENT } from '../streams/wire.ts';

@@ -1,8 +1,8 @@
 /** Where a thread stands, as its readers see it. */
 
 import type { UIMessage } from 'ai';
-import { messageIdOf } from '../agent/agent-state.ts';
-import { inputUiMessages } from '../agent/thread.ts';
+import { messageIdOf } from '../agent/run/agent-state.ts';
+import { inputUiMessages } from '../agent/history/thread.ts';
 import type { Runtime } from '../app/create-runtime.ts';
 import { isSuspended } from '../app/waits.ts';
 import type { Wait } from '../app/waits.ts';
