@@ -51,6 +51,27 @@ function repeats({ test }: Spec): void {
     assert.equal(expectKind(only(await store.commit([request])), 'applied').holder, false);
   });
 
+  test('a commit that comes late, after its repetition and the next one, is moved', async (kit) => {
+    const held = await kit.hold();
+    const flush = (number: number): ReturnType<typeof emptyCommit> =>
+      emptyCommit({
+        run: held.id,
+        token: held.token,
+        expect: 0,
+        id: `flush ${number}`,
+        number,
+        chunks: [{ stream: 'out', chunks: [bytes(String(number))] }],
+      });
+    for (const number of [1, 2]) expectKind(only(await kit.store.commit([flush(number)])), 'applied');
+    expectKind(only(await kit.store.commit([flush(1)])), 'moved');
+    expectKind(only(await kit.store.commit([flush(2)])), 'applied');
+    const page = await kit.store.read(held.id, 'out', { from: 0, maxBytes: 1_000 });
+    assert.deepEqual(texts(page?.chunks ?? []), ['1', '2']);
+    await held.apply({ then: { kind: 'yield' } });
+    const claim = only((await claimOne(kit.store, { nonce: 'next' })).claims);
+    expectKind(only(await kit.store.commit([{ ...flush(1), token: claim.token }])), 'applied');
+  });
+
   test('a repeated end answers applied', async ({ store, hold }) => {
     const held = await hold();
     const request = emptyCommit({ run: held.id, token: held.token, expect: 0, id: 'c', then: COMPLETED });
