@@ -17,15 +17,16 @@ import type {
 import { currentFrame } from '../runtime/context.ts';
 import type { RunContext } from '../runtime/context.ts';
 import type { Registrable, WorkflowDefinition } from '../runtime/registrable.ts';
-import type { AgentCall, AgentCallFailure, AgentCallOptions, CallableAgent } from './agent-call.ts';
-import { agentWorkflow } from './agent-workflow.ts';
-import { durablePrepareCall, withCall, wrapTransforms } from './call-settings.ts';
-import { gateCallbacks } from './callbacks.ts';
-import { CallState, keyPart } from './call-state.ts';
-import type { CallBindings } from './call-state.ts';
+import type { AgentCall, AgentCallFailure, AgentCallOptions, CallableAgent } from './call/agent-call.ts';
+import { agentWorkflow } from './run/agent-workflow.ts';
+import { durablePrepareCall, withCall, wrapTransforms } from './call/call-settings.ts';
+import { gateCallbacks } from './call/callbacks.ts';
+import { CallState } from './call/call-state.ts';
+import type { CallBindings } from './call/call-state.ts';
 import { checkSettings } from './durable-settings.ts';
 import type { DurableSettings } from './durable-settings.ts';
-import { anySignal } from './live-turn.ts';
+import { keyPart } from './tool/tool-key.ts';
+import { anySignal } from './turn/live-turn.ts';
 
 type Context = Record<string, unknown>;
 

@@ -1,8 +1,8 @@
 /** Approvals from outside: what waits for a person, and the answers. */
 
 import type { ToolSet } from 'ai';
-import { approvalTokenHash, checkEditedInput, readApprovalDetails } from '../agent/approval.ts';
-import type { ApprovalDetails, Decision } from '../agent/approval.ts';
+import { approvalTokenHash, checkEditedInput, readApprovalDetails } from '../agent/tool/approval.ts';
+import type { ApprovalDetails, Decision } from '../agent/tool/approval.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { encodeValue } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';

@@ -1,9 +1,9 @@
 /** Composes store, worker, agents and workflows into a runtime. */
 
 import type { ToolSet } from 'ai';
-import type { CallableAgent } from '../agent/agent-call.ts';
+import type { CallableAgent } from '../agent/call/agent-call.ts';
 import type { AgentInput } from '../agent/agent-input.ts';
-import type { AgentResult } from '../agent/agent-state.ts';
+import type { AgentResult } from '../agent/run/agent-state.ts';
 import { DurableAgent } from '../agent/durable-agent.ts';
 import { checkPayload } from '../hooks/create-hook.ts';
 import { systemClock } from '../runtime/clock.ts';

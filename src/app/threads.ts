@@ -1,8 +1,8 @@
 /** A conversation, read from outside. */
 
 import type { ModelMessage, UIMessage, UIMessageChunk } from 'ai';
-import { messageIdOf } from '../agent/agent-state.ts';
-import { inputUiMessages, runUiMessages, threadMessages } from '../agent/thread.ts';
+import { messageIdOf } from '../agent/run/agent-state.ts';
+import { inputUiMessages, runUiMessages, threadMessages } from '../agent/history/thread.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { Run, RunStatus, Store } from '../runtime/store.ts';
 import { decodeChunk } from '../streams/chunk.ts';

@@ -1,6 +1,6 @@
 /** Outputs of client-side tools, brought to the run that waits for them. */
 
-import type { ClientToolOutput } from '../agent/approval-wait.ts';
+import type { ClientToolOutput } from '../agent/run/approval-wait.ts';
 import { encodeValue } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { Ids } from '../runtime/ids.ts';

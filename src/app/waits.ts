@@ -1,8 +1,8 @@
 /** What a waiting run waits for. */
 
-import { readApprovalDetails } from '../agent/approval.ts';
-import type { ApprovalDetails } from '../agent/approval.ts';
-import type { ClientToolDetails } from '../agent/segment-outcome.ts';
+import { readApprovalDetails } from '../agent/tool/approval.ts';
+import type { ApprovalDetails } from '../agent/tool/approval.ts';
+import type { ClientToolDetails } from '../agent/run/segment-outcome.ts';
 import { decodeValue } from '../runtime/codec.ts';
 import type { Hook, Responder, Run, Store } from '../runtime/store.ts';
 

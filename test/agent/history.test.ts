@@ -6,7 +6,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readInput } from '../../examples/model-server/history.ts';
 import { createRequestLog } from '../../examples/model-server/request-log.ts';
-import { validHistory } from '../../src/agent/history.ts';
+import { validHistory } from '../../src/agent/history/valid-history.ts';
 import { readMessages } from '../support/anthropic-history.ts';
 
 type AssistantPart = Exclude<AssistantModelMessage['content'], string>[number];

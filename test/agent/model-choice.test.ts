@@ -1,6 +1,6 @@
 import { APICallError, LoadAPIKeyError, RetryError } from 'ai';
 import { describe, expect, it } from 'vitest';
-import { isRetryableFailure } from '../../src/agent/model-choice.ts';
+import { isRetryableFailure } from '../../src/agent/turn/model-choice.ts';
 
 function refused(statusCode: number): APICallError {
   return new APICallError({ message: 'no', url: 'http://model', requestBodyValues: {}, statusCode });

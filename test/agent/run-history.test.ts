@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { startModelServer } from '../../examples/model-server/server.ts';
 import type { ModelServer, ModelServerOptions } from '../../examples/model-server/server.ts';
-import type { AgentResult } from '../../src/agent/agent-state.ts';
+import type { AgentResult } from '../../src/agent/run/agent-state.ts';
 import { DurableAgent } from '../../src/agent/durable-agent.ts';
 import type { RunHandle } from '../../src/app/run-handle.ts';
 import type { Runtime } from '../../src/app/create-runtime.ts';

@@ -2,7 +2,7 @@ import { tool } from 'ai';
 import type { UIMessageChunk } from 'ai';
 import { afterEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import type { AgentResult } from '../../src/agent/agent-state.ts';
+import type { AgentResult } from '../../src/agent/run/agent-state.ts';
 import { DurableAgent } from '../../src/agent/durable-agent.ts';
 import type { Runtime } from '../../src/app/create-runtime.ts';
 import type { Registrable } from '../../src/runtime/registrable.ts';

@@ -2,7 +2,7 @@ import { tool } from 'ai';
 import { memoryStore } from 'everturn/memory';
 import { expect, it } from 'vitest';
 import { z } from 'zod';
-import type { AgentResult } from '../../src/agent/agent-state.ts';
+import type { AgentResult } from '../../src/agent/run/agent-state.ts';
 import { DurableAgent } from '../../src/agent/durable-agent.ts';
 import { encodeValue } from '../../src/runtime/codec.ts';
 import { scriptedModel, startRuntime, until } from './run-kit.ts';

@@ -2,11 +2,11 @@
 
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
-import type { RunContext, Append } from '../runtime/context.ts';
-import { encodeValue } from '../runtime/codec.ts';
-import { draftEvent } from '../runtime/event.ts';
-import type { EventDraft } from '../runtime/event.ts';
-import type { LedgerRow } from '../runtime/store.ts';
+import type { RunContext, Append } from '../../runtime/context.ts';
+import { encodeValue } from '../../runtime/codec.ts';
+import { draftEvent } from '../../runtime/event.ts';
+import type { EventDraft } from '../../runtime/event.ts';
+import type { LedgerRow } from '../../runtime/store.ts';
 import type { CallOptions, StreamPart, Usage } from './provider-types.ts';
 
 export interface ModelAttempt {

@@ -1,8 +1,8 @@
 /** Approval decisions: made once per tool call, recorded, and the same on replay. */
 
 import type { Tool, ToolApprovalStatus } from 'ai';
-import { draftEvent } from '../runtime/event.ts';
-import type { CallState } from './call-state.ts';
+import { draftEvent } from '../../runtime/event.ts';
+import type { CallState } from '../call/call-state.ts';
 
 type NeedsApproval = Extract<NonNullable<Tool['needsApproval']>, (...args: never[]) => unknown>;
 type AnyPolicy = (...args: unknown[]) => unknown;

@@ -9,13 +9,13 @@
  */
 
 import type { LanguageModel, ModelMessage, StreamTextResult, ToolSet, UIMessageChunk } from 'ai';
-import type { RunContext } from '../runtime/context.ts';
-import { DurableError } from '../runtime/errors.ts';
-import { createUiWriter } from '../streams/ui-writer.ts';
-import type { UiWriter } from '../streams/ui-writer.ts';
-import { DEFAULT_STREAM } from '../streams/wire.ts';
-import { startAgentCall } from './agent-call.ts';
-import type { AgentCallFailure, AgentCallOptions, CallableAgent } from './agent-call.ts';
+import type { RunContext } from '../../runtime/context.ts';
+import { DurableError } from '../../runtime/errors.ts';
+import { createUiWriter } from '../../streams/ui-writer.ts';
+import type { UiWriter } from '../../streams/ui-writer.ts';
+import { DEFAULT_STREAM } from '../../streams/wire.ts';
+import { startAgentCall } from '../call/agent-call.ts';
+import type { AgentCallFailure, AgentCallOptions, CallableAgent } from '../call/agent-call.ts';
 import {
   currentChoice,
   delayMs,
@@ -24,8 +24,8 @@ import {
   nextChoice,
   retryAfterMs,
   TURN_RETRIES,
-} from './model-choice.ts';
-import type { DurableSettings } from './durable-settings.ts';
+} from '../turn/model-choice.ts';
+import type { DurableSettings } from '../durable-settings.ts';
 import type { Steering } from './steering.ts';
 
 export type SegmentResult = StreamTextResult<ToolSet, never, never>;

@@ -5,8 +5,8 @@
  *  O1 Results are answered in journal order, so that messages stand as they stood.
  */
 
-import { DurableError } from '../runtime/errors.ts';
-import type { JournalEvent } from '../runtime/event.ts';
+import { DurableError } from '../../runtime/errors.ts';
+import type { JournalEvent } from '../../runtime/event.ts';
 
 const OWN = /^(t\d+|init)(\/tool:[^/]+)?$/;
 

@@ -9,15 +9,16 @@
  */
 
 import type { experimental_createSteering } from 'ai';
-import { currentFrame } from '../runtime/context.ts';
-import type { Frame, Operation, RunContext } from '../runtime/context.ts';
-import type { EventDraft, JournalEvent } from '../runtime/event.ts';
+import { currentFrame } from '../../runtime/context.ts';
+import type { Frame, Operation, RunContext } from '../../runtime/context.ts';
+import type { EventDraft, JournalEvent } from '../../runtime/event.ts';
 import type { AgentCallFailure, AgentCallOptions, SteeredMessage } from './agent-call.ts';
-import type { DurableSettings } from './durable-settings.ts';
+import type { DurableSettings } from '../durable-settings.ts';
 import { OfflineReplay } from './offline-replay.ts';
-import { PartIds } from './part-ids.ts';
-import { toolCallIdsOf } from './turn-record.ts';
-import type { TurnRecord } from './turn-record.ts';
+import { keyPart } from '../tool/tool-key.ts';
+import { PartIds } from '../turn/part-ids.ts';
+import { toolCallIdsOf } from '../turn/turn-record.ts';
+import type { TurnRecord } from '../turn/turn-record.ts';
 
 type Steering = ReturnType<typeof experimental_createSteering>;
 
@@ -217,9 +218,4 @@ export class CallState {
   assertNotFatal(): void {
     if (this.failure?.kind === 'tool') throw this.failure.error;
   }
-}
-
-/** A part of a key that the provider chose: the separators of keys are escaped. */
-export function keyPart(text: string): string {
-  return text.replaceAll('%', '%25').replaceAll('/', '%2F').replaceAll('#', '%23');
 }

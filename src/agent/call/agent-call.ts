@@ -1,8 +1,8 @@
 /** One call of an agent's loop inside a run: what the agent's run hands over, and what it gets back. */
 
 import type { LanguageModel, ModelMessage, StreamTextResult, ToolSet } from 'ai';
-import type { RunContext } from '../runtime/context.ts';
-import type { InDoubtAsk } from './in-doubt.ts';
+import type { RunContext } from '../../runtime/context.ts';
+import type { InDoubtAsk } from '../tool/in-doubt.ts';
 
 export interface AgentCallOptions {
   /** Scope path and key prefix, e.g. `agent:support#2`. Turns are `<path>/t<n>`, tools `<path>/t<n>/tool:<toolCallId>`. */

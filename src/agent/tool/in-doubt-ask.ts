@@ -1,6 +1,6 @@
 /** Asks a person what became of an interrupted tool call: an approval that says "run it again". */
 
-import type { RunContext } from '../runtime/context.ts';
+import type { RunContext } from '../../runtime/context.ts';
 import { approvalHook } from './approval.ts';
 import type { Decision } from './approval.ts';
 import type { InDoubtAnswer, InDoubtAsk, InDoubtTool } from './in-doubt.ts';

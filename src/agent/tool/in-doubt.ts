@@ -6,9 +6,9 @@
  *  I2 Each interruption is asked about once: the question is keyed by the number of starts.
  */
 
-import type { RunContext } from '../runtime/context.ts';
-import { DurableError } from '../runtime/errors.ts';
-import type { JournalEvent } from '../runtime/event.ts';
+import type { RunContext } from '../../runtime/context.ts';
+import { DurableError } from '../../runtime/errors.ts';
+import type { JournalEvent } from '../../runtime/event.ts';
 
 /** What a tool was when the process that ran it died. */
 export interface InDoubtTool {

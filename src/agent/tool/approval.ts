@@ -2,11 +2,11 @@
 
 import { asSchema } from 'ai';
 import type { ToolSet } from 'ai';
-import { decodeValue, encodeValue } from '../runtime/codec.ts';
-import type { Payload } from '../runtime/codec.ts';
-import { DurableError } from '../runtime/errors.ts';
-import { sha256Hex } from '../runtime/signature.ts';
-import type { NewHook } from '../runtime/store.ts';
+import { decodeValue, encodeValue } from '../../runtime/codec.ts';
+import type { Payload } from '../../runtime/codec.ts';
+import { DurableError } from '../../runtime/errors.ts';
+import { sha256Hex } from '../../runtime/signature.ts';
+import type { NewHook } from '../../runtime/store.ts';
 
 /** What the row of an approval holds beyond its columns. */
 export interface ApprovalDetails {

@@ -11,17 +11,17 @@
 
 import { dynamicTool, jsonSchema } from 'ai';
 import type { ModelMessage, Tool, ToolExecutionOptions, ToolSet } from 'ai';
-import type { Attempt, Operation } from '../runtime/context.ts';
-import { currentFrame } from '../runtime/context.ts';
-import { durationMs } from '../runtime/duration.ts';
-import { DurableError, FatalError } from '../runtime/errors.ts';
-import type { CallState } from './call-state.ts';
-import type { DurableToolSettings } from './durable-settings.ts';
+import type { Attempt, Operation } from '../../runtime/context.ts';
+import { currentFrame } from '../../runtime/context.ts';
+import { durationMs } from '../../runtime/duration.ts';
+import { DurableError, FatalError } from '../../runtime/errors.ts';
+import type { CallState } from '../call/call-state.ts';
+import type { DurableToolSettings } from '../durable-settings.ts';
 import { editedModelOutput } from './edited-input.ts';
 import { findDoubt, settleDoubt } from './in-doubt.ts';
 import type { InDoubtTool } from './in-doubt.ts';
-import { anySignal } from './live-turn.ts';
-import { memoizedNeedsApproval } from './policy.ts';
+import { anySignal } from '../turn/live-turn.ts';
+import { memoizedNeedsApproval } from './approval-policy.ts';
 import { ValueFeed } from './value-feed.ts';
 
 type Execute = (input: unknown, options: ToolExecutionOptions<unknown>) => unknown;

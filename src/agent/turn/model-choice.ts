@@ -7,9 +7,9 @@
  */
 
 import { LoadAPIKeyError, LoadSettingError, NoSuchModelError, UnsupportedFunctionalityError } from 'ai';
-import { backoffMs } from '../runtime/backoff.ts';
-import type { Backoff } from '../runtime/backoff.ts';
-import type { JournalEvent } from '../runtime/event.ts';
+import { backoffMs } from '../../runtime/backoff.ts';
+import type { Backoff } from '../../runtime/backoff.ts';
+import type { JournalEvent } from '../../runtime/event.ts';
 
 export const TURN_RETRIES = 4;
 const TURN_BACKOFF: Backoff = { baseMs: 1_000, capMs: 60_000 };

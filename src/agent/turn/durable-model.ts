@@ -10,8 +10,8 @@
 
 import { gateway, wrapLanguageModel } from 'ai';
 import type { LanguageModel } from 'ai';
-import { DurableError } from '../runtime/errors.ts';
-import type { CallState, Turn } from './call-state.ts';
+import { DurableError } from '../../runtime/errors.ts';
+import type { CallState, Turn } from '../call/call-state.ts';
 import type { CallOptions, GenerateResult, ModelV4, StreamPart, StreamResult } from './provider-types.ts';
 import type { FailedTurn } from './turn-facts.ts';
 import { failedFinish, liveGeneration, liveStream } from './live-turn.ts';

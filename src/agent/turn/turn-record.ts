@@ -7,7 +7,7 @@
  *  T4 The response has a timestamp; where the provider sends none, the one of the first attempt is kept.
  */
 
-import type { SteeredMessage } from './agent-call.ts';
+import type { SteeredMessage } from '../call/agent-call.ts';
 import type { FinishPart, GenerateResult, StreamPart } from './provider-types.ts';
 
 export interface TurnRecord {

@@ -4,13 +4,13 @@
  */
 
 import type { AssistantModelMessage, JSONValue, LanguageModelUsage, ModelMessage, ToolSet } from 'ai';
-import type { JournalEvent } from '../runtime/event.ts';
-import { add, NO_USAGE } from './agent-state.ts';
-import { keyPart } from './call-state.ts';
-import { interruptedResult } from './history.ts';
-import type { ToolCall, ToolResult } from './history.ts';
-import type { StreamPart, Usage } from './provider-types.ts';
-import type { TurnRecord } from './turn-record.ts';
+import type { JournalEvent } from '../../runtime/event.ts';
+import { keyPart } from '../tool/tool-key.ts';
+import { toUsage } from '../turn/usage.ts';
+import { interruptedResult } from './valid-history.ts';
+import type { ToolCall, ToolResult } from './valid-history.ts';
+import type { StreamPart } from '../turn/provider-types.ts';
+import type { TurnRecord } from '../turn/turn-record.ts';
 
 type AssistantPart = Exclude<AssistantModelMessage['content'], string>[number];
 
@@ -96,23 +96,6 @@ async function toTurn(
     final: calls.length === 0 && (record.steered ?? []).length === 0,
     usage: toUsage(finish?.usage),
     text: content.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join(''),
-  };
-}
-
-/** The SDK's form of a provider's usage. */
-function toUsage(usage: Usage | undefined): LanguageModelUsage {
-  if (usage === undefined) return NO_USAGE;
-  const { inputTokens: input, outputTokens: output } = usage;
-  return {
-    inputTokens: input.total,
-    inputTokenDetails: {
-      noCacheTokens: input.noCache,
-      cacheReadTokens: input.cacheRead,
-      cacheWriteTokens: input.cacheWrite,
-    },
-    outputTokens: output.total,
-    outputTokenDetails: { textTokens: output.text, reasoningTokens: output.reasoning },
-    totalTokens: add(input.total, output.total),
   };
 }
 

@@ -1,11 +1,11 @@
 /** A conversation as the runs of its thread left it: messages for the model, and messages for people. */
 
 import type { FilePart, FileUIPart, ModelMessage, TextUIPart, UIMessage } from 'ai';
-import { decodeValue } from '../runtime/codec.ts';
-import type { Run } from '../runtime/store.ts';
-import type { StoredInput } from './agent-input.ts';
-import type { AgentResult } from './agent-state.ts';
-import { validHistory } from './history.ts';
+import { decodeValue } from '../../runtime/codec.ts';
+import type { Run } from '../../runtime/store.ts';
+import type { StoredInput } from '../agent-input.ts';
+import type { AgentResult } from '../run/agent-state.ts';
+import { validHistory } from './valid-history.ts';
 
 type ShownPart = TextUIPart | FileUIPart;
 

@@ -3,9 +3,9 @@
 import type { LanguageModel, ModelMessage, StopCondition, StreamTextTransform, TelemetryOptions, ToolSet } from 'ai';
 import { gateCallbacks, gateTelemetry } from './callbacks.ts';
 import type { CallState } from './call-state.ts';
-import { durableModel } from './durable-model.ts';
-import { durableTools, withMissingTools } from './durable-tool.ts';
-import { memoizedApproval } from './policy.ts';
+import { durableModel } from '../turn/durable-model.ts';
+import { durableTools, withMissingTools } from '../tool/durable-tool.ts';
+import { memoizedApproval } from '../tool/approval-policy.ts';
 
 /** Carries a call from the arguments of stream and generate to prepareCall; the SDK passes what it does not know. */
 const CALL = Symbol('everturn.call');

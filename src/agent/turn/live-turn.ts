@@ -1,14 +1,14 @@
 /** A turn that a model answers now: parts pass on while they are recorded. */
 
-import type { Attempt } from '../runtime/context.ts';
-import type { CallState, Turn } from './call-state.ts';
+import type { Attempt } from '../../runtime/context.ts';
+import type { CallState, Turn } from '../call/call-state.ts';
 import { PartPipe } from './part-pipe.ts';
 import type { CallOptions, GenerateResult, ModelV4, StreamPart, StreamResult, Usage } from './provider-types.ts';
 import { failedAttempts, ledgerRow, turnFailed, turnMeta } from './turn-facts.ts';
 import type { FailedTurn, ModelAttempt } from './turn-facts.ts';
 import { recordGeneration, TurnRecorder } from './turn-record.ts';
 import type { TurnRecord } from './turn-record.ts';
-import type { SteeredMessage } from './agent-call.ts';
+import type { SteeredMessage } from '../call/agent-call.ts';
 
 interface Place {
   call: CallState;

@@ -4,13 +4,13 @@
  */
 
 import type { JSONValue, ToolModelMessage, ToolSet, UIMessageChunk } from 'ai';
-import type { RunContext } from '../runtime/context.ts';
-import { DurableError } from '../runtime/errors.ts';
-import { checkEditedInput } from './approval.ts';
-import type { Decision } from './approval.ts';
+import type { RunContext } from '../../runtime/context.ts';
+import { DurableError } from '../../runtime/errors.ts';
+import { checkEditedInput } from '../tool/approval.ts';
+import type { Decision } from '../tool/approval.ts';
 import type { Pending, PendingApproval, PendingClientTool } from './agent-state.ts';
-import type { ToolResult } from './history.ts';
-import { toModelOutput } from './recorded-turns.ts';
+import type { ToolResult } from '../history/valid-history.ts';
+import { toModelOutput } from '../history/recorded-turns.ts';
 
 type ToolPart = ToolModelMessage['content'][number];
 

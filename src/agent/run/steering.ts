@@ -6,9 +6,9 @@
  *  S3 What was steered in after the last turn of a call has not reached the model; it goes back to the front of the queue.
  */
 
-import type { Mailbox } from '../runtime/context.ts';
-import type { CommittedTurn, SteeredMessage } from './agent-call.ts';
-import { toUserMessages } from './agent-input.ts';
+import type { Mailbox } from '../../runtime/context.ts';
+import type { CommittedTurn, SteeredMessage } from '../call/agent-call.ts';
+import { toUserMessages } from '../agent-input.ts';
 import type { QueuedMessage } from './agent-state.ts';
 
 export class Steering {

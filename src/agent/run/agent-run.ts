@@ -9,28 +9,29 @@
  */
 
 import type { LanguageModelUsage, ModelMessage, UIMessageChunk } from 'ai';
-import type { RunContext } from '../runtime/context.ts';
-import { draftEvent } from '../runtime/event.ts';
-import type { EventDraft } from '../runtime/event.ts';
-import type { StreamWrite } from '../runtime/store.ts';
-import { encodeChunk } from '../streams/chunk.ts';
-import { createUiWriter } from '../streams/ui-writer.ts';
-import type { UiWriter } from '../streams/ui-writer.ts';
-import { DEFAULT_STREAM } from '../streams/wire.ts';
+import type { RunContext } from '../../runtime/context.ts';
+import { draftEvent } from '../../runtime/event.ts';
+import type { EventDraft } from '../../runtime/event.ts';
+import type { StreamWrite } from '../../runtime/store.ts';
+import { encodeChunk } from '../../streams/chunk.ts';
+import { createUiWriter } from '../../streams/ui-writer.ts';
+import type { UiWriter } from '../../streams/ui-writer.ts';
+import { DEFAULT_STREAM } from '../../streams/wire.ts';
 import { recordAbandonedTurn } from './abandoned-turn.ts';
-import type { StoredInput } from './agent-input.ts';
-import { addUsage, initialState, toResult } from './agent-state.ts';
+import type { StoredInput } from '../agent-input.ts';
+import { addUsage } from '../turn/usage.ts';
+import { initialState, toResult } from './agent-state.ts';
 import type { AgentResult, AgentState, QueuedMessage } from './agent-state.ts';
 import { waitForAnswers } from './approval-wait.ts';
-import { validHistory } from './history.ts';
-import { createInDoubtAsk } from './in-doubt-ask.ts';
+import { validHistory } from '../history/valid-history.ts';
+import { createInDoubtAsk } from '../tool/in-doubt-ask.ts';
 import { endMessage, foldStream, readSince } from './message-stream.ts';
-import { recordedSegment } from './recorded-segment.ts';
+import { recordedSegment } from '../history/recorded-segment.ts';
 import { runSegment, segmentPath, segmentPrefix } from './segment.ts';
 import type { RunnableAgent } from './segment.ts';
 import { hooksOf, readOutcome } from './segment-outcome.ts';
 import { Steering, toQueued } from './steering.ts';
-import { threadMessages, toParts } from './thread.ts';
+import { threadMessages, toParts } from '../history/thread.ts';
 
 export interface AgentRunOptions {
   context: RunContext;

@@ -1,9 +1,9 @@
 /** An agent as a workflow: what the runtime registers under the agent's name. */
 
-import type { RunContext } from '../runtime/context.ts';
-import type { WorkflowDefinition } from '../runtime/registrable.ts';
-import { parseAgentInput } from './agent-input.ts';
-import type { StoredInput } from './agent-input.ts';
+import type { RunContext } from '../../runtime/context.ts';
+import type { WorkflowDefinition } from '../../runtime/registrable.ts';
+import { parseAgentInput } from '../agent-input.ts';
+import type { StoredInput } from '../agent-input.ts';
 import { AgentRun } from './agent-run.ts';
 import type { RunnableAgent } from './segment.ts';
 

@@ -1,9 +1,9 @@
 /** What the journal holds of a segment that ends without its loop: it diverged, failed or was stopped. */
 
 import type { LanguageModelUsage, ModelMessage, ToolSet, UIMessageChunk } from 'ai';
-import type { JournalEvent } from '../runtime/event.ts';
-import { addUsage, NO_USAGE } from './agent-state.ts';
-import type { ToolCall } from './history.ts';
+import type { JournalEvent } from '../../runtime/event.ts';
+import { addUsage, NO_USAGE } from '../turn/usage.ts';
+import type { ToolCall } from './valid-history.ts';
 import { toChunks, toolChunks } from './recorded-chunks.ts';
 import { recordedResults, recordedTurns } from './recorded-turns.ts';
 

@@ -1,14 +1,14 @@
 /** What a segment that ended adds to the run: messages, open calls, usage. */
 
 import type { FinishReason, LanguageModelUsage, ModelMessage, ToolSet, TypedToolCall } from 'ai';
-import type { RunContext } from '../runtime/context.ts';
-import type { NewHook } from '../runtime/store.ts';
-import { encodeValue } from '../runtime/codec.ts';
-import { sha256Hex } from '../runtime/signature.ts';
-import { approvalHook, inputSchemaOf } from './approval.ts';
+import type { RunContext } from '../../runtime/context.ts';
+import type { NewHook } from '../../runtime/store.ts';
+import { encodeValue } from '../../runtime/codec.ts';
+import { sha256Hex } from '../../runtime/signature.ts';
+import { approvalHook, inputSchemaOf } from '../tool/approval.ts';
 import type { Pending, PendingApproval, PendingClientTool } from './agent-state.ts';
-import type { DurableApprovalSettings } from './durable-settings.ts';
-import { interruptedResult } from './history.ts';
+import type { DurableApprovalSettings } from '../durable-settings.ts';
+import { interruptedResult } from '../history/valid-history.ts';
 import type { RunnableAgent, SegmentResult } from './segment.ts';
 
 export interface SegmentOutcome {

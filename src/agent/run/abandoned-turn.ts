@@ -1,12 +1,12 @@
 /** A model attempt that its process did not live to record: the stream shows that it had begun, the journal knows nothing of it. */
 
 import type { UIMessageChunk } from 'ai';
-import type { RunContext } from '../runtime/context.ts';
-import { resolveModel } from './durable-model.ts';
-import { currentChoice } from './model-choice.ts';
+import type { RunContext } from '../../runtime/context.ts';
+import { resolveModel } from '../turn/durable-model.ts';
+import { currentChoice } from '../turn/model-choice.ts';
 import { segmentPrefix } from './segment.ts';
 import type { RunnableAgent } from './segment.ts';
-import { failedAttempts, turnAbandoned } from './turn-facts.ts';
+import { failedAttempts, turnAbandoned } from '../turn/turn-facts.ts';
 
 /** Writes the ledger row of such an attempt, its usage unknown, before the turn is tried again. `chunks`: the stream since the segment's start. */
 export async function recordAbandonedTurn(

@@ -4,6 +4,7 @@
  */
 
 import type { FinishReason, LanguageModelUsage, ModelMessage, UIMessage, UserModelMessage } from 'ai';
+import { NO_USAGE } from '../turn/usage.ts';
 
 export interface AgentState {
   /** Segments that ended; the next one's number. */
@@ -107,35 +108,4 @@ export function toResult(state: AgentState): AgentResult {
     uiMessage: state.uiMessage,
     turns: state.turns,
   };
-}
-
-export const NO_USAGE: LanguageModelUsage = {
-  inputTokens: undefined,
-  inputTokenDetails: { noCacheTokens: undefined, cacheReadTokens: undefined, cacheWriteTokens: undefined },
-  outputTokens: undefined,
-  outputTokenDetails: { textTokens: undefined, reasoningTokens: undefined },
-  totalTokens: undefined,
-};
-
-/** Sums; a count is undefined only where no turn had one. Raw records of providers are not summed: the ledger has them. */
-export function addUsage(sum: LanguageModelUsage, usage: LanguageModelUsage): LanguageModelUsage {
-  return {
-    inputTokens: add(sum.inputTokens, usage.inputTokens),
-    inputTokenDetails: {
-      noCacheTokens: add(sum.inputTokenDetails.noCacheTokens, usage.inputTokenDetails.noCacheTokens),
-      cacheReadTokens: add(sum.inputTokenDetails.cacheReadTokens, usage.inputTokenDetails.cacheReadTokens),
-      cacheWriteTokens: add(sum.inputTokenDetails.cacheWriteTokens, usage.inputTokenDetails.cacheWriteTokens),
-    },
-    outputTokens: add(sum.outputTokens, usage.outputTokens),
-    outputTokenDetails: {
-      textTokens: add(sum.outputTokenDetails.textTokens, usage.outputTokenDetails.textTokens),
-      reasoningTokens: add(sum.outputTokenDetails.reasoningTokens, usage.outputTokenDetails.reasoningTokens),
-    },
-    totalTokens: add(sum.totalTokens, usage.totalTokens),
-  };
-}
-
-/** Undefined only if both are. */
-export function add(a: number | undefined, b: number | undefined): number | undefined {
-  return a === undefined && b === undefined ? undefined : (a ?? 0) + (b ?? 0);
 }
