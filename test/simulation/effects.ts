@@ -1,0 +1,148 @@
+/** The outside world of the steps: counts what bodies do, and knows what may not happen. */
+
+import { getStepMetadata, RetryableError } from 'everturn';
+import type { Oracle } from './oracle.ts';
+import type { SimProcess } from './process.ts';
+import type { World } from './world.ts';
+
+export interface StepPlan {
+  id: number;
+  ms: number;
+  /** How many executions fail before one succeeds. */
+  failures: number;
+  /** Milliseconds that the failure asks to wait for; null: the step's own backoff. */
+  retryAfter: number | null;
+  /** Chunks that it writes. */
+  chunks: number;
+}
+
+interface Execution {
+  process: string;
+  attempt: number;
+  epoch: number;
+  outcome: 'open' | 'done' | 'failed';
+}
+
+export class Effects {
+  readonly #world: World;
+  readonly #oracle: Oracle;
+  readonly #isPlain: boolean;
+  readonly #executions = new Map<string, Execution[]>();
+  /** Keys by run and step. */
+  readonly #keys = new Map<string, string>();
+  readonly #observed = new Map<string, string>();
+
+  constructor(world: World, oracle: Oracle, options: { isPlain: boolean }) {
+    this.#world = world;
+    this.#oracle = oracle;
+    this.#isPlain = options.isPlain;
+    oracle.onWait = (run, { nonce }) => this.#waits(run, nonce);
+  }
+
+  /** The body of a planned step. Answers its label. */
+  async execute(process: SimProcess, plan: StepPlan, write: (chunk: unknown) => Promise<void>): Promise<string> {
+    const { key, attempt, idempotencyKey } = getStepMetadata();
+    const run = idempotencyKey.slice(0, idempotencyKey.length - key.length - 1);
+    const executions = this.#of(run, key);
+    const number = executions.length;
+    this.#keyed(`${run} ${plan.id}`, key);
+    const execution = this.#begin({ process, run, key, attempt });
+    if (plan.chunks > 0) await write({ step: plan.id, execution: number, index: 0 });
+    if (plan.ms > 0) await new Promise<void>((resolve) => process.clock.schedule(resolve, plan.ms));
+    for (let index = 1; index < plan.chunks; index += 1) await write({ step: plan.id, execution: number, index });
+    const failed = executions.filter(({ outcome }) => outcome === 'failed').length;
+    execution.outcome = failed < plan.failures ? 'failed' : 'done';
+    if (execution.outcome === 'done') return `s${plan.id}`;
+    throw plan.retryAfter === null
+      ? new Error(`step ${plan.id} fails`)
+      : new RetryableError(`step ${plan.id} fails`, { retryAfter: plan.retryAfter });
+  }
+
+  #begin({
+    process,
+    run,
+    key,
+    attempt,
+  }: {
+    process: SimProcess;
+    run: string;
+    key: string;
+    attempt: number;
+  }): Execution {
+    const executions = this.#of(run, key);
+    const { epoch } = this.#oracle.shadow(run);
+    const holds = this.#oracle.holds(process.name, run);
+    this.#world.note(() => `${process.name} executes ${run}/${key} attempt ${attempt}${holds ? '' : ' (as a zombie)'}`);
+    if (holds) {
+      if (this.#oracle.isRecorded(run, key))
+        this.#world.fail(`the body of "${key}" of ${run} runs although its result is recorded`);
+      const first = executions.find((other) => other.epoch < epoch);
+      const isFirstOfEpoch = !executions.some((other) => other.epoch === epoch);
+      if (first !== undefined && isFirstOfEpoch && !this.#isPlain && attempt <= first.attempt) {
+        this.#world.fail(`the attempt of "${key}" of ${run} is ${attempt} again after a takeover`);
+      }
+    }
+    const execution: Execution = { process: process.name, attempt, epoch, outcome: 'open' };
+    executions.push(execution);
+    return execution;
+  }
+
+  /** No body runs without a lease, but for those that a cancel has left behind. */
+  #waits(run: string, nonce: string): void {
+    if (this.#oracle.headers(run).some(({ type }) => type === 'cancel_requested')) return;
+    for (const [name, executions] of this.#executions) {
+      if (!name.startsWith(`${run}/`)) continue;
+      const isOpen = executions.some(
+        ({ outcome, process, epoch }) =>
+          outcome === 'open' && nonce.startsWith(`${process}-`) && epoch === this.#oracle.shadow(run).epoch,
+      );
+      if (isOpen) this.#world.fail(`${run} went to wait while the body of "${name}" runs`);
+    }
+  }
+
+  #keyed(step: string, key: string): void {
+    const known = this.#keys.get(step);
+    if (known !== undefined && known !== key) this.#world.fail(`step ${step} has the key "${key}" and had "${known}"`);
+    this.#keys.set(step, key);
+  }
+
+  #of(run: string, key: string): Execution[] {
+    const name = `${run}/${key}`;
+    const known = this.#executions.get(name);
+    if (known !== undefined) return known;
+    const created: Execution[] = [];
+    this.#executions.set(name, created);
+    return created;
+  }
+
+  /** The code of a run got the result of a step: it is recorded by now (a completion is released after its commit). */
+  received(run: string, plan: StepPlan): void {
+    const key = this.#keys.get(`${run} ${plan.id}`) ?? '';
+    if (!this.#oracle.isRecorded(run, key))
+      this.#world.fail(`the result of "${key}" reached the code of ${run} before it was recorded`);
+  }
+
+  /** The code of a run saw a value; on replay it sees the same. */
+  observed(run: string, what: string, value: unknown): void {
+    const name = `${run} ${what}`;
+    const seen = JSON.stringify(value);
+    const known = this.#observed.get(name);
+    if (known === undefined) this.#observed.set(name, seen);
+    else if (known !== seen) this.#world.fail(`${what} of ${run} was ${known} and is ${seen} on replay`);
+  }
+
+  /** Each execution after the first is explained by a failure, or by a holder that was lost or let the run go. */
+  verify(options: { exactlyOnce: boolean }): void {
+    for (const [name, executions] of this.#executions) {
+      const run = name.slice(0, name.indexOf('/'));
+      const { takeovers, yields } = this.#oracle.shadow(run);
+      const failures = executions.filter(({ outcome }) => outcome === 'failed').length;
+      const explained = 1 + failures + (options.exactlyOnce ? 0 : takeovers + yields);
+      if (executions.length > explained) {
+        this.#world.fail(
+          `"${name}" ran ${executions.length} times; ${failures} failures, ${takeovers} takeovers and ${yields} yields explain ${explained}`,
+        );
+      }
+    }
+  }
+}

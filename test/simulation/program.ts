@@ -1,0 +1,232 @@
+/** Random durable programs: what a run does, as a tree that travels as its input, and the code that executes it. */
+
+import { child, createHook, DurableError, getWritable, now, randomUUID, shield, sleep, step, workflow } from 'everturn';
+import type { Workflow } from 'everturn';
+import type { Effects, StepPlan } from './effects.ts';
+import type { SimProcess } from './process.ts';
+
+export type Node =
+  | { kind: 'step'; plan: StepPlan; retries: number }
+  | { kind: 'sleep'; id: number; ms: number }
+  | { kind: 'seq' | 'par' | 'race'; nodes: Node[] }
+  | { kind: 'hook'; id: number; gapMs: number; isAnswered: boolean }
+  | { kind: 'inbox'; id: number; count: number }
+  | { kind: 'child'; id: number; program: Program }
+  | { kind: 'write'; id: number }
+  | { kind: 'plain'; ms: number }
+  | { kind: 'cleanup'; body: Node; cleanup: Node };
+
+export interface Program {
+  id: string;
+  root: Node;
+}
+
+export interface Lab {
+  process: SimProcess;
+  effects: Effects;
+  /** Called in a step after `createHook`: its row must be there. */
+  announce: (token: string) => Promise<void>;
+}
+
+export const LOG = 'log';
+
+export function hookToken(run: string, id: number): string {
+  return `${run}-hook-${id}`;
+}
+
+export function childId(run: string, id: number): string {
+  return `${run}-child-${id}`;
+}
+
+/** The workflow that executes programs, as one process knows it. */
+export function programWorkflow(lab: Lab): Workflow<Program> {
+  const program: Workflow<Program> = workflow('program', async (input: Program) => {
+    lab.effects.observed(input.id, 'the time at the start', now());
+    lab.effects.observed(input.id, 'the UUID at the start', randomUUID());
+    const value = await new Interpreter(lab, { program, run: input.id }).execute(input.root);
+    lab.effects.observed(input.id, 'the time at the end', now());
+    lab.effects.observed(input.id, 'the value at the end', value);
+    return value;
+  });
+  return program;
+}
+
+class Interpreter {
+  readonly #lab: Lab;
+  readonly #program: Workflow<Program>;
+  readonly #run: string;
+
+  constructor(lab: Lab, { program, run }: { program: Workflow<Program>; run: string }) {
+    this.#lab = lab;
+    this.#program = program;
+    this.#run = run;
+  }
+
+  async execute(node: Node): Promise<unknown> {
+    switch (node.kind) {
+      case 'step':
+        return this.#step(node);
+      case 'sleep':
+        await sleep(node.ms);
+        this.#lab.effects.observed(this.#run, `the time after sleep ${node.id}`, now());
+        return null;
+      case 'seq':
+        return this.#sequence(node.nodes);
+      case 'par':
+        return Promise.all(node.nodes.map((each) => this.execute(each)));
+      case 'race':
+        return this.#race(node.nodes);
+      case 'hook':
+        return this.#hook(node);
+      case 'inbox':
+        return this.#inbox(node);
+      case 'child':
+        return this.#child(node);
+      case 'write':
+        await writeLog({ write: node.id });
+        return null;
+      case 'plain':
+        await new Promise<void>((resolve) => this.#lab.process.clock.schedule(resolve, node.ms));
+        return null;
+      case 'cleanup':
+        return this.#cleanup(node);
+    }
+  }
+
+  async #step({ plan, retries }: Extract<Node, { kind: 'step' }>): Promise<unknown> {
+    const { effects, process } = this.#lab;
+    const label = `s${plan.id}`;
+    // Half of the steps share a name, so that their keys depend on the order in which the code comes to them.
+    const name = plan.id % 2 === 0 ? 'work' : label;
+    try {
+      const value = await step(name, () => effects.execute(process, plan, writeLog), { retries });
+      effects.received(this.#run, plan);
+      return value;
+    } catch (error) {
+      if (DurableError.is(error)) throw error;
+      effects.received(this.#run, plan);
+      return `failed ${label}`;
+    }
+  }
+
+  async #sequence(nodes: Node[]): Promise<unknown[]> {
+    const values: unknown[] = [];
+    for (const node of nodes) values.push(await this.execute(node));
+    return values;
+  }
+
+  async #race(nodes: Node[]): Promise<unknown> {
+    const branches = nodes.map(async (node, index) => [index, await this.execute(node)]);
+    for (const branch of branches) branch.catch(() => undefined);
+    return Promise.race(branches);
+  }
+
+  async #hook(node: Extract<Node, { kind: 'hook' }>): Promise<unknown> {
+    const token = hookToken(this.#run, node.id);
+    const hook = createHook({ token });
+    await step(`announce ${node.id}`, () => this.#lab.announce(token));
+    if (node.gapMs > 0) await sleep(node.gapMs);
+    return hook;
+  }
+
+  async #inbox(node: Extract<Node, { kind: 'inbox' }>): Promise<unknown> {
+    const hook = createHook({ token: hookToken(this.#run, node.id), many: true });
+    const values: unknown[] = [];
+    for (let count = 0; count < node.count; count += 1) values.push(await hook);
+    this.#lab.effects.observed(this.#run, `the order of inbox ${node.id}`, values);
+    return values;
+  }
+
+  async #child(node: Extract<Node, { kind: 'child' }>): Promise<unknown> {
+    const id = childId(this.#run, node.id);
+    try {
+      return await child(this.#program, node.program, { id });
+    } catch (error) {
+      // Somebody has cancelled the child alone.
+      if (DurableError.is(error, 'cancelled') && error.details['run'] === id) return null;
+      throw error;
+    }
+  }
+
+  async #cleanup({ body, cleanup }: Extract<Node, { kind: 'cleanup' }>): Promise<unknown> {
+    try {
+      return await this.execute(body);
+    } catch (error) {
+      await shield(() => this.execute(cleanup));
+      throw error;
+    }
+  }
+}
+
+async function writeLog(chunk: unknown): Promise<void> {
+  const writer = getWritable({ namespace: LOG }).getWriter();
+  await writer.write(chunk);
+  writer.releaseLock();
+}
+
+/** What does not fit between a program and its result; undefined if all fits. */
+export function misfit(node: Node, value: unknown, payloads: (id: number) => unknown[]): string | undefined {
+  switch (node.kind) {
+    case 'step': {
+      const expected = node.plan.failures > node.retries ? `failed s${node.plan.id}` : `s${node.plan.id}`;
+      return value === expected ? undefined : `${JSON.stringify(value)} is not ${expected}`;
+    }
+    case 'sleep':
+    case 'write':
+    case 'plain':
+      return value === null ? undefined : `${JSON.stringify(value)} is not null`;
+    case 'seq':
+    case 'par':
+      return misfitOfAll(node.nodes, value, payloads);
+    case 'race':
+      return misfitOfRace(node.nodes, value, payloads);
+    case 'hook':
+      return payloads(node.id).includes(value)
+        ? undefined
+        : `${JSON.stringify(value)} is no payload of hook ${node.id}`;
+    case 'inbox': {
+      const expected = payloads(node.id).map(String).toSorted();
+      const got = Array.isArray(value) ? (value as unknown[]).map(String).toSorted() : [];
+      return JSON.stringify(got) === JSON.stringify(expected)
+        ? undefined
+        : `${JSON.stringify(got)} are not the payloads ${JSON.stringify(expected)}`;
+    }
+    case 'child':
+      return undefined; // The child's own result is looked at where it is a run.
+    case 'cleanup':
+      return misfit(node.body, value, payloads);
+  }
+}
+
+function misfitOfAll(nodes: Node[], value: unknown, payloads: (id: number) => unknown[]): string | undefined {
+  if (!Array.isArray(value) || value.length !== nodes.length)
+    return `${JSON.stringify(value)} has not ${nodes.length} values`;
+  for (const [index, node] of nodes.entries()) {
+    const found = misfit(node, value[index], payloads);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function misfitOfRace(nodes: Node[], value: unknown, payloads: (id: number) => unknown[]): string | undefined {
+  if (!Array.isArray(value)) return `${JSON.stringify(value)} is no winner`;
+  const winner = nodes[Number(value[0])];
+  return winner === undefined ? `branch ${String(value[0])} is none` : misfit(winner, value[1], payloads);
+}
+
+/** All nodes of a tree, without those of children. */
+export function* nodesOf(node: Node): Generator<Node> {
+  yield node;
+  if (node.kind === 'seq' || node.kind === 'par' || node.kind === 'race')
+    for (const each of node.nodes) yield* nodesOf(each);
+  if (node.kind === 'cleanup') {
+    yield* nodesOf(node.body);
+    yield* nodesOf(node.cleanup);
+  }
+}
+
+/** A program and the programs of its children, theirs included. */
+export function* programsOf(program: Program): Generator<Program> {
+  yield program;
+  for (const node of nodesOf(program.root)) if (node.kind === 'child') yield* programsOf(node.program);
+}

@@ -1,0 +1,6 @@
+import { describe } from 'vitest';
+import { simulateSeeds } from './seeds.ts';
+
+describe('the runtime, with processes that die and stall and a network that loses, delays and repeats', () => {
+  simulateSeeds({ first: 1, of: 2 });
+});
