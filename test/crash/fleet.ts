@@ -2,6 +2,7 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { createRuntime } from 'everturn';
 import type { Run } from 'everturn';
 import { sqliteStore } from 'everturn/sqlite';
@@ -23,6 +24,8 @@ export interface Fleet {
   ended(): Promise<boolean>;
   /** Attempts of each step and tool, by key. */
   attempts(): Map<string, number[]>;
+  /** Stops a process (SIGSTOP) where it does not hold SQLite's write lock: with it, it would stop all others too. */
+  stop(child: Child<FleetMessage>): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -51,12 +54,32 @@ export async function openFleet(options: { pacingMs: number }): Promise<Fleet> {
       const byKey = Map.groupBy(witness.records(), ({ key }) => key);
       return new Map([...byKey].map(([key, records]) => [key, records.map(({ attempt }) => attempt)]));
     },
+    stop: async (child) => {
+      for (;;) {
+        child.kill('SIGSTOP');
+        if (isWritable(file)) return;
+        child.kill('SIGCONT');
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    },
     close: async () => {
       for (const child of living) child.kill('SIGKILL');
       await reader.close();
       await Promise.all([witness.close(), model.close()]);
     },
   };
+}
+
+function isWritable(file: string): boolean {
+  const db = new DatabaseSync(file);
+  try {
+    db.exec('PRAGMA busy_timeout = 50; BEGIN IMMEDIATE; ROLLBACK');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    db.close();
+  }
 }
 
 /** Steps and tools of so many runs, half of them workflows of four steps, half agents with one tool. */

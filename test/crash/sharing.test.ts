@@ -65,6 +65,32 @@ describe('two processes on one file', () => {
   }, 60_000);
 });
 
+describe('a process that is stopped for longer than its leases', () => {
+  const RUNS = 10;
+
+  it('writes nothing more to the runs that another process has finished meanwhile', async () => {
+    fleet = await openFleet({ pacingMs: 1 });
+    const { live, stop, runs, attempts, ended, witness } = fleet;
+    const first = live({ runs: RUNS, workMs: 300, leaseMs: 600 });
+    await first.message(({ kind }) => kind === 'started');
+    await expect.poll(() => witness.records().length, { interval: 5, timeout: 20_000 }).toBeGreaterThan(RUNS / 2);
+    await stop(first);
+    const second = live({ runs: 0, workMs: 20, leaseMs: 600 });
+    await expect.poll(ended, { interval: 20, timeout: 20_000 }).toBe(true);
+    const before = await runs();
+    first.kill('SIGCONT');
+    await expect.poll(() => first.messages.some(({ kind }) => kind === 'warning'), { timeout: 10_000 }).toBe(true);
+    first.kill('SIGTERM');
+    expect((await first.ended).code).toBe(0);
+    expect(await runs()).toEqual(before);
+    expect(attempts().size).toBe(effectsOf(RUNS));
+    for (const [key, of] of attempts())
+      expect([key, of.toSorted((a, b) => a - b).join()]).toEqual([key, expect.stringMatching(/^(1|2|1,2)$/)]);
+    second.kill('SIGTERM');
+    expect((await second.ended).code).toBe(0);
+  }, 60_000);
+});
+
 describe('two runtimes in one process on one file', () => {
   /** Each step lasts until it is let go; tells who ran it. */
   function slowFlow() {

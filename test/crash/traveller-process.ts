@@ -28,6 +28,7 @@ export interface Trip {
 
 export interface TripReport {
   id: string;
+  pid: number;
   before: Recorded;
   after: Recorded;
   /** What a reader that came at the tail of `before` got, until the end. */
@@ -62,6 +63,7 @@ async function travel({ id, directory, death }: Trip): Promise<void> {
   const rows = (await runtime.ledger({ run: id })).items.map(({ key, outcome }) => ({ turn: key, outcome }));
   await runtime.close();
   const report: TripReport = {
+    pid: process.pid,
     id,
     before,
     after: await recorded(file, id),

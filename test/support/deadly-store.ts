@@ -12,6 +12,8 @@ export interface Death {
   since?: string;
   at?: string;
   flush?: number;
+  /** Instead of all that: simply the n-th write. */
+  nth?: number;
 }
 
 /**
@@ -39,14 +41,17 @@ export function deadlyStore(inner: Store, { death, log }: { death: Death | undef
   };
 }
 
-function lookOut({ since, at, flush = 0 }: Death): (parts: string[]) => boolean {
+function lookOut({ since, at, flush = 0, nth }: Death): (parts: string[]) => boolean {
+  let writes = 0;
+  if (nth !== undefined) return () => (writes += 1) === nth;
   let isNear = since === undefined;
   let flushes = 0;
   return (parts) => {
-    if (isNear && at !== undefined) return parts.includes(at);
-    if (isNear) return parts.some((part) => part !== 'chunks') || (flushes += 1) === flush;
-    isNear = since !== undefined && parts.includes(since);
-    return false;
+    const wasNear = isNear;
+    isNear ||= since !== undefined && parts.includes(since);
+    // What usually are two writes may be one.
+    if (at !== undefined) return isNear && parts.includes(at);
+    return wasNear && (parts.some((part) => part !== 'chunks') || (flushes += 1) === flush);
   };
 }
 
