@@ -15,9 +15,9 @@ export interface ChargeTask {
   fastFrom: number;
 }
 
-/** `startedAt`: when this process began, milliseconds since the epoch. */
+/** `processAt`: when this process began; `at`: when its code was loaded. Milliseconds since the epoch. */
 export type ChargeMessage =
-  | { kind: 'started'; startedAt: number }
+  | { kind: 'started'; processAt: number; at: number }
   | { kind: 'charged' }
   | { kind: 'ended'; text: string };
 
@@ -25,7 +25,7 @@ const { file, modelUrl, witnessUrl, fastFrom } = JSON.parse(process.argv[2] ?? '
 const SLOW_MS = 6_000;
 
 const tell = (message: ChargeMessage): void => void process.send?.(message);
-tell({ kind: 'started', startedAt: performance.timeOrigin });
+tell({ kind: 'started', processAt: performance.timeOrigin, at: Date.now() });
 
 async function act(name: string): Promise<number> {
   const { idempotencyKey: key, attempt, toolCallId } = getToolMetadata();
