@@ -7,7 +7,6 @@
  *  H3 A request that a foreign page can send without asking (a body that is not JSON) needs an Origin of the same host.
  */
 
-import { HTTPException } from 'hono/http-exception';
 import { DurableError } from '../runtime/errors.ts';
 import { isLoopback } from './peer.ts';
 
@@ -58,6 +57,17 @@ export interface Access {
   allow(request: Request, access: AccessRequest): Promise<Caller>;
 }
 
+/** The application's own answer to somebody who may not. */
+export class Refusal extends Error {
+  override readonly name: string = 'Refusal';
+  readonly response: Response;
+
+  constructor(response: Response) {
+    super('authorize answered a response');
+    this.response = response;
+  }
+}
+
 export function createAccess(authorize: Authorize | undefined): Access {
   return {
     admit(request, peer) {
@@ -67,7 +77,7 @@ export function createAccess(authorize: Authorize | undefined): Access {
     async allow(request, access) {
       if (authorize === undefined) return { id: 'local', tenant: null };
       const answer = await authorize(bodiless(request), access);
-      if (answer instanceof Response) throw new HTTPException(403, { res: answer });
+      if (answer instanceof Response) throw new Refusal(answer);
       return toCaller(answer);
     },
   };

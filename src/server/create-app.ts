@@ -2,7 +2,6 @@
 
 import { OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Env, Hono } from 'hono';
-import { HTTPException } from 'hono/http-exception';
 import type { Runtime } from '../app/create-runtime.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -10,7 +9,7 @@ import { DurableError } from '../runtime/errors.ts';
 import { consoleLogger } from '../runtime/logger.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { HEARTBEAT_MS } from '../streams/wire.ts';
-import { createAccess } from './access.ts';
+import { createAccess, Refusal } from './access.ts';
 import type { Authorize } from './access.ts';
 import { approvalEndpoints } from './approval-endpoints.ts';
 import { chatEndpoints } from './chat-endpoints.ts';
@@ -72,7 +71,7 @@ export function createApp(runtime: Runtime, options: AppOptions = {}): Hono<Env>
   };
   for (const each of allEndpoints(parts)) addEndpoint(app, each, serveOptions);
   app.get(`${basePath}/openapi.json`, () => jsonResponse(describe(app)));
-  app.onError((error) => (error instanceof HTTPException ? error.getResponse() : errorResponse(error, logger)));
+  app.onError((error) => (error instanceof Refusal ? error.response : errorResponse(error, logger)));
   app.notFound(({ req }) => errorResponse(routeNotFound(req.method, req.path), logger));
   return app;
 }

@@ -106,7 +106,10 @@ overBothWays('approvals', (open) => {
       run: { status: string; waits: Array<Record<string, unknown>> };
     };
     expect(history.messages.at(-1)).toEqual(message);
-    expect(history.run).toMatchObject({ status: 'waiting', waits: [{ kind: 'approval', tool: 'refund', input: { amount: 5 } }] });
+    expect(history.run).toMatchObject({
+      status: 'waiting',
+      waits: [{ kind: 'approval', tool: 'refund', input: { amount: 5 } }],
+    });
     expect(history.cursor.endsWith(`~${String(chunks.length - 1).padStart(16, '0')}`)).toBe(true);
     expect((await site.fetch(`${site.api}/chat/t1/stream`)).status).toBe(204);
   });
@@ -176,14 +179,19 @@ overBothWays('approvals', (open) => {
     await Promise.all(
       shuffled.map(({ id, toolCallId }) => {
         const index = Number(toolCallId.slice(1));
-        const decision = index % 2 === 0 ? { approved: true, input: { amount: index + 1 } } : { approved: false, reason: `no ${index}` };
+        const decision =
+          index % 2 === 0
+            ? { approved: true, input: { amount: index + 1 } }
+            : { approved: false, reason: `no ${index}` };
         return decide(site, id, decision, `user_${index}`);
       }),
     );
     await site.runtime.getRun((await site.runtime.list({})).items[0]?.id ?? '').result();
     expect(refunded.toSorted()).toEqual([1, 3, 5]);
     const results = (prompts[1] ?? []).flatMap((message) => (message.role === 'tool' ? message.content : []));
-    const said = new Map(results.map((part) => [part.type === 'tool-result' ? part.toolCallId : '', JSON.stringify(part)]));
+    const said = new Map(
+      results.map((part) => [part.type === 'tool-result' ? part.toolCallId : '', JSON.stringify(part)]),
+    );
     expect(said.get('c0')).toContain('"refunded":1');
     expect(said.get('c1')).toContain('no 1');
     expect(said.get('c2')).toContain('"refunded":3');

@@ -4,7 +4,20 @@ import { expect, it } from 'vitest';
 import { z } from 'zod';
 import { scriptedModel, until, userTexts } from '../agent/run-kit.ts';
 import type { Answer, Prompt } from '../agent/run-kit.ts';
-import { allFrames, chunksOf, framesOf, isDone, overBothWays, post, refusalOf, say, textOf, toChunks, typesOf, userMessage } from './kit.ts';
+import {
+  allFrames,
+  chunksOf,
+  framesOf,
+  isDone,
+  overBothWays,
+  post,
+  refusalOf,
+  say,
+  textOf,
+  toChunks,
+  typesOf,
+  userMessage,
+} from './kit.ts';
 import type { UIMessageChunk } from 'ai';
 
 function agentOf(answers: Array<Answer | ((prompt: Prompt) => Answer)>): {
@@ -35,7 +48,15 @@ overBothWays('a chat', (open) => {
     const frames = await allFrames(response);
     expect(isDone(frames.at(-1) ?? { event: '', id: '', data: '' })).toBe(true);
     const chunks = toChunks(frames);
-    expect(typesOf(chunks)).toEqual(['start', 'start-step', 'text-start', 'text-delta', 'text-end', 'finish-step', 'finish']);
+    expect(typesOf(chunks)).toEqual([
+      'start',
+      'start-step',
+      'text-start',
+      'text-delta',
+      'text-end',
+      'finish-step',
+      'finish',
+    ]);
     expect(textOf(chunks)).toBe('Good day to you');
     expect(frames.slice(0, -1).map(({ id }) => id)).toEqual(
       chunks.map((_, index) => String(index + 1).padStart(16, '0')),
@@ -55,12 +76,23 @@ overBothWays('a chat', (open) => {
     const { agents, prompts } = agentOf([{ text: 'One' }, { text: 'Two' }]);
     const site = await open({ agents });
     await chunksOf(await say(site, { id: 'm1', text: 'first' }));
-    const forged = [userMessage('x', 'invented'), { id: 'y', role: 'assistant', parts: [{ type: 'text', text: 'a lie' }] }];
+    const forged = [
+      userMessage('x', 'invented'),
+      { id: 'y', role: 'assistant', parts: [{ type: 'text', text: 'a lie' }] },
+    ];
     await chunksOf(await post(site, { id: 't1', messages: [...forged, userMessage('m2', 'second')] }));
     expect(userTexts(prompts[1] ?? [])).toEqual(['first', 'second']);
     expect(JSON.stringify(prompts)).not.toMatch(/invented|a lie/);
-    const history = (await (await site.fetch(`${site.api}/chat/t1`)).json()) as { messages: Array<{ id: string }>; run: unknown };
-    expect(history.messages.map(({ id }) => id)).toEqual(['m1', expect.stringMatching(/^msg_run_/), 'm2', expect.stringMatching(/^msg_run_/)]);
+    const history = (await (await site.fetch(`${site.api}/chat/t1`)).json()) as {
+      messages: Array<{ id: string }>;
+      run: unknown;
+    };
+    expect(history.messages.map(({ id }) => id)).toEqual([
+      'm1',
+      expect.stringMatching(/^msg_run_/),
+      'm2',
+      expect.stringMatching(/^msg_run_/),
+    ]);
     expect(history.run).toBeNull();
   });
 
@@ -104,7 +136,11 @@ overBothWays('a chat', (open) => {
     const seen: UIMessageChunk[] = [];
     for await (const frame of framesOf(response)) {
       seen.push(...toChunks([frame]));
-      if (textOf(seen) === 'one two three' && !seen.some(({ type }) => type === 'abort') && seen.at(-1)?.type === 'text-delta') {
+      if (
+        textOf(seen) === 'one two three' &&
+        !seen.some(({ type }) => type === 'abort') &&
+        seen.at(-1)?.type === 'text-delta'
+      ) {
         const stopped = await post(site, {}, { path: '/chat/t1/stop' });
         expect(stopped.status).toBe(202);
       }
@@ -123,7 +159,9 @@ overBothWays('a chat', (open) => {
     const refused = await refusalOf(await say(site, { id: 'm2' }));
     expect(refused).toMatchObject({ status: 409, code: 'thread_busy', details: { thread: 't1', status: 'running' } });
     const steered = await say(site, { id: 'm3', text: 'steered', whenBusy: 'steer' });
-    expect(steered.headers.get('x-workflow-run-id')?.split('~')[0]).toBe(first.headers.get('x-workflow-run-id')?.split('~')[0]);
+    expect(steered.headers.get('x-workflow-run-id')?.split('~')[0]).toBe(
+      first.headers.get('x-workflow-run-id')?.split('~')[0],
+    );
     const queued = await say(site, { id: 'm4', text: 'queued', whenBusy: 'queue' });
     release();
     expect(textOf(await chunksOf(first))).toBe('onetwo');
@@ -140,7 +178,10 @@ overBothWays('a chat', (open) => {
     await chunksOf(await say(site, { id: 'm2', text: 'second' }));
     const regenerate = (id: string, text: string): Promise<Response> =>
       post(site, { id: 't1', trigger: 'regenerate-message', messages: [userMessage(id, text)] });
-    expect(await refusalOf(await regenerate('m1', 'first'))).toMatchObject({ status: 400, code: 'history_not_accepted' });
+    expect(await refusalOf(await regenerate('m1', 'first'))).toMatchObject({
+      status: 400,
+      code: 'history_not_accepted',
+    });
     expect(textOf(await chunksOf(await regenerate('m2', 'changed by the client')))).toBe('Two again');
     expect(prompts.map(userTexts)).toEqual([['first'], ['first', 'second'], ['first', 'second']]);
     const { uiMessages } = await site.runtime.thread('t1');

@@ -31,11 +31,13 @@ export const byHeaders: Authorize = (request) => {
 /** The same tests, once with requests that go to the app directly and once through a socket. */
 export function overBothWays(name: string, tests: (open: OpenSite) => void): void {
   const sites: Site[] = [];
-  const closing = (open: OpenSite): OpenSite => async (...options) => {
-    const site = await open(...options);
-    sites.push(site);
-    return site;
-  };
+  const closing =
+    (open: OpenSite): OpenSite =>
+    async (...options) => {
+      const site = await open(...options);
+      sites.push(site);
+      return site;
+    };
   describe.each([
     ['app.request', openDirectly],
     ['a socket', openSocket],
@@ -91,7 +93,11 @@ export interface PostOptions {
   signal?: AbortSignal;
 }
 
-export function post(site: Site, body: unknown, { path = '/chat', headers = {}, signal }: PostOptions = {}): Promise<Response> {
+export function post(
+  site: Site,
+  body: unknown,
+  { path = '/chat', headers = {}, signal }: PostOptions = {},
+): Promise<Response> {
   return site.fetch(`${site.api}${path}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...headers },
@@ -103,7 +109,12 @@ export function post(site: Site, body: unknown, { path = '/chat', headers = {}, 
 /** Sends a user's message to a thread. */
 export function say(
   site: Site,
-  { thread = 't1', id = 'm1', text = 'Hello', ...more }: { thread?: string; id?: string; text?: string; [field: string]: unknown } = {},
+  {
+    thread = 't1',
+    id = 'm1',
+    text = 'Hello',
+    ...more
+  }: { thread?: string; id?: string; text?: string; [field: string]: unknown } = {},
   options?: PostOptions,
 ): Promise<Response> {
   return post(site, { id: thread, messages: [userMessage(id, text)], ...more }, options);
@@ -117,11 +128,11 @@ export interface Frame {
 
 export const isDone = (frame: Frame): boolean => frame.data === '[DONE]';
 
-/** Frames as they arrive; ends with the body. */
-export async function* framesOf(response: Response): AsyncGenerator<Frame> {
+/** Frames as they arrive; ends with the body. The signal cancels it, as a page that is closed does. */
+export async function* framesOf(response: Response, signal?: AbortSignal): AsyncGenerator<Frame> {
   if (response.body === null) throw new Error(`The response ${response.status} has no body.`);
   let rest = '';
-  for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
+  for await (const text of response.body.pipeThrough(new TextDecoderStream(), signal === undefined ? {} : { signal })) {
     const blocks = (rest + text).split('\n\n');
     rest = blocks.pop() ?? '';
     for (const block of blocks) {
@@ -154,7 +165,10 @@ export async function chunksOf(response: Response): Promise<UIMessageChunk[]> {
 }
 
 /** What a client shows of the chunks. */
-export async function messageOf(chunks: readonly UIMessageChunk[], message?: UIMessage): Promise<UIMessage | undefined> {
+export async function messageOf(
+  chunks: readonly UIMessageChunk[],
+  message?: UIMessage,
+): Promise<UIMessage | undefined> {
   const stream = new ReadableStream<UIMessageChunk>({
     start(controller) {
       for (const chunk of chunks) controller.enqueue(chunk);

@@ -1,0 +1,316 @@
+import { DurableAgent } from 'everturn';
+import { memoryStore } from 'everturn/memory';
+import { createApp, serve } from 'everturn/server';
+import type { AccessRequest, RunningServer } from 'everturn/server';
+import { request as httpRequest } from 'node:http';
+import { tool } from 'ai';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { z } from 'zod';
+import { scriptedModel, startRuntime } from '../agent/run-kit.ts';
+import { chunksOf, overBothWays, post, refusalOf, say, userMessage } from './kit.ts';
+import type { Site } from './kit.ts';
+import type { Runtime } from 'everturn';
+
+function refundAgent(executed: unknown[] = []): { support: DurableAgent } {
+  const { model } = scriptedModel([{ calls: [{ id: 'c1', name: 'refund', input: {} }] }, { text: 'Refunded' }]);
+  const refund = tool({ inputSchema: z.object({}), execute: (input) => void executed.push(input) });
+  return { support: new DurableAgent({ model, tools: { refund }, toolApproval: { refund: 'user-approval' } }) };
+}
+
+describe('without authorize', () => {
+  let server: RunningServer | undefined;
+  let runtime: Runtime | undefined;
+  const executed: unknown[] = [];
+
+  afterEach(async () => {
+    vi.unstubAllEnvs();
+    await server?.close();
+    await runtime?.close({ graceMs: 0 });
+    server = undefined;
+    executed.length = 0;
+  });
+
+  async function start(): Promise<RunningServer> {
+    runtime = startRuntime({ store: memoryStore(), agents: refundAgent(executed) });
+    server = await serve(createApp(runtime), { port: 0 });
+    return server;
+  }
+
+  /** `fetch` sets Host itself. */
+  function send(
+    path: string,
+    options: { method?: string; headers?: Record<string, string>; body?: unknown },
+  ): Promise<{ status: number; text: string }> {
+    const { method = 'POST', headers = {}, body } = options;
+    return new Promise((resolve, reject) => {
+      const request = httpRequest(
+        {
+          host: '127.0.0.1',
+          port: server?.port,
+          path,
+          method,
+          headers: { 'content-type': 'application/json', ...headers },
+        },
+        (response) => {
+          let text = '';
+          response.on('data', (part: Buffer) => (text += part.toString()));
+          response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+        },
+      );
+      request.on('error', reject);
+      request.end(body === undefined ? undefined : JSON.stringify(body));
+    });
+  }
+
+  const message = { id: 't1', messages: [userMessage('m1', 'Hello')] };
+
+  it('this machine is served', async () => {
+    const { port } = await start();
+    for (const headers of [{}, { host: `localhost:${port}` }, { host: '[::1]' }, { origin: 'http://localhost:5173' }]) {
+      const { status } = await send('/api/chat', { headers, body: message });
+      expect(status).toBe(200);
+    }
+  });
+
+  it.each<[string, Record<string, string>]>([
+    ['a page of another origin', { origin: 'https://evil.test' }],
+    ['a page without an origin of its own', { origin: 'null' }],
+    ['a name that points here', { host: 'evil.test' }],
+    ['a name that only looks local', { host: 'localhost.evil.test' }],
+    ['a name with a port', { host: 'evil.test:80' }],
+    ['a proxy that says for whom', { 'x-forwarded-for': '10.0.0.1' }],
+    ['a proxy of the standard kind', { forwarded: 'for=10.0.0.1' }],
+    ['a proxy that says where', { 'x-forwarded-host': 'localhost' }],
+    ['a proxy that gives its name', { via: '1.1 proxy' }],
+  ])('%s is refused: every POST, and nothing is approved', async (_, headers) => {
+    await start();
+    await send('/api/chat', { body: message });
+    const [approval] = (await runtime?.approvals.list())?.items ?? [];
+    const id = approval?.id ?? '';
+    const posts: Array<[string, unknown]> = [
+      ['/api/chat', { id: 't2', messages: [userMessage('m1', 'Hello')] }],
+      [`/api/approvals/${id}/decision`, { approved: true }],
+      ['/api/chat/t1/stop', {}],
+      [`/api/runs/${approval?.run}/cancel`, {}],
+      [`/api/runs/${approval?.run}/resume`, {}],
+    ];
+    for (const [path, body] of posts) {
+      const { status, text } = await send(path, { headers, body });
+      expect([path, status, (JSON.parse(text) as { error: { code: string } }).error.code]).toEqual([
+        path,
+        403,
+        'forbidden',
+      ]);
+      expect(text).toContain('createApp(runtime, { authorize })');
+    }
+    for (const path of [
+      '/api/chat/t1',
+      '/api/chat/t1/stream',
+      '/api/threads/t1/stream',
+      '/api/runs',
+      '/api/approvals',
+    ]) {
+      expect((await send(path, { method: 'GET', headers })).status).toBe(403);
+    }
+    expect((await runtime?.approvals.get(id))?.status).toBe('pending');
+    expect(executed).toEqual([]);
+    expect((await runtime?.list({}))?.items).toHaveLength(1);
+  });
+
+  it('production is refused', async () => {
+    await start();
+    vi.stubEnv('NODE_ENV', 'production');
+    const { status, text } = await send('/api/chat', { body: message });
+    expect(status).toBe(403);
+    expect(text).toContain('NODE_ENV is production');
+  });
+
+  it('a host that does not know who is at the other end serves nobody', async () => {
+    runtime = startRuntime({ store: memoryStore(), agents: refundAgent() });
+    const app = createApp(runtime);
+    const response = await app.request('http://localhost/api/runs');
+    expect(await refusalOf(response)).toMatchObject({
+      status: 403,
+      code: 'forbidden',
+      message: expect.stringContaining('serve()'),
+    });
+    const env = { peer: '127.0.0.1', incoming: { socket: { remoteAddress: '127.0.0.1' } } };
+    expect((await app.request('http://localhost/api/runs', {}, env)).status).toBe(403);
+  });
+
+  it('health and the OpenAPI document are open, and so are hooks', async () => {
+    await start();
+    const headers = { host: 'evil.test', origin: 'https://evil.test', 'x-forwarded-for': '10.0.0.1' };
+    expect((await send('/api/health', { method: 'GET', headers })).status).toBe(200);
+    expect((await send('/api/openapi.json', { method: 'GET', headers })).status).toBe(200);
+    const hook = await send('/api/hooks/unknown', { headers, body: {} });
+    expect([hook.status, (JSON.parse(hook.text) as { error: { code: string } }).error.code]).toEqual([
+      404,
+      'hook_not_found',
+    ]);
+  });
+});
+
+overBothWays('with authorize', (open) => {
+  it('it is asked with the action and the ids, before anything happens', async () => {
+    const asked: AccessRequest[] = [];
+    const site = await open(
+      { agents: refundAgent() },
+      {
+        authorize: (_, access) => {
+          asked.push(access);
+          return { id: 'ann' };
+        },
+      },
+    );
+    const sent = await say(site);
+    const run = sent.headers.get('x-workflow-run-id')?.split('~')[0] ?? '';
+    await chunksOf(sent);
+    const [approval] = (await site.runtime.approvals.list()).items;
+    const id = approval?.id ?? '';
+    for (const path of [
+      '/chat/t1',
+      '/chat/t1/stream',
+      `/chat/${run}/stream`,
+      `/chat/${run}~3/stream?startIndex=0`,
+      '/approvals?thread=t1',
+      `/approvals/${id}`,
+      '/runs',
+      `/runs/${run}`,
+      `/runs/${run}/events`,
+    ]) {
+      await (await site.fetch(`${site.api}${path}`)).body?.cancel();
+    }
+    await post(site, { approved: false }, { path: `/approvals/${id}/decision` });
+    await post(site, {}, { path: '/chat/t1/stop' });
+    await post(site, {}, { path: `/runs/${run}/cancel` });
+    expect(asked).toEqual([
+      { action: 'chat.send', threadId: 't1' },
+      { action: 'chat.read', threadId: 't1' },
+      { action: 'chat.read', threadId: 't1' },
+      { action: 'chat.read', runId: run },
+      { action: 'chat.read', runId: run },
+      { action: 'approval.list', threadId: 't1' },
+      { action: 'approval.read', approvalId: id },
+      { action: 'run.list' },
+      { action: 'run.read', runId: run },
+      { action: 'run.read', runId: run },
+      { action: 'approval.decide', approvalId: id },
+      { action: 'chat.stop', threadId: 't1' },
+      { action: 'run.cancel', runId: run },
+    ]);
+  });
+
+  it('its response is the answer', async () => {
+    const authorize = (): Response =>
+      new Response('sign in first', { status: 401, headers: { 'www-authenticate': 'Bearer' } });
+    const site = await open({ agents: refundAgent() }, { authorize });
+    const response = await say(site);
+    expect([response.status, await response.text(), response.headers.get('www-authenticate')]).toEqual([
+      401,
+      'sign in first',
+      'Bearer',
+    ]);
+    expect((await site.runtime.list({})).items).toEqual([]);
+  });
+
+  it('a POST that a foreign page can send without asking is refused', async () => {
+    const site = await open({ agents: refundAgent() });
+    const body = JSON.stringify({ id: 't1', messages: [userMessage('m1', 'Hello')] });
+    const types = [
+      'text/plain',
+      'application/x-www-form-urlencoded',
+      'multipart/form-data; boundary=x',
+      'application/jsonp',
+    ];
+    for (const type of types) {
+      for (const origin of [undefined, 'https://evil.test', 'null']) {
+        const headers = { 'content-type': type, ...(origin === undefined ? {} : { origin }) };
+        const response = await site.fetch(`${site.api}/chat`, { method: 'POST', headers, body });
+        expect(await refusalOf(response)).toMatchObject({ status: 403, code: 'forbidden' });
+      }
+    }
+    for (const path of ['/chat/t1/stop', '/runs/x/cancel', '/approvals/x/decision']) {
+      const response = await site.fetch(`${site.api}${path}`, { method: 'POST' });
+      expect(await refusalOf(response)).toMatchObject({ status: 403, code: 'forbidden' });
+    }
+    expect((await site.runtime.list({})).items).toEqual([]);
+    const { origin } = new URL(site.api);
+    const own = await site.fetch(`${site.api}/chat`, {
+      method: 'POST',
+      headers: { 'content-type': 'text/plain', origin },
+      body,
+    });
+    expect(own.status).toBe(200);
+  });
+});
+
+overBothWays('two tenants', (open) => {
+  const as = (tenant: string): { headers: Record<string, string> } => ({ headers: { 'x-tenant': tenant } });
+
+  async function bothBytes(site: Site, paths: { own: string; unknown: string }, init: RequestInit): Promise<string[]> {
+    const strip = (text: string, path: string): string => text.replaceAll(decodeURIComponent(path), 'ID');
+    const own = await site.fetch(`${site.api}${paths.own}`, init);
+    const unknown = await site.fetch(`${site.api}${paths.unknown}`, init);
+    const [ownId = '', unknownId = ''] = [paths.own, paths.unknown].map((path) => path.split('/')[2]?.split(/[?~]/)[0]);
+    return [
+      `${own.status} ${strip(await own.text(), ownId)}`,
+      `${unknown.status} ${strip(await unknown.text(), unknownId)}`,
+    ];
+  }
+
+  it("do not see each other: what is the other one's answers as what does not exist", async () => {
+    const site = await open({ agents: refundAgent() });
+    const sent = await say(site, { thread: 't1' }, as('acme'));
+    const run = sent.headers.get('x-workflow-run-id')?.split('~')[0] ?? '';
+    await chunksOf(sent);
+    const [approval] = (await site.runtime.approvals.list({ tenant: 'acme' })).items;
+    const unknownRun = `run_${'0'.repeat(32)}`;
+    const pairs: Array<{ own: string; unknown: string; init?: RequestInit }> = [
+      { own: '/chat/t1', unknown: '/chat/zz' },
+      { own: '/chat/t1/stream', unknown: '/chat/zz/stream' },
+      { own: `/chat/${run}/stream`, unknown: `/chat/${unknownRun}/stream` },
+      { own: `/chat/${run}~0/stream?startIndex=0`, unknown: `/chat/${unknownRun}~0/stream?startIndex=0` },
+      { own: `/runs/${run}`, unknown: `/runs/${unknownRun}` },
+      { own: `/runs/${run}/events`, unknown: `/runs/${unknownRun}/events` },
+      { own: `/approvals/${approval?.id}`, unknown: '/approvals/apr_0' },
+    ];
+    const body = (value: unknown): RequestInit => ({ method: 'POST', body: JSON.stringify(value) });
+    pairs.push(
+      { own: '/chat/t1/stop', unknown: '/chat/zz/stop', init: body({}) },
+      { own: `/runs/${run}/cancel`, unknown: `/runs/${unknownRun}/cancel`, init: body({}) },
+      { own: `/runs/${run}/resume`, unknown: `/runs/${unknownRun}/resume`, init: body({}) },
+      {
+        own: `/approvals/${approval?.id}/decision`,
+        unknown: '/approvals/apr_0/decision',
+        init: body({ approved: true }),
+      },
+    );
+    for (const tenant of [{}, { 'x-tenant': 'other' }]) {
+      for (const { init = {}, ...paths } of pairs) {
+        const headers = { 'content-type': 'application/json', ...tenant };
+        const [theirs, unknown] = await bothBytes(site, paths, { ...init, headers });
+        expect(theirs).toBe(unknown);
+      }
+      const list = await site.fetch(`${site.api}/runs`, { headers: tenant });
+      expect(await list.json()).toEqual({ items: [], cursor: null });
+      const approvals = await site.fetch(`${site.api}/approvals?status=all`, { headers: tenant });
+      expect(await approvals.json()).toEqual({ items: [], cursor: null });
+    }
+    expect(await site.runtime.approvals.get(approval?.id ?? '')).toMatchObject({ status: 'pending', tenant: 'acme' });
+    expect((await site.runtime.getRun(run).info()).cancel).toBe(false);
+  });
+
+  it('may have threads of the same id', async () => {
+    const { model } = scriptedModel([{ text: 'One' }, { text: 'Two' }]);
+    const site = await open({ agents: { support: new DurableAgent({ model }) } });
+    const [a, b] = [await say(site, {}, as('a')), await say(site, {}, as('b'))];
+    expect(a.headers.get('x-workflow-run-id')).not.toBe(b.headers.get('x-workflow-run-id'));
+    await Promise.all([chunksOf(a), chunksOf(b)]);
+    for (const tenant of ['a', 'b']) {
+      const history = await site.fetch(`${site.api}/chat/t1`, as(tenant));
+      expect(((await history.json()) as { messages: unknown[] }).messages).toHaveLength(2);
+    }
+    expect((await site.runtime.list({ tenant: 'a' })).items).toHaveLength(1);
+  });
+});
