@@ -90,6 +90,18 @@ export class Journal {
     return this.#entries.filter(({ event }) => COMPLETIONS.has(event.type) && this.takesPart(event.key));
   }
 
+  /** The messages among those that replay does not release, by the key of their hook. */
+  passedMessages(): Map<string, JournalEvent[]> {
+    const passed = new Map<string, JournalEvent[]>();
+    for (const { event } of this.#entries) {
+      if (event.type !== 'message_received' || this.takesPart(event.key)) continue;
+      const list = passed.get(event.key);
+      if (list === undefined) passed.set(event.key, [event]);
+      else list.push(event);
+    }
+    return passed;
+  }
+
   /** False for completions that replay does not release: code that asks for them all the same is answered at once (J2). */
   takesPart(key: string): boolean {
     for (let cut = key.lastIndexOf('/'); cut > 0; cut = key.lastIndexOf('/', cut - 1)) {

@@ -101,6 +101,8 @@ export class RunCore {
   readonly #asked = new Map<string, Await<Entry> | null>();
   readonly #released = new Set<string>();
   readonly #mailboxes = new Map<string, RunMailbox>();
+  /** Messages to hooks of agent calls that have ended: code that runs again finds them at once. */
+  readonly #passed: ReadonlyMap<string, JournalEvent[]>;
   readonly #cancellable = new Map<(error: unknown) => void, RunScope>();
   readonly #agents = new Set<Activity>();
   #held: Array<() => void> = [];
@@ -130,6 +132,7 @@ export class RunCore {
       busyAgents: () => this.#busyAgents(),
       onRest: options.evaluate,
     });
+    this.#passed = this.journal.passedMessages();
     const replayable = this.journal.replayable();
     this.#unreleased = replayable.filter(({ event }) => event.type === 'message_received').length;
     this.queue.load(replayable);
@@ -284,6 +287,9 @@ export class RunCore {
     if (mailbox === undefined) {
       mailbox = new RunMailbox(key, ({ arm }) => this.wait({ scope: this.scope(), state: 'waiting', arm }));
       this.#mailboxes.set(key, mailbox);
+      for (const event of this.#passed.get(key) ?? []) mailbox.put(messageOf(event));
+      const conflict = this.journal.completion(key)?.event;
+      if (conflict?.type === 'hook_conflict' && this.isReleased(key)) mailbox.fail(conflict.value);
     }
     return mailbox;
   }

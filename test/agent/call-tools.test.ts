@@ -1,4 +1,4 @@
-import { createHook, createRuntime, FatalError, RetryableError, sleep, step, workflow } from 'everturn';
+import { child, createHook, createRuntime, FatalError, RetryableError, sleep, step, workflow } from 'everturn';
 import type { Logger, Runtime, Workflow } from 'everturn';
 import { memoryStore } from 'everturn/memory';
 import { tool } from 'ai';
@@ -23,8 +23,8 @@ afterEach(async () => {
   await Promise.all(runtimes.splice(0).map((runtime) => runtime.close({ graceMs: 100 })));
 });
 
-function open(store: Store, ask: Workflow<never>, clock?: ManualClock): Runtime {
-  const runtime = createRuntime({ store, workflows: [ask], logger: quiet, ...(clock === undefined ? {} : { clock }) });
+function open(store: Store, ask: Workflow<never> | Workflow<never>[], clock?: ManualClock): Runtime {
+  const runtime = createRuntime({ store, workflows: [ask].flat(), logger: quiet, ...(clock === undefined ? {} : { clock }) });
   // A manual clock keeps nothing open; a dead store would hold close() up.
   if (clock === undefined) runtimes.push(runtime);
   return runtime;
@@ -418,6 +418,53 @@ describe('user functions of an agent', () => {
       await second.resumeHook(token, '!');
       expect(await second.getRun(id).result()).toBe('Done.!');
       expect(log).toHaveLength(4);
+    });
+
+    it(`may wait for people inside ${mode}(): a hook in prepareStep, a child and a sleep in a policy`, async () => {
+      const log: string[] = [];
+      const tokens: Record<string, string> = {};
+      const wait = async (name: string): Promise<string> => {
+        const hook = createHook<string>();
+        tokens[name] = hook.token;
+        const said = await hook;
+        log.push(`${name}: ${said}`);
+        return said;
+      };
+      const model = scriptedModel([{ content: [call('act', { x: 1 })] }, { content: [text('Done.')] }]);
+      const agent = new DurableAgent({
+        id: 'subject',
+        model,
+        tools: { act: tool({ inputSchema: object, execute: () => 'ok' }) },
+        prepareStep: async ({ stepNumber }) => {
+          if (stepNumber === 0) await wait('prepare');
+          return {};
+        },
+        toolApproval: async () => {
+          await sleep(1);
+          log.push(`policy: ${await child(helper, 'who?')}`);
+          return undefined;
+        },
+      });
+      const helper = workflow('helper', async (input: string) => `${input} me`);
+      const ask = workflow('ask', async () => {
+        const result =
+          mode === 'stream' ? await agent.stream({ prompt: 'Go.' }) : await agent.generate({ prompt: 'Go.' });
+        return (await result.text) + (await wait('after'));
+      }) as Workflow<never>;
+      const store = memoryStore();
+      const first = open(mortalStore(store, { at: () => false }), [ask, helper as Workflow<never>]);
+      const { id } = await first.start(ask);
+      await expect.poll(() => first.getRun(id).status).toBe('waiting');
+      await first.resumeHook(tokens['prepare'] ?? '', 'yes');
+      await expect.poll(() => tokens['after']).toBeDefined();
+      await expect.poll(() => first.getRun(id).status).toBe('waiting');
+      await first.close();
+      expect(log).toEqual(['prepare: yes', 'policy: who? me']);
+      const second = open(store, [ask, helper as Workflow<never>]);
+      await second.resumeHook(tokens['after'] ?? '', '!');
+      expect(await second.getRun(id).result()).toBe('Done.!');
+      expect(log).toEqual(['prepare: yes', 'policy: who? me', 'prepare: yes', 'after: !']);
+      expect(model.calls).toHaveLength(2);
     });
   }
 });
