@@ -34,6 +34,7 @@ export async function serve(
   const options = {
     port,
     hostname,
+    overrideGlobalObjects: false,
     fetch: (request: Request, env: { incoming: { socket: { remoteAddress?: string | undefined } } }) => {
       const address = env.incoming.socket.remoteAddress;
       return app.fetch(request, address === undefined ? {} : { [PEER]: address });

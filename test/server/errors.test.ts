@@ -1,0 +1,200 @@
+import { DurableAgent, DurableError } from 'everturn';
+import type { Store } from 'everturn';
+import { memoryStore } from 'everturn/memory';
+import { createApp, serve } from 'everturn/server';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { scriptedModel, startRuntime, until } from '../agent/run-kit.ts';
+import { allFrames, chunksOf, framesOf, isDone, overBothWays, post, refusalOf, say, textOf, toChunks, userMessage } from './kit.ts';
+import { manualClock } from '../../src/testing/manual-clock.ts';
+import type { UIMessageChunk } from 'ai';
+
+/** A store that can be unreachable. */
+function fragileStore(): { store: Store; down: (error: Error | null) => void } {
+  const inner = memoryStore();
+  let failure: Error | null = null;
+  const store = new Proxy(inner, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name);
+      if (typeof value !== 'function' || name === 'watch' || name === 'close') return value;
+      return async (...args: unknown[]): Promise<unknown> => {
+        if (failure !== null) throw failure;
+        return (value as (...args: unknown[]) => unknown).apply(target, args);
+      };
+    },
+  });
+  return { store, down: (error) => (failure = error) };
+}
+
+const unavailable = (): DurableError =>
+  new DurableError('store_unavailable', 'The store does not answer.', { retryable: true });
+
+const agentOf = (text: string, hold?: Promise<void>): { support: DurableAgent } => ({
+  support: new DurableAgent({ model: scriptedModel([{ text, ...(hold === undefined ? {} : { hold }) }]).model }),
+});
+
+overBothWays('a store that goes away', (open) => {
+  it('is 503 with a time to come back, acknowledges nothing, and is served again by itself', async () => {
+    const { store, down } = fragileStore();
+    const site = await open({ store, agents: agentOf('Hello') });
+    down(unavailable());
+    const requests = [
+      () => say(site),
+      () => site.fetch(`${site.api}/chat/t1`),
+      () => site.fetch(`${site.api}/chat/t1/stream`),
+      () => site.fetch(`${site.api}/chat/run_1~0/stream?startIndex=0`),
+      () => site.fetch(`${site.api}/threads/t1/stream`),
+      () => post(site, {}, { path: '/chat/t1/stop' }),
+      () => post(site, { approved: true }, { path: '/approvals/a/decision' }),
+      () => post(site, {}, { path: '/hooks/a' }),
+      () => site.fetch(`${site.api}/runs`),
+      () => site.fetch(`${site.api}/health`),
+    ];
+    for (const request of requests) {
+      const response = await request();
+      expect(response.headers.get('retry-after')).toBe('1');
+      expect(await refusalOf(response)).toMatchObject({ status: 503, code: 'store_unavailable' });
+    }
+    down(null);
+    expect((await site.fetch(`${site.api}/health`)).status).toBe(200);
+    expect(textOf(await chunksOf(await say(site)))).toBe('Hello');
+    expect((await site.runtime.list({})).items).toHaveLength(1);
+  });
+
+  it('cuts the streams that are open, and the last id brings the rest', async () => {
+    const { store, down } = fragileStore();
+    let release = (): void => {};
+    const hold = new Promise<void>((resolve) => (release = resolve));
+    const site = await open({ store, agents: agentOf('one two three', hold) });
+    const response = await say(site);
+    const seen: UIMessageChunk[] = [];
+    let last = '';
+    const reading = (async () => {
+      for await (const frame of framesOf(response)) {
+        expect(isDone(frame)).toBe(false);
+        last = frame.id ?? last;
+        seen.push(...toChunks([frame]));
+        if (textOf(seen) === 'one two three') down(unavailable());
+      }
+    })();
+    await expect(reading).rejects.toThrow();
+    down(null);
+    release();
+    const rest = await site.fetch(`${site.api}/chat/t1/stream`, { headers: { 'last-event-id': last } });
+    const all = [...seen, ...(await chunksOf(rest))];
+    expect(all.map(({ type }) => type).filter((type) => type !== 'text-delta')).toEqual(
+      ['start', 'start-step', 'text-start', 'text-end', 'finish-step', 'finish'],
+    );
+    expect(textOf(all)).toBe('one two three');
+  });
+
+  it('a decision that was acknowledged is kept, one that was not can be sent again', async () => {
+    const { store, down } = fragileStore();
+    const site = await open({ store, agents: agentOf('Hello') });
+    const first = await say(site, {}, { headers: { accept: 'application/json' } });
+    const { runId } = (await first.json()) as { runId: string };
+    down(unavailable());
+    expect((await say(site, {}, { headers: { accept: 'application/json' } })).status).toBe(503);
+    down(null);
+    const again = await say(site, {}, { headers: { accept: 'application/json' } });
+    expect(((await again.json()) as { runId: string }).runId).toBe(runId);
+  });
+});
+
+overBothWays('what fails without a code', (open) => {
+  it('is answered without a word of it, and logged', async () => {
+    const { store, down } = fragileStore();
+    const site = await open({ store, agents: agentOf('Hello') });
+    down(new Error('secret: hunter2'));
+    const response = await site.fetch(`${site.api}/runs`);
+    const text = await response.clone().text();
+    expect(await refusalOf(response)).toMatchObject({ status: 500, code: 'internal_error', details: {} });
+    expect(text).not.toMatch(/hunter2|\bat \S+:\d+/);
+    down(null);
+    expect(site.logs.some(({ level, fields }) => level === 'error' && String(fields.err).includes('hunter2'))).toBe(true);
+  });
+
+  it('an authorize that throws or answers nonsense admits nobody', async () => {
+    for (const answer of [() => { throw new Error('no'); }, () => ({}) as never, () => ({ id: '' }), () => undefined as never]) {
+      const site = await open({ agents: agentOf('Hello') }, { authorize: answer });
+      expect(await refusalOf(await say(site))).toMatchObject({ status: 500, code: 'internal_error' });
+      expect((await site.runtime.list({})).items).toEqual([]);
+    }
+  });
+});
+
+describe('idle streams', () => {
+  it('say every 15 seconds that they live, in comments', async () => {
+    const clock = manualClock();
+    const runtime = startRuntime({ store: memoryStore(), agents: agentOf('x') });
+    const app = createApp(runtime, { authorize: () => ({ id: 'ann' }), clock });
+    const response = await app.request('http://localhost/api/threads/t1/stream');
+    const reader = (response.body ?? new ReadableStream()).getReader();
+    const read = async (): Promise<string> => new TextDecoder().decode((await reader.read()).value as Uint8Array);
+    expect(await read()).toBe(': open\n\n');
+    expect(await read()).toMatch(/^event: thread\n/);
+    for (let beat = 0; beat < 3; beat += 1) {
+      const next = read();
+      await clock.advance('15 seconds');
+      expect(await next).toBe(': heartbeat\n\n');
+    }
+    await reader.cancel();
+    await runtime.close({ graceMs: 0 });
+  });
+});
+
+describe('serve', () => {
+  it('rejects when the port is taken', async () => {
+    const runtime = startRuntime({ store: memoryStore(), agents: agentOf('x') });
+    const server = await serve(createApp(runtime), { port: 0 });
+    await expect(serve(createApp(runtime), { port: server.port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    await server.close();
+    await runtime.close({ graceMs: 0 });
+  });
+
+  it('closes although streams are open', async () => {
+    const runtime = startRuntime({ store: memoryStore(), agents: agentOf('x') });
+    const server = await serve(createApp(runtime), { port: 0 });
+    const response = await fetch(`${server.url}/api/threads/t1/stream`);
+    const frames = allFrames(response).catch((error: unknown) => error);
+    await until(async () => response.status === 200);
+    await server.close();
+    expect(await frames).toBeInstanceOf(Error);
+    await runtime.close({ graceMs: 0 });
+  });
+
+  it('names the package that is missing', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'everturn-serve-'));
+    const script = join(folder, 'main.mjs');
+    const entry = new URL('../../src/server.ts', import.meta.url).href;
+    writeFileSync(
+      script,
+      `import { registerHooks } from 'node:module';
+      registerHooks({ resolve(specifier, context, next) {
+        if (specifier === '@hono/node-server') throw new Error('not found');
+        return next(specifier, context);
+      } });
+      const { serve } = await import(${JSON.stringify(entry)});
+      await serve({ fetch: () => new Response() }).catch((error) => console.log(error.code, error.message));`,
+    );
+    const { stdout } = spawnSync('node', ['--conditions=everturn-source', script], { encoding: 'utf8' });
+    expect(stdout).toMatch(/^invalid_argument .*"@hono\/node-server" is not installed.*npm install @hono\/node-server/);
+  });
+});
+
+it('a message of a thread that nobody reads starts its run all the same', async () => {
+  const runtime = startRuntime({ store: memoryStore(), agents: agentOf('Hello') });
+  const app = createApp(runtime, { authorize: () => ({ id: 'ann' }) });
+  const response = await app.request('http://localhost/api/chat', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ id: 't1', messages: [userMessage('m1', 'Hi')] }),
+  });
+  await response.body?.cancel();
+  const run = (await runtime.list({})).items[0]?.id ?? '';
+  expect(await runtime.getRun(run).result()).toMatchObject({ text: 'Hello' });
+  await runtime.close({ graceMs: 0 });
+});
