@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -10,6 +10,7 @@ import { startWitness } from '../support/witness.ts';
 import type { Witness } from '../support/witness.ts';
 import type { ChargeMessage } from './charge-process.ts';
 
+const folder = mkdtempSync(join(tmpdir(), 'everturn-charge-'));
 let witness: Witness;
 let model: ModelServer;
 beforeAll(async () => {
@@ -33,14 +34,17 @@ beforeAll(async () => {
     ],
   });
 });
-afterAll(() => Promise.all([witness.close(), model.close()]));
+afterAll(async () => {
+  await Promise.all([witness.close(), model.close()]);
+  rmSync(folder, { recursive: true });
+});
 
 /** Each measured restart leaves the next one a tool in flight again; the fastest counts, since the machine is shared. */
 const RESTARTS = 3;
 
 describe('an agent that has charged a card and does something slow beside it', () => {
   it('after kill -9 charges no second time and goes on within a second of the restart', async () => {
-    const file = join(mkdtempSync(join(tmpdir(), 'everturn-charge-')), 'runs.db');
+    const file = join(folder, 'runs.db');
     const task = { file, modelUrl: model.baseURL, witnessUrl: witness.url, fastFrom: RESTARTS + 1 };
     const live = (): Child<ChargeMessage> =>
       startChild<ChargeMessage>(new URL('charge-process.ts', import.meta.url), task);

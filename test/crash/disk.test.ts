@@ -1,21 +1,25 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { createRuntime, DurableError, getStepMetadata, step, workflow } from 'everturn';
 import type { Runtime, RuntimeOptions } from 'everturn';
 import { sqliteStore } from 'everturn/sqlite';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { collectLogs } from '../../src/testing/logs.ts';
 import type { LogLine } from '../../src/testing/logs.ts';
 
+const folder = mkdtempSync(join(tmpdir(), 'everturn-disk-'));
 const opened: Runtime[] = [];
+let files = 0;
 afterEach(async () => {
   await Promise.all(opened.splice(0).map((runtime) => runtime.close({ graceMs: 0 })));
 });
+afterAll(() => rmSync(folder, { recursive: true }));
 
 function freshFile(): string {
-  return join(mkdtempSync(join(tmpdir(), 'everturn-disk-')), 'runs.db');
+  files += 1;
+  return join(folder, `runs-${files}.db`);
 }
 
 interface Opening extends Omit<RuntimeOptions, 'store' | 'logger'> {

@@ -1,5 +1,5 @@
 /** What the tests of several processes, or several lives, on one file share. */
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -31,7 +31,8 @@ export interface Fleet {
 
 export async function openFleet(options: { pacingMs: number }): Promise<Fleet> {
   const [witness, model] = await Promise.all([startWitness(), startModelServer(options)]);
-  const file = join(mkdtempSync(join(tmpdir(), 'everturn-fleet-')), 'runs.db');
+  const folder = mkdtempSync(join(tmpdir(), 'everturn-fleet-'));
+  const file = join(folder, 'runs.db');
   const living: Array<Child<FleetMessage>> = [];
   const reader = createRuntime({ store: sqliteStore(file), worker: false });
   const runs = async (): Promise<Run[]> => (await reader.list({ limit: 500 })).items;
@@ -64,8 +65,10 @@ export async function openFleet(options: { pacingMs: number }): Promise<Fleet> {
     },
     close: async () => {
       for (const child of living) child.kill('SIGKILL');
+      await Promise.all(living.map((child) => child.ended));
       await reader.close();
       await Promise.all([witness.close(), model.close()]);
+      rmSync(folder, { recursive: true });
     },
   };
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -13,13 +13,17 @@ const HEALTHY = 20;
 /** A supervisor that gives up is of no use to a poisoned run; this is far more than it needs. */
 const MOST_LIVES = 20;
 
+const folder = mkdtempSync(join(tmpdir(), 'everturn-poison-'));
 let witness: Witness;
 let model: ModelServer;
 beforeAll(async () => {
   witness = await startWitness();
   model = await startModelServer();
 });
-afterAll(() => Promise.all([witness.close(), model.close()]));
+afterAll(async () => {
+  await Promise.all([witness.close(), model.close()]);
+  rmSync(folder, { recursive: true });
+});
 
 async function supervise(task: PoisonTask): Promise<{ lives: number; message: PoisonMessage }> {
   for (let lives = 1; lives <= MOST_LIVES; lives += 1) {
@@ -34,7 +38,7 @@ async function supervise(task: PoisonTask): Promise<{ lives: number; message: Po
 
 describe('a tool that kills its process beside healthy runs', () => {
   it('is parked with its name, the others end, and after a fix it goes on', async () => {
-    const file = join(mkdtempSync(join(tmpdir(), 'everturn-poison-')), 'runs.db');
+    const file = join(folder, 'runs.db');
     const task = { file, modelUrl: model.baseURL, witnessUrl: witness.url, healthy: HEALTHY, cured: false };
     const { lives, message } = await supervise(task);
     console.log(`the process lived ${lives} times`);

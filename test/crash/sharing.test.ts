@@ -1,14 +1,17 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createRuntime, getStepMetadata, step, workflow } from 'everturn';
 import type { Runtime, Workflow } from 'everturn';
 import { sqliteStore } from 'everturn/sqlite';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { collectLogs } from '../../src/testing/logs.ts';
 import type { LogLine } from '../../src/testing/logs.ts';
 import { effectsOf, openFleet } from './fleet.ts';
 import type { Fleet } from './fleet.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'everturn-two-'));
+afterAll(() => rmSync(folder, { recursive: true }));
 
 let fleet: Fleet | undefined;
 const runtimes: Runtime[] = [];
@@ -117,7 +120,7 @@ describe('two runtimes in one process on one file', () => {
   }
 
   it('count as two: the one that opens later does not take what the first one runs', async () => {
-    const file = join(mkdtempSync(join(tmpdir(), 'everturn-two-')), 'runs.db');
+    const file = join(folder, 'beside.db');
     const { ran, gates, make, release } = slowFlow();
     const old = make('old');
     const first = open(file, old);
@@ -137,7 +140,7 @@ describe('two runtimes in one process on one file', () => {
   });
 
   it('as when a dev server reloads: what the old one lets go of goes on in the new one at its next step', async () => {
-    const file = join(mkdtempSync(join(tmpdir(), 'everturn-two-')), 'runs.db');
+    const file = join(folder, 'reload.db');
     const { ran, gates, make, release } = slowFlow();
     const old = make('old');
     const first = open(file, old);

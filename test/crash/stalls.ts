@@ -1,5 +1,5 @@
 /** A stalled event loop, alone on its file and beside another process, for any length of lease and stall. */
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
@@ -26,7 +26,8 @@ interface Outcome {
 
 async function stall({ what, leaseMs, busyMs, helped }: Stall): Promise<Outcome> {
   const [witness, model] = await Promise.all([startWitness(), startModelServer()]);
-  const file = join(mkdtempSync(join(tmpdir(), 'everturn-stall-')), 'runs.db');
+  const folder = mkdtempSync(join(tmpdir(), 'everturn-stall-'));
+  const file = join(folder, 'runs.db');
   const task = { file, modelUrl: model.baseURL, witnessUrl: witness.url, leaseMs, busyMs, what };
   const live = (role: StallTask['role']): Child<StallMessage> =>
     startChild(new URL('stall-process.ts', import.meta.url), { ...task, role });
@@ -49,6 +50,7 @@ async function stall({ what, leaseMs, busyMs, helped }: Stall): Promise<Outcome>
     };
   } finally {
     await Promise.all([witness.close(), model.close()]);
+    rmSync(folder, { recursive: true });
   }
 }
 

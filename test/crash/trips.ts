@@ -1,5 +1,5 @@
 /** Travellers that are killed at a write and finished by another process, and what must be true of each afterwards. */
-import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readUIMessageStream } from 'ai';
@@ -272,10 +272,14 @@ export async function flawsOf(world: World, killed: readonly KilledTrip[]): Prom
   const flaws: string[] = [];
   for (const one of killed) {
     const report = reports.find(({ id }) => id === one.trip.id) ?? fail(`no report of ${one.trip.id}`);
-    await checkTrip(world, { killed: one, report }).catch((error: Error) => {
-      const where = one.trip.death === undefined ? 'nowhere' : nameOf(one.trip.death);
-      flaws.push(`killed ${where} (${one.trip.directory}): ${error.message}`);
-    });
+    const check = checkTrip(world, { killed: one, report });
+    // The files of what failed stay, to be looked at.
+    await check
+      .then(() => rmSync(one.trip.directory, { recursive: true }))
+      .catch((error: Error) => {
+        const where = one.trip.death === undefined ? 'nowhere' : nameOf(one.trip.death);
+        flaws.push(`killed ${where} (${one.trip.directory}): ${error.message}`);
+      });
   }
   return flaws;
 }

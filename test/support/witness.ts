@@ -1,7 +1,7 @@
 /** An outside witness: a process of its own, with a file of its own, that saw each effect a tool had. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -25,13 +25,15 @@ export interface Witness {
   readonly file: string;
   /** Each effect so far, in order. */
   records(): WitnessRecord[];
+  /** Ends the process; its file is gone then. */
   close(): Promise<void>;
 }
 
 const PROCESS = new URL('witness-process.ts', import.meta.url).pathname;
 
 export async function startWitness(): Promise<Witness> {
-  const file = join(mkdtempSync(join(tmpdir(), 'everturn-witness-')), 'effects.jsonl');
+  const folder = mkdtempSync(join(tmpdir(), 'everturn-witness-'));
+  const file = join(folder, 'effects.jsonl');
   const child = spawn(process.execPath, [PROCESS, file], { stdio: ['pipe', 'pipe', 'inherit'] });
   const [url] = (await once(createInterface(child.stdout), 'line')) as [string];
   return {
@@ -46,6 +48,7 @@ export async function startWitness(): Promise<Witness> {
       const ended = once(child, 'exit');
       child.stdin.end();
       await ended;
+      rmSync(folder, { recursive: true });
     },
   };
 }
