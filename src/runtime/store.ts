@@ -389,13 +389,13 @@ export type ControlResult = { kind: 'ok'; run: Run } | { kind: 'refused'; run: R
 
 /**
  * A doorbell: something may have changed. `due`: work can be claimed; `run`: messages, cancel or end; `stream`: new chunks;
- * `thread`: a run of it was created, became ready, waits, was parked or ended; `any`: not known what.
+ * `thread`: this run of it was created, became ready, waits, was parked or ended; `any`: not known what.
  */
 export type Hint =
   | { kind: 'any' }
   | { kind: 'due' }
   | { kind: 'run'; run: string }
-  | { kind: 'thread'; thread: string; tenant: string | null }
+  | { kind: 'thread'; thread: string; tenant: string | null; run: string }
   | { kind: 'stream'; run: string; stream: string };
 
 export interface Capabilities {

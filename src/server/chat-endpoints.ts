@@ -13,7 +13,9 @@ import {
   RUN_ID_HEADER,
   STREAM_HEADERS,
   TAIL_INDEX_HEADER,
+  THREAD_START,
 } from '../streams/wire.ts';
+import type { Caller } from './access.ts';
 import { chatBodySchema } from './chat-message.ts';
 import { sendChat } from './chat-send.ts';
 import { endpoint } from './endpoint.ts';
@@ -28,6 +30,7 @@ import type { ServerParts } from './server-parts.ts';
 import { findTarget, findThreadPosition, noPositionIn, readTail, resolvePosition } from './stream-position.ts';
 import { checkThreadId } from './thread-id.ts';
 import { lastRun, readThreadState, toThreadStatus } from './thread-state.ts';
+import type { ThreadKey } from './thread-state.ts';
 import { ThreadSource } from './thread-source.ts';
 import type { ThreadStart } from './thread-source.ts';
 
@@ -156,10 +159,7 @@ function threadStream(parts: ServerParts): Endpoint {
       const caller = await allow({ action: 'chat.read', threadId: id });
       const key = { id: checkThreadId(id), tenant: caller.tenant };
       const position = request.headers.get(LAST_EVENT_ID_HEADER) ?? after;
-      const start: ThreadStart =
-        position === undefined
-          ? await startNow(parts, key)
-          : { kind: 'in', ...(await findThreadPosition(runtime, { position, thread: id, caller })) };
+      const start = await startAt(parts, { key, position, caller });
       const body = createEventBody(heartbeats, (wake) => {
         const state = threadStates.open(key);
         return new ThreadSource(runtime, { key, start, state, frames, wake });
@@ -169,7 +169,16 @@ function threadStream(parts: ServerParts): Endpoint {
   });
 }
 
-async function startNow({ runtime }: ServerParts, key: { id: string; tenant: string | null }): Promise<ThreadStart> {
+async function startAt(
+  parts: ServerParts,
+  { key, position, caller }: { key: ThreadKey; position: string | undefined; caller: Caller },
+): Promise<ThreadStart> {
+  if (position === undefined) return startNow(parts, key);
+  if (position === THREAD_START) return { kind: 'after', run: null };
+  return { kind: 'in', ...(await findThreadPosition(parts.runtime, { position, thread: key.id, caller })) };
+}
+
+async function startNow({ runtime }: ServerParts, key: ThreadKey): Promise<ThreadStart> {
   const { active, goesOn } = await readThreadState(runtime, key);
   if (active === null) return { kind: 'after', run: await lastRun(runtime, key) };
   return { kind: 'in', run: active, offset: goesOn ? 0 : await readTail(runtime, active.id) };

@@ -13,7 +13,7 @@ export interface RunState {
   isSuspended: boolean;
 }
 
-export type RunKey = Pick<Run, 'id' | 'thread' | 'tenant'>;
+export type RunKey = Pick<Run, 'id'>;
 
 export function createRunStates(runtime: Runtime, clock: Clock): SharedStates<RunKey, RunState> {
   return createSharedStates({
@@ -21,10 +21,7 @@ export function createRunStates(runtime: Runtime, clock: Clock): SharedStates<Ru
     watch: (listener) => runtime.watch(listener),
     nameOf: ({ id }) => id,
     load: ({ id }) => readRunState(runtime, id),
-    concerns: (hint, key) =>
-      hint.kind === 'thread'
-        ? hint.thread === key.thread && hint.tenant === key.tenant
-        : hint.kind === 'run' && hint.run === key.id,
+    concerns: (hint, { id }) => (hint.kind === 'thread' || hint.kind === 'run') && hint.run === id,
   });
 }
 

@@ -143,8 +143,8 @@ export function dropThread(state: MemoryState, of: OfThread): void {
   state.threads.delete(threadKey(of));
 }
 
-export function tellThread(state: MemoryState, { thread, tenant }: OfThread): void {
-  if (thread !== null) state.hints.push({ kind: 'thread', thread, tenant });
+export function tellThread(state: MemoryState, { id, thread, tenant }: Run): void {
+  if (thread !== null) state.hints.push({ kind: 'thread', thread, tenant, run: id });
 }
 
 function threadKey({ thread, tenant }: OfThread): string {

@@ -220,7 +220,7 @@ function prepareLeave({ db, clock, hints }: Session): (leaving: Leaving) => void
   };
   return ({ run: { key, id, thread, tenant }, then }) => {
     const now = clock.now();
-    tellThread(hints, { thread, tenant });
+    tellThread(hints, { id, thread, tenant });
     if (then.kind === 'yield') {
       toQueue(key, { status: 'ready', origin: 'yield', dueAt: now });
     } else if (then.kind === 'wait') {

@@ -15,7 +15,7 @@ export interface Runs {
   brief(id: string): BriefRow | undefined;
   insert(start: NewRun, status: 'ready' | 'queued'): Run;
   /** Makes a run claimable now. */
-  makeReady(run: OfThread & { key: number }): void;
+  makeReady(run: BriefRow): void;
   /** Runs of a thread that have not ended, oldest first. */
   liveOfThread(of: OfThread): BriefRow[];
   /** The run that has its thread to itself. */
@@ -63,8 +63,8 @@ export function prepareRuns(session: Session): Runs {
   };
 }
 
-export function tellThread(hints: Hint[], { thread, tenant }: OfThread): void {
-  if (thread !== null) hints.push({ kind: 'thread', thread, tenant });
+export function tellThread(hints: Hint[], { id, thread, tenant }: Pick<Run, 'id' | 'thread' | 'tenant'>): void {
+  if (thread !== null) hints.push({ kind: 'thread', thread, tenant, run: id });
 }
 
 function prepareInsert({ db, clock, hints }: Session): Runs['insert'] {

@@ -102,9 +102,9 @@ function hints({ test }: Spec): void {
 
   test('a store that can be watched tells of what happens in a thread', async ({ store, hold }) => {
     if (store.watch === undefined) return;
-    const hint: Hint = { kind: 'thread', thread: 't', tenant: 'acme' };
+    const hint: Hint = { kind: 'thread', thread: 't', tenant: 'acme', run: 'r' };
     let held: Holder | undefined;
-    includes(await heard(store, async () => void (held = await hold({ thread: 't', tenant: 'acme' }))), hint);
+    includes(await heard(store, async () => void (held = await hold({ id: 'r', thread: 't', tenant: 'acme' }))), hint);
     includes(await heard(store, async () => held?.apply({ then: { kind: 'wait', dueAt: null } })), hint);
     const message = { to: { run: held?.id ?? '' }, id: 'm', payload: bytes('m') };
     includes(await heard(store, () => store.deliver([message])), hint);
