@@ -45,6 +45,9 @@ export const HEARTBEAT_MS = 15_000;
 export const THREAD_EVENT = 'thread';
 export const RUN_EVENT = 'run';
 
+/** The position in a thread before its first run. */
+export const THREAD_START = 'start';
+
 /** A place in a run's stream: a response handle, or a position in a thread. */
 export interface Position {
   run: string;

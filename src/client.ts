@@ -1,0 +1,20 @@
+/* Transport */
+export { durableChatTransport } from './client/durable-chat-transport.ts';
+export type { DurableChatTransport, DurableChatTransportOptions, ToolOutput } from './client/durable-chat-transport.ts';
+export type {
+  AgentApiOptions,
+  ApprovalWait,
+  ClientToolWait,
+  Decision,
+  HeadersSource,
+  RequestOptions,
+  ThreadHistory,
+  Wait,
+} from './client/agent-api.ts';
+export type { ThreadUpdate } from './client/thread-feed.ts';
+
+/* For tests */
+export type { Environment, Network, NetworkNews } from './client/environment.ts';
+
+/* Errors */
+export { DurableError } from './runtime/errors.ts';

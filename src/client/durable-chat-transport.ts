@@ -1,0 +1,203 @@
+/**
+ * The AI SDK's ChatTransport over streams that outlive their connection. A response that was cut goes on inside its stream, so the
+ * chat sees one answer however often the connection broke.
+ */
+
+import type { ChatTransport, UIMessage, UIMessageChunk } from 'ai';
+import { decodePosition, encodeOffset, RUN_ID_HEADER } from '../streams/wire.ts';
+import { createAgentApi } from './agent-api.ts';
+import type { AgentApi, AgentApiOptions, Decision, RequestOptions, StreamSource, ThreadHistory } from './agent-api.ts';
+import type { Events } from './event-connection.ts';
+import { readThreadFeed } from './thread-feed.ts';
+import type { ThreadUpdate } from './thread-feed.ts';
+
+export interface DurableChatTransportOptions extends AgentApiOptions {
+  /** More fields for the body of each send, for instance `{ whenBusy: 'steer' }`. */
+  body?: object | (() => object);
+}
+
+export interface ToolOutput {
+  chatId: string;
+  /** The assistant's message with the call. */
+  messageId: string;
+  tool: string;
+  toolCallId: string;
+  /** One of both. */
+  output?: unknown;
+  errorText?: string;
+}
+
+export interface DurableChatTransport<MESSAGE extends UIMessage = UIMessage> extends ChatTransport<MESSAGE> {
+  /** The thread's messages, to begin with; where it stands, and what it waits for. */
+  history(chatId: string, options?: RequestOptions): Promise<ThreadHistory<MESSAGE>>;
+  /**
+   * Stops the active run of a thread, durably: resolves when its end was read. The chat's own `stop` only disconnects. A response that
+   * is being read ends by itself, with what was generated until then.
+   */
+  stop(chatId: string, options?: RequestOptions): Promise<void>;
+  /** Answers an approval; `input`: the tool runs with it. Rejects with `approval_decided` if another decision holds. */
+  approve(approvalId: string, options?: Omit<Decision, 'approved'> & RequestOptions): Promise<void>;
+  deny(approvalId: string, options?: { reason?: string } & RequestOptions): Promise<void>;
+  /** Brings the output of a tool that runs in the page. Read on with `resumeStream` of the chat. */
+  addToolOutput(output: ToolOutput, options?: RequestOptions): Promise<void>;
+  /** All runs of a thread as they come, whoever sends; goes on until the signal aborts. */
+  watch(
+    chatId: string,
+    options: { after?: string; signal: AbortSignal } & RequestOptions,
+  ): AsyncGenerator<ThreadUpdate[], void, undefined>;
+}
+
+/**
+ * Creates a transport for `useChat({ transport })`. Sends only the last message; reconnects by itself until `patienceMs` is spent
+ * (`connection_lost`). An abort is a disconnect: the run goes on, and `stop` is what stops it. One transport may serve many chats.
+ */
+export function durableChatTransport<MESSAGE extends UIMessage = UIMessage>(
+  options: DurableChatTransportOptions = {},
+): DurableChatTransport<MESSAGE> {
+  const api = createAgentApi(options);
+  const responses = new Responses(api);
+  return {
+    async sendMessages({ trigger, chatId, messageId, messages, abortSignal, headers, body }) {
+      const own = typeof options.body === 'function' ? options.body() : options.body;
+      const last = messages.find(({ id, role }) => id === messageId && role === 'assistant') ?? messages.at(-1);
+      const whole = { ...own, ...body, id: chatId, messages: [last], trigger, messageId };
+      const stream = await responses.open(chatId, { body: whole, headers, abortSignal });
+      // A response to a POST is never 204.
+      return stream ?? new ReadableStream({ start: (controller) => controller.close() });
+    },
+    reconnectToStream: ({ chatId, abortSignal, headers }) => responses.open(chatId, { headers, abortSignal }),
+    history: (chatId, request) => api.history(chatId, request) as Promise<ThreadHistory<MESSAGE>>,
+    stop: (chatId, request) => stop(api, { chatId, response: responses.of(chatId), request }),
+    approve: (approvalId, { signal, headers, ...decision } = {}) =>
+      api.decide(approvalId, { ...decision, approved: true }, { signal, headers }),
+    deny: (approvalId, { signal, headers, ...decision } = {}) =>
+      api.decide(approvalId, { ...decision, approved: false }, { signal, headers }),
+    async addToolOutput(output, request) {
+      await api.send(toOutputBody(output), request);
+    },
+    watch: (chatId, request) => readThreadFeed(api, { ...request, thread: chatId }),
+  };
+}
+
+/** An assistant's message with nothing but the output. */
+export function toOutputBody({ chatId, messageId, tool, toolCallId, output, errorText }: ToolOutput): object {
+  const answer = errorText === undefined ? { state: 'output-available', output } : { state: 'output-error', errorText };
+  const message = { id: messageId, role: 'assistant', parts: [{ type: `tool-${tool}`, toolCallId, ...answer }] };
+  return { id: chatId, messages: [message], trigger: 'submit-message', messageId };
+}
+
+interface OpenResponse {
+  handle: string;
+  /** Settles when the response has ended, or is read no more. */
+  ended: Promise<'ended' | 'left'>;
+}
+
+/** What is being read, by chat. */
+class Responses {
+  readonly #api: AgentApi;
+  readonly #open = new Map<string, OpenResponse>();
+
+  constructor(api: AgentApi) {
+    this.#api = api;
+  }
+
+  of(chatId: string): OpenResponse | undefined {
+    return this.#open.get(chatId);
+  }
+
+  async open(
+    chatId: string,
+    options: Pick<StreamSource, 'headers' | 'body'> & { abortSignal: AbortSignal | undefined },
+  ): Promise<ReadableStream<UIMessageChunk> | null> {
+    const { abortSignal, ...source } = options;
+    const controller = new AbortController();
+    const signal = abortSignal === undefined ? controller.signal : AbortSignal.any([abortSignal, controller.signal]);
+    const events = await this.#connect(chatId, { ...source, signal });
+    if (events === null) return null;
+    const { handle, batches } = events;
+    let settle = (_how: 'ended' | 'left'): void => undefined;
+    const ended = new Promise<'ended' | 'left'>((resolve) => (settle = resolve));
+    const response = { handle, ended };
+    this.#open.set(chatId, response);
+    return toChunkStream(batches, {
+      cancel: () => controller.abort(),
+      onEnd: (how) => {
+        settle(how);
+        if (this.#open.get(chatId) === response) this.#open.delete(chatId);
+      },
+    });
+  }
+
+  /** Once it is known which response it is, a reconnect asks for that one and for everything after what was received. */
+  async #connect(
+    chatId: string,
+    source: Omit<StreamSource, 'path'>,
+  ): Promise<{ handle: string; batches: AsyncGenerator<Events, void, undefined> } | null> {
+    let handle = chatId;
+    const batches = await this.#api.open({
+      ...source,
+      path: () => `/chat/${encodeURIComponent(handle)}/stream`,
+      onOpen(response) {
+        handle = response.headers.get(RUN_ID_HEADER) ?? handle;
+        const at = decodePosition(handle);
+        return at === undefined ? undefined : encodeOffset(at.offset);
+      },
+    });
+    return batches === null ? null : { handle, batches };
+  }
+}
+
+function toChunkStream(
+  batches: AsyncGenerator<Events, void, undefined>,
+  { cancel, onEnd }: { cancel: () => void; onEnd: (how: 'ended' | 'left') => void },
+): ReadableStream<UIMessageChunk> {
+  return new ReadableStream<UIMessageChunk>({
+    async pull(controller) {
+      try {
+        const next = await batches.next();
+        const chunks = next.done === true ? [] : next.value.map(({ data }) => JSON.parse(data) as UIMessageChunk);
+        for (const chunk of chunks) controller.enqueue(chunk);
+        // Nothing follows it, also if the connection broke before the response could say so.
+        if (next.done !== true && !chunks.some(({ type }) => type === 'finish')) return;
+        await batches.return();
+        controller.close();
+        onEnd('ended');
+      } catch (error) {
+        onEnd('left');
+        throw error;
+      }
+    },
+    cancel() {
+      cancel();
+      onEnd('left');
+    },
+  });
+}
+
+interface StopOptions {
+  chatId: string;
+  response: OpenResponse | undefined;
+  request: RequestOptions | undefined;
+}
+
+async function stop(api: AgentApi, { chatId, response, request }: StopOptions): Promise<void> {
+  // The run that is being read, not one that may have begun meanwhile.
+  const { runId } = await api.stop(response?.handle ?? chatId, request);
+  if (runId === null) return;
+  if (response !== undefined && decodePosition(response.handle)?.run === runId) {
+    if ((await response.ended) === 'ended') return;
+  }
+  const controller = new AbortController();
+  const { signal } = controller;
+  const whole = request?.signal === undefined ? signal : AbortSignal.any([request.signal, signal]);
+  const after = `${runId}~${encodeOffset(0)}`;
+  for await (const updates of readThreadFeed(api, {
+    thread: chatId,
+    after,
+    signal: whole,
+    headers: request?.headers,
+  })) {
+    const state = updates.findLast((update) => update.kind === 'thread');
+    if (state !== undefined && state.status.run?.id !== runId) return controller.abort();
+  }
+}
