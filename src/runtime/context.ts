@@ -59,8 +59,8 @@ export interface RunContext {
    */
   moveCheckpoint(make: () => Append): Promise<void>;
   /**
-   * Runs `body`; if the journal diverges under `prefix` meanwhile, rejects with `divergence` instead of parking the run, and
-   * takes the recorded completions under the prefix out of replay (`journal` still has them).
+   * Runs `body`; if the journal diverges under `prefix` meanwhile, or has completions there that `body` ended without, rejects with
+   * `divergence` instead of parking the run, and takes the completions under the prefix out of replay (`journal` still has them).
    */
   guard<T>(prefix: string, body: () => Promise<T>): Promise<T>;
 

@@ -11,6 +11,7 @@ import type { CommitSource } from './committer.ts';
 import { encodeValue } from './codec.ts';
 import { COMPLETIONS, currentFrame } from './context.ts';
 import { DivergenceWatch } from './divergence.ts';
+import type { Difference } from './divergence.ts';
 import { DurableError } from './errors.ts';
 import { endOf, leftoverRuns } from './run-end.ts';
 import type { Outcome } from './run-end.ts';
@@ -90,7 +91,7 @@ export class Execution implements CommitSource {
       secret: options.secret,
       guards: this.#guards,
       childRun: options.childRun,
-      diverged: (difference) => this.#diverged({ ...difference, why: 'the code asks for it as another kind' }),
+      diverged: (difference) => this.#diverged(difference),
       suspect: (key) => this.#suspect(key),
     });
     this.#intake = new Intake(this.core, { received: claim.run.seen, onCancel: (at) => this.#limitCleanUp(at) });
@@ -471,7 +472,8 @@ export class Execution implements CommitSource {
     this.#options.host.request(this);
   }
 
-  #diverged(details: { key: string; recorded: string; asked: string; why: string }): void {
+  #diverged(difference: Difference): void {
+    const details = { ...difference };
     const error = new DurableError(
       'divergence',
       `The code of run "${this.id}" no longer matches its journal at "${details.key}": recorded is ${details.recorded}, asked for is ` +

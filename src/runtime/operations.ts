@@ -12,6 +12,7 @@ import { backoffMs, STEP_BACKOFF } from './backoff.ts';
 import { stringifyValue } from './codec.ts';
 import { currentFrame } from './context.ts';
 import type { Operation } from './context.ts';
+import type { Difference } from './divergence.ts';
 import { momentOf } from './duration.ts';
 import { DurableError, FatalError, RetryableError } from './errors.ts';
 import type { EventType } from './event.ts';
@@ -40,8 +41,8 @@ const EVENTS: Record<Operation<unknown>['kind'], KindEvents> = {
 
 export interface OperationsOptions {
   core: RunCore;
-  /** The code asks for something that the journal has as another kind. */
-  diverged: (difference: { key: string; recorded: string; asked: string }) => void;
+  /** Code and journal differ. */
+  diverged: (difference: Difference) => void;
   /** Commits the keys in flight before a body of a run that keeps crashing starts. */
   suspect: (key: string) => Promise<void>;
 }
@@ -71,7 +72,8 @@ function replayed(
   const events = EVENTS[operation.kind];
   const { type } = entry.event;
   if (type !== events.completed && type !== events.failed) {
-    options.diverged({ key: operation.key, recorded: type, asked: operation.kind });
+    const why = 'the code asks for it as another kind';
+    options.diverged({ key: operation.key, recorded: type, asked: operation.kind, why });
     return new Promise(() => {});
   }
   if (core.isReleased(operation.key)) return Promise.resolve(entry).then(outcomeOf);

@@ -67,6 +67,12 @@ export class ReleaseQueue {
     return next !== undefined && !asked(next) ? next : undefined;
   }
 
+  /** A recorded completion under a prefix that nobody has asked for. */
+  unasked(prefix: string, asked: (entry: Entry) => boolean): Entry | undefined {
+    for (const entry of this.#loaded) if (entry.event.key.startsWith(prefix) && !asked(entry)) return entry;
+    return undefined;
+  }
+
   /** Takes the completions under a prefix out; used when their scope starts anew. */
   discard(prefix: string): void {
     const gone = (entry: Entry): boolean =>

@@ -141,11 +141,24 @@ export class ExecutionContext implements RunContext {
       };
       guards.push(guard);
     });
+    const left = (): void => this.#leaveGuarded(prefix);
+    const ended = body();
     try {
-      return await Promise.race([body(), diverged]);
+      // Told before the race is decided: what it reports comes first.
+      return await Promise.race([diverged, ended.finally(left)]);
     } finally {
       guards.splice(guards.indexOf(guard as Guard), 1);
     }
+  }
+
+  /** The guarded code has ended: what it should have asked for and did not is a divergence, unless the run was stopped. */
+  #leaveGuarded(prefix: string): void {
+    const core = this.#core;
+    const stray = core.queue.unasked(prefix, (entry) => core.isAsked(entry));
+    if (stray === undefined || core.dropped) return;
+    const { key, type } = stray.event;
+    if (core.cancelled !== undefined) core.queue.discard(prefix);
+    else this.#options.diverged({ key, recorded: type, asked: 'nothing', why: 'its code ended without it' });
   }
 
   sleep(key: string, until: number | Date): Promise<void> {

@@ -24,7 +24,12 @@ afterEach(async () => {
 });
 
 function open(store: Store, ask: Workflow<never> | Workflow<never>[], clock?: ManualClock): Runtime {
-  const runtime = createRuntime({ store, workflows: [ask].flat(), logger: quiet, ...(clock === undefined ? {} : { clock }) });
+  const runtime = createRuntime({
+    store,
+    workflows: [ask].flat(),
+    logger: quiet,
+    ...(clock === undefined ? {} : { clock }),
+  });
   // A manual clock keeps nothing open; a dead store would hold close() up.
   if (clock === undefined) runtimes.push(runtime);
   return runtime;
@@ -452,7 +457,7 @@ describe('user functions of an agent', () => {
         return (await result.text) + (await wait('after'));
       }) as Workflow<never>;
       const store = memoryStore();
-      const first = open(mortalStore(store, { at: () => false }), [ask, helper as Workflow<never>]);
+      const first = open(mortalStore(store, { at: () => false }), [ask, helper]);
       const { id } = await first.start(ask);
       await expect.poll(() => first.getRun(id).status).toBe('waiting');
       await first.resumeHook(tokens['prepare'] ?? '', 'yes');
@@ -460,7 +465,7 @@ describe('user functions of an agent', () => {
       await expect.poll(() => first.getRun(id).status).toBe('waiting');
       await first.close();
       expect(log).toEqual(['prepare: yes', 'policy: who? me']);
-      const second = open(store, [ask, helper as Workflow<never>]);
+      const second = open(store, [ask, helper]);
       await second.resumeHook(tokens['after'] ?? '', '!');
       expect(await second.getRun(id).result()).toBe('Done.!');
       expect(log).toEqual(['prepare: yes', 'policy: who? me', 'prepare: yes', 'after: !']);

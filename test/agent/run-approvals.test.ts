@@ -178,6 +178,36 @@ describe('an approval', () => {
     ]);
   });
 
+  it('that was given does not run when its run is stopped before the others are decided, and the history says so', async () => {
+    const calls = ['call_1', 'call_2', 'call_3'].map((id) => ({ ...refund, id }));
+    const { script, agent, runtime } = setUp([{ calls }, { text: 'Nothing was refunded.' }]);
+    const run = await runtime.start<AgentResult>(agent, { prompt: 'Refund', thread: 't' });
+    const { items } = await until(async () => {
+      const page = await runtime.approvals.list({ run: run.id });
+      return page.items.length === 3 && page;
+    });
+    const idOf = (toolCallId: string): string => items.find((item) => item.toolCallId === toolCallId)?.id ?? '';
+    await runtime.approvals.approve(idOf('call_1'), { by: 'a' });
+    await runtime.approvals.deny(idOf('call_2'), { by: 'b', reason: 'too much' });
+    await waits(runtime, run.id);
+    await run.cancel();
+    await expect(run.result()).rejects.toMatchObject({ code: 'cancelled' });
+    await (await runtime.start<AgentResult>(agent, { prompt: 'And now?', thread: 't' })).result();
+    expect(refunds).toEqual([]);
+    const results = script.prompts[1]?.flatMap((message) => (message.role === 'tool' ? message.content : []));
+    const denied = (toolCallId: string, reason: unknown) =>
+      expect.objectContaining({ toolCallId, output: { type: 'execution-denied', reason } });
+    expect(results).toEqual([
+      denied('call_1', expect.stringContaining('approved, but it was not executed')),
+      denied('call_2', 'too much'),
+      denied('call_3', expect.stringContaining('nobody approved it')),
+    ]);
+    const [, answer] = (await runtime.thread('t')).uiMessages;
+    expect(
+      answer?.parts.flatMap((part) => (part.type === 'tool-refund' && 'state' in part ? [part.state] : [])),
+    ).toEqual(['output-error', 'output-denied', 'output-denied']);
+  });
+
   it('needs as many people as the agent says', async () => {
     const { agent, runtime } = setUp([{ calls: [refund] }, { text: 'Done.' }], {
       durable: { approvals: { refund: { needed: 2 } } },

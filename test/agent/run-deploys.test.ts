@@ -1,4 +1,4 @@
-import { tool } from 'ai';
+import { isStepCount, tool } from 'ai';
 import type { ToolSet, UIMessageChunk } from 'ai';
 import { afterEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -58,7 +58,7 @@ describe('a deploy in the middle of a segment', () => {
     const old = deploy(process.store, {
       tools: { quick: counter('quick', seen), slow: counter('slow', seen, new Promise(() => {})) },
       answers: [
-        { text: 'First. ', calls: [call('a', 'quick')] },
+        { text: 'First. ', calls: [call('fc/a#1%', 'quick')] },
         { text: 'Second. ', calls: [call('b', 'slow')] },
       ],
     });
@@ -93,6 +93,84 @@ describe('a deploy in the middle of a segment', () => {
       'Third.',
     ]);
     expect(message).toEqual(result.uiMessage);
+  });
+
+  it('that stops the loop earlier keeps the turns that were recorded', async () => {
+    const store = memoryStore();
+    const seen: string[] = [];
+    const process = killable(store);
+    const call = (id: string, name: string) => ({ id, name, input: {} });
+    const quick = counter('quick', seen);
+    const old = deploy(process.store, {
+      tools: { quick, slow: counter('slow', seen, new Promise(() => {})) },
+      answers: [{ calls: [call('a', 'quick')] }, { text: 'Second. ', calls: [call('b', 'slow')] }],
+    });
+    await old.runtime.start<AgentResult>(old.agent, { id: 'r', prompt: 'Go' });
+    await until(() => seen.includes('slow'));
+    process.kill();
+
+    const fresh = deploy(store, {
+      tools: { quick, slow: counter('slow', seen) },
+      answers: [{ text: 'Third.' }],
+      settings: { stopWhen: isStepCount(1) },
+    });
+    const result = await fresh.runtime.getRun<AgentResult>('r').result();
+    expect(result).toMatchObject({ text: 'Third.', turns: 3 });
+    expect(seen).toEqual(['quick', 'slow']);
+  });
+
+  it('keeps what approved calls have answered when the code no longer asks for them', async () => {
+    const store = memoryStore();
+    const seen: string[] = [];
+    const process = killable(store);
+    const settings = { toolApproval: { pay: 'user-approval', ship: 'user-approval' } };
+    const calls = [
+      { id: 'a/1', name: 'pay', input: { amount: 9 } },
+      { id: 'b', name: 'ship', input: {} },
+    ];
+    const pay = tool({ inputSchema: z.object({ amount: z.number() }), execute: ({ amount }) => ({ paid: amount }) });
+    const old = deploy(process.store, {
+      tools: { pay, ship: counter('ship', seen, new Promise(() => {})) },
+      answers: [{ calls }],
+      settings,
+    });
+    const run = await old.runtime.start<AgentResult>(old.agent, { id: 'r', prompt: 'Pay and ship' });
+    const { items } = await until(async () => {
+      const page = await old.runtime.approvals.list();
+      return page.items.length === 2 && page;
+    });
+    const idOf = (name: string): string => items.find((item) => item.tool === name)?.id ?? '';
+    await old.runtime.approvals.approve(idOf('pay'), { by: 'a', input: { amount: 5 } });
+    await old.runtime.approvals.approve(idOf('ship'), { by: 'a' });
+    await until(async () => {
+      const paid = (await run.events()).some(({ type, key }) => type === 'tool_completed' && key.includes('a%2F1'));
+      return paid && seen.includes('ship');
+    });
+    process.kill();
+
+    // Both have become tools that a client answers: nothing here executes them any more.
+    const fresh = deploy(store, {
+      tools: { pay: { inputSchema: pay.inputSchema }, ship: { inputSchema: z.object({}) } },
+      answers: [{ text: 'Paid.' }],
+      settings,
+    });
+    const result = await fresh.runtime.getRun<AgentResult>('r').result();
+    expect(result.text).toBe('Paid.');
+    expect(seen).toEqual(['ship']);
+    const results = fresh.script.prompts[0]?.flatMap((message) => (message.role === 'tool' ? message.content : []));
+    expect(results).toEqual([
+      expect.objectContaining({
+        toolCallId: 'a/1',
+        output: {
+          type: 'json',
+          value: { note: expect.stringContaining('{"amount":5}'), result: { paid: 5 } },
+        },
+      }),
+      expect.objectContaining({
+        toolCallId: 'b',
+        output: { type: 'error-text', value: expect.stringContaining('may or may not have taken effect') },
+      }),
+    ]);
   });
 
   it('while an approval waits, that removes the tool, tells the model', async () => {

@@ -15,7 +15,7 @@ import type { EventDraft, JournalEvent } from '../../runtime/event.ts';
 import type { AgentCallFailure, AgentCallOptions, SteeredMessage } from './agent-call.ts';
 import type { DurableSettings } from '../durable-settings.ts';
 import { OfflineReplay } from './offline-replay.ts';
-import { keyPart } from '../tool/tool-key.ts';
+import { toolKey } from '../tool/tool-key.ts';
 import { PartIds } from '../turn/part-ids.ts';
 import { toolCallIdsOf } from '../turn/turn-record.ts';
 import type { TurnRecord } from '../turn/turn-record.ts';
@@ -150,15 +150,19 @@ export class CallState {
 
   /** The key of the tool that the SDK handles now; a toolCallId that a turn repeats gets `#dup`. Call it once per use. */
   toolKey(toolCallId: string, use: 'policy' | 'execute'): string {
-    const base = this.baseToolKey(toolCallId);
-    const count = this.#uses.get(`${use} ${base}`) ?? 0;
-    this.#uses.set(`${use} ${base}`, count + 1);
-    return count === 0 ? base : `${base}#dup${count === 1 ? '' : count}`;
+    const turnKey = this.#turnKeyOf(toolCallId);
+    const uses = `${use} ${turnKey} ${toolCallId}`;
+    const earlier = this.#uses.get(uses) ?? 0;
+    this.#uses.set(uses, earlier + 1);
+    return toolKey(turnKey, { toolCallId, earlier });
   }
 
   baseToolKey(toolCallId: string): string {
-    const turn = this.#turnOfCall.get(toolCallId) ?? this.turn?.key ?? `${this.path}/init`;
-    return `${turn}/tool:${keyPart(toolCallId)}`;
+    return toolKey(this.#turnKeyOf(toolCallId), { toolCallId, earlier: 0 });
+  }
+
+  #turnKeyOf(toolCallId: string): string {
+    return this.#turnOfCall.get(toolCallId) ?? this.turn?.key ?? `${this.path}/init`;
   }
 
   /** Stable on replay, unique over runs. */

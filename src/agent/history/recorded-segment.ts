@@ -25,14 +25,16 @@ export interface RecordedSegmentOptions {
   tools: ToolSet;
   /** The run's messages before the segment's first turn. */
   before: readonly ModelMessage[];
+  /** Inputs of approved calls that people changed, by tool call id. */
+  edits: ReadonlyMap<string, unknown>;
 }
 
 export async function recordedSegment(
   events: readonly JournalEvent[],
   options: RecordedSegmentOptions,
 ): Promise<RecordedSegment> {
-  const { prefix, tools, before } = options;
-  const results = await recordedResults(events, { prefix, tools, calls: lastCalls(before) });
+  const { prefix, tools, before, edits } = options;
+  const results = await recordedResults(events, { prefix, tools, calls: lastCalls(before), edits });
   const turns = await recordedTurns(events, { prefix, tools });
   const last = turns.at(-1);
   return {

@@ -5,7 +5,8 @@
 
 import type { AssistantModelMessage, JSONValue, LanguageModelUsage, ModelMessage, ToolSet } from 'ai';
 import type { JournalEvent } from '../../runtime/event.ts';
-import { keyPart } from '../tool/tool-key.ts';
+import { withEditNote } from '../tool/edited-input.ts';
+import { toolKeys } from '../tool/tool-key.ts';
 import { toUsage } from '../turn/usage.ts';
 import { interruptedResult } from './valid-history.ts';
 import type { ToolCall, ToolResult } from './valid-history.ts';
@@ -16,72 +17,65 @@ type AssistantPart = Exclude<AssistantModelMessage['content'], string>[number];
 
 export interface RecordedTurn {
   messages: ModelMessage[];
-  /** Calls without a recorded result. */
-  unanswered: ToolCall[];
   /** The model asked for no tool: a final answer, unless something was steered in after it. */
   final: boolean;
   usage: LanguageModelUsage;
   text: string;
 }
 
-/** The turns recorded under a segment's prefix (`agent#0/`), in order. `answered` are calls of the prompt that ran before turn 0. */
+/** The turns recorded under a segment's prefix (`agent#0/`), in order. */
 export async function recordedTurns(
   events: readonly JournalEvent[],
   options: { prefix: string; tools: ToolSet },
 ): Promise<RecordedTurn[]> {
-  const turns: RecordedTurn[] = [];
-  const results = new Map(events.filter(isToolEnd).map((event) => [event.key, event]));
-  for (let n = 0; ; n += 1) {
-    const key = `${options.prefix}t${n}`;
-    const event = events.find((each) => each.type === 'turn_completed' && each.key === key);
-    if (event === undefined) return turns;
-    turns.push(
-      await toTurn(event.value as TurnRecord, { results: scoped(results, `${key}/tool:`), tools: options.tools }),
-    );
+  const results = toolEnds(events);
+  const turns = new Map(events.filter(({ type }) => type === 'turn_completed').map((event) => [event.key, event]));
+  const found: RecordedTurn[] = [];
+  for (;;) {
+    const key = `${options.prefix}t${found.length}`;
+    const event = turns.get(key);
+    if (event === undefined) return found;
+    found.push(await toTurn(event.value as TurnRecord, { key, results, tools: options.tools }));
   }
 }
 
-/** Results of approved calls, which ran before the first turn. */
+/** Results of approved calls, which ran before the first turn. `calls` are those of the last response, `edits` inputs that people changed. */
 export async function recordedResults(
   events: readonly JournalEvent[],
-  options: { prefix: string; tools: ToolSet; calls: readonly ToolCall[] },
+  options: { prefix: string; tools: ToolSet; calls: readonly ToolCall[]; edits: ReadonlyMap<string, unknown> },
 ): Promise<ToolResult[]> {
-  const results = scoped(
-    new Map(events.filter(isToolEnd).map((event) => [event.key, event])),
-    `${options.prefix}init/tool:`,
-  );
-  const found = options.calls.flatMap((call) => {
-    const event = results.get(keyPart(call.toolCallId));
+  const { edits } = options;
+  const ends = toolEnds(events);
+  const keys = toolKeys(`${options.prefix}init`, options.calls);
+  const found = options.calls.flatMap((call, index) => {
+    const event = ends.get(keys[index] ?? '');
     return event === undefined ? [] : [toResult(call, { event, tools: options.tools })];
   });
-  return Promise.all(found);
+  const results = await Promise.all(found);
+  return results.map((result) =>
+    edits.has(result.toolCallId)
+      ? { ...result, output: withEditNote(result.output, edits.get(result.toolCallId)) }
+      : result,
+  );
 }
 
-function isToolEnd(event: JournalEvent): boolean {
-  return event.type === 'tool_completed' || event.type === 'tool_failed';
-}
-
-/** By what follows the prefix: the tool call id. */
-function scoped(results: ReadonlyMap<string, JournalEvent>, prefix: string): Map<string, JournalEvent> {
-  const found = new Map<string, JournalEvent>();
-  for (const [key, event] of results) {
-    const rest = key.slice(prefix.length);
-    if (key.startsWith(prefix) && !rest.includes('/')) found.set(rest, event);
-  }
-  return found;
+function toolEnds(events: readonly JournalEvent[]): Map<string, JournalEvent> {
+  const ends = events.filter(({ type }) => type === 'tool_completed' || type === 'tool_failed');
+  return new Map(ends.map((event) => [event.key, event]));
 }
 
 async function toTurn(
   record: TurnRecord,
-  { results, tools }: { results: ReadonlyMap<string, JournalEvent>; tools: ToolSet },
+  { key, results, tools }: { key: string; results: ReadonlyMap<string, JournalEvent>; tools: ToolSet },
 ): Promise<RecordedTurn> {
   const parts = record.parts ?? [];
   const content = toContent(parts);
   const calls = content.filter((part): part is ToolCall => part.type === 'tool-call' && part.providerExecuted !== true);
-  const unanswered = calls.filter((call) => !results.has(keyPart(call.toolCallId)));
+  const keys = toolKeys(key, calls);
+  const ends = keys.map((each) => results.get(each));
   const answers = await Promise.all(
-    calls.map(async (call) => {
-      const event = results.get(keyPart(call.toolCallId));
+    calls.map(async (call, index) => {
+      const event = ends[index];
       return event === undefined ? interruptedResult(call) : toResult(call, { event, tools });
     }),
   );
@@ -92,7 +86,6 @@ async function toTurn(
       ...(answers.length === 0 ? [] : [{ role: 'tool' as const, content: answers }]),
       ...(record.steered ?? []).map((steered) => steered.message),
     ],
-    unanswered,
     final: calls.length === 0 && (record.steered ?? []).length === 0,
     usage: toUsage(finish?.usage),
     text: content.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join(''),

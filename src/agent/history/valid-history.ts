@@ -21,6 +21,7 @@ type ApprovalResponse = Extract<ToolPart, { type: 'tool-approval-response' }>;
 
 const INTERRUPTED =
   'This tool call was interrupted before its result was recorded. It may or may not have taken effect.';
+const UNSTARTED = 'This tool call was approved, but it was not executed: the conversation was stopped before.';
 const UNDECIDED = 'This tool call was not executed: nobody approved it before the conversation went on.';
 
 /** The same conversation, valid for OpenAI's and Anthropic's rules (V1 to V6). Messages are not mutated. */
@@ -38,6 +39,11 @@ export function validHistory(messages: readonly ModelMessage[]): ModelMessage[] 
 /** The result that stands for a call without one. */
 export function interruptedResult(call: { toolCallId: string; toolName: string }): ToolResult {
   return answer(call, { type: 'error-text', value: INTERRUPTED });
+}
+
+/** The result that stands for a call that was approved and did not run. */
+export function unstartedResult(call: { toolCallId: string; toolName: string }): ToolResult {
+  return answer(call, { type: 'execution-denied', reason: UNSTARTED });
 }
 
 function validExchange(message: AssistantModelMessage, index: number, answers: Answers): ModelMessage[] {

@@ -22,7 +22,8 @@ import type { StoredInput } from '../agent-input.ts';
 import { addUsage } from '../turn/usage.ts';
 import { initialState, toResult } from './agent-state.ts';
 import type { AgentResult, AgentState, QueuedMessage } from './agent-state.ts';
-import { waitForAnswers } from './approval-wait.ts';
+import { unusedAnswers, waitForAnswers } from './approval-wait.ts';
+import type { Answered } from './approval-wait.ts';
 import { validHistory } from '../history/valid-history.ts';
 import { createInDoubtAsk } from '../tool/in-doubt-ask.ts';
 import { endMessage, foldStream, readSince } from './message-stream.ts';
@@ -46,6 +47,10 @@ export class AgentRun {
   #state: AgentState;
   /** What the current segment starts with beyond the checkpoint: answers, or user messages. */
   #opening: ModelMessage[] = [];
+  /** Inputs of the segment's approved calls that people changed, by tool call id. */
+  #edits: ReadonlyMap<string, unknown> = new Map();
+  /** Answers to what the last segment left open, until all of them are there. */
+  #answered: Answered[] = [];
   #history: Promise<ModelMessage[]> | undefined;
   /** An earlier execution may have written to the stream after the checkpoint. */
   #recovering: boolean;
@@ -87,7 +92,7 @@ export class AgentRun {
       stream: DEFAULT_STREAM,
       from: this.#recovering ? tail : null,
     });
-    const { edits, steering } = await this.#open(writer);
+    const steering = await this.#open(writer);
     const end = await runSegment(this.#context, {
       agent: this.#agent,
       number: segment,
@@ -95,14 +100,14 @@ export class AgentRun {
       steering,
       call: {
         callOptions: this.#input.callOptions,
-        edits,
+        edits: this.#edits,
         ask: createInDoubtAsk(this.#context, () => this.#state.turns),
       },
       writer,
       tail,
       messageId: this.#state.uiMessage.id,
     });
-    const next = end.kind === 'ended' ? await this.#ended(end.result) : await this.#diverged(edits);
+    const next = end.kind === 'ended' ? await this.#ended(end.result) : await this.#diverged();
     await this.#checkpoint(next, steering);
     this.#recovering = false;
     this.#opening = [];
@@ -115,22 +120,25 @@ export class AgentRun {
   }
 
   /** A2. Waits for what the last segment left open, and takes the user messages that are known. */
-  async #open(writer: UiWriter): Promise<{ edits: Map<string, unknown>; steering: Steering }> {
+  async #open(writer: UiWriter): Promise<Steering> {
     const { pending, queued, edits } = this.#state;
     const mailbox = this.#context.userMessages;
+    this.#edits = new Map(Object.entries(edits));
     if (pending.length > 0) {
       const answers = await waitForAnswers(this.#context, pending, {
         tools: this.#agent.tools,
         write: (chunk) => writer.write(chunk),
+        answered: (answer) => this.#answered.push(answer),
       });
+      this.#answered = [];
       this.#opening = [answers.message];
-      return { edits: answers.edits, steering: new Steering(mailbox, queued) };
+      this.#edits = answers.edits;
+      return new Steering(mailbox, queued);
     }
-    if (awaitsTools(this.#state.messages))
-      return { edits: new Map(Object.entries(edits)), steering: new Steering(mailbox, queued) };
+    if (awaitsTools(this.#state.messages)) return new Steering(mailbox, queued);
     this.#opening = queued.map(({ message }) => message);
     for (const message of queued) await writer.write(toChunk(message));
-    return { edits: new Map(), steering: new Steering(mailbox, []) };
+    return new Steering(mailbox, []);
   }
 
   async #prompt(): Promise<ModelMessage[]> {
@@ -161,7 +169,7 @@ export class AgentRun {
   }
 
   /** What was recorded of the segment stands; the next one goes on from there, or with nothing to do if the last turn was an answer. */
-  async #diverged(edits: ReadonlyMap<string, unknown>): Promise<AgentState> {
+  async #diverged(): Promise<AgentState> {
     const state = this.#state;
     const recorded = await this.#recorded();
     const writer = await createUiWriter(this.#context, { stream: DEFAULT_STREAM, from: state.tail });
@@ -174,7 +182,7 @@ export class AgentRun {
       segment: state.segment + 1,
       messages: began ? validHistory(messages) : messages,
       pending: [],
-      edits: began ? {} : Object.fromEntries(edits),
+      edits: began ? {} : Object.fromEntries(this.#edits),
       done: recorded.final,
       ...this.#totals(recorded),
     };
@@ -189,6 +197,9 @@ export class AgentRun {
   /** A4. What the run leaves behind when it was stopped or failed. Writes the end of its message to the stream. */
   async settle({ status, error }: { status: 'failed' | 'cancelled'; error: unknown }): Promise<AgentResult> {
     const state = this.#state;
+    // Stopped while answers were open: what had been approved did not run.
+    const unstarted = this.#answered.length > 0;
+    if (unstarted) this.#opening = [unusedAnswers(this.#answered)];
     const recorded = await this.#recorded();
     const { tail: from, uiMessage: message } = state;
     const { partial, folded } = await endMessage(this.#context, {
@@ -197,6 +208,7 @@ export class AgentRun {
       turns: recorded.turns,
       status,
       error,
+      unstarted,
     });
     const said: ModelMessage[] = partial.trim() === '' ? [] : [{ role: 'assistant', content: partial }];
     this.#state = {
@@ -214,7 +226,12 @@ export class AgentRun {
   #recorded(): ReturnType<typeof recordedSegment> {
     const prefix = segmentPrefix(this.#state.segment);
     const before = [...this.#state.messages, ...this.#opening];
-    return recordedSegment(this.#context.journal(prefix), { prefix, tools: this.#agent.tools, before });
+    return recordedSegment(this.#context.journal(prefix), {
+      prefix,
+      tools: this.#agent.tools,
+      before,
+      edits: this.#edits,
+    });
   }
 
   #totals(recorded: {

@@ -9,6 +9,7 @@ import { DurableError } from '../../runtime/errors.ts';
 import { checkEditedInput } from '../tool/approval.ts';
 import type { Decision } from '../tool/approval.ts';
 import type { Pending, PendingApproval, PendingClientTool } from './agent-state.ts';
+import { unstartedResult } from '../history/valid-history.ts';
 import type { ToolResult } from '../history/valid-history.ts';
 import { toModelOutput } from '../history/recorded-turns.ts';
 
@@ -21,12 +22,20 @@ export interface Answers {
   edits: Map<string, unknown>;
 }
 
+/** An answer that came; the others may still be open. */
+export interface Answered {
+  call: Pending;
+  part: ToolPart;
+}
+
 /** What a client-side tool answered. */
 export type ClientToolOutput = { output: unknown } | { errorText: string };
 
 export interface WaitOptions {
   tools: ToolSet;
   write: (chunk: UIMessageChunk) => Promise<void> | undefined;
+  /** Told of each answer as it comes. */
+  answered: (answer: Answered) => void;
 }
 
 export async function waitForAnswers(
@@ -38,25 +47,57 @@ export async function waitForAnswers(
   const parts = await Promise.all(
     pending.map(async (call): Promise<ToolPart> => {
       const { value } = await context.mailbox(call.key).take();
-      if (call.kind === 'client-tool') return readClientOutput(call, value as ClientToolOutput, options);
-      const decision = await withCheckedInput(call, value as Decision, options.tools);
-      if (decision.approved && decision.input !== undefined) edits.set(call.toolCallId, decision.input);
-      return respond(call, decision, options);
+      const { part, input } = await readAnswer(call, value, options);
+      if (input !== undefined) edits.set(call.toolCallId, input.edited);
+      return part;
     }),
   );
   return { message: { role: 'tool', content: parts }, edits };
 }
 
-async function respond(call: PendingApproval, decision: Decision, options: WaitOptions): Promise<ToolPart> {
-  const { approved, reason } = decision;
-  const response = { type: 'tool-approval-response' as const, approvalId: call.approvalId, approved };
-  const said = {
-    ...response,
+async function readAnswer(
+  call: Pending,
+  value: unknown,
+  options: WaitOptions,
+): Promise<{ part: ToolPart; input?: { edited: unknown } }> {
+  if (call.kind === 'client-tool') {
+    const { part, chunk } = await toClientOutput(call, value as ClientToolOutput, options.tools);
+    options.answered({ call, part });
+    await options.write(chunk);
+    return { part };
+  }
+  const decision = await withCheckedInput(call, value as Decision, options.tools);
+  const part = toResponse(call, decision);
+  options.answered({ call, part });
+  await options.write(part);
+  return decision.approved && decision.input !== undefined ? { part, input: { edited: decision.input } } : { part };
+}
+
+/**
+ * What the conversation keeps of answers whose run was stopped before the others came: what was approved did not run. Calls of the provider
+ * are left undecided: it would execute what it finds approved.
+ */
+export function unusedAnswers(answered: readonly Answered[]): ToolModelMessage {
+  const content = answered.flatMap(({ call, part }): ToolPart[] => {
+    if (part.type !== 'tool-approval-response' || !part.approved) return [part];
+    return call.kind === 'approval' && call.providerExecuted
+      ? []
+      : [part, unstartedResult({ toolCallId: call.toolCallId, toolName: call.tool })];
+  });
+  return { role: 'tool', content };
+}
+
+function toResponse(
+  call: PendingApproval,
+  { approved, reason }: Decision,
+): Extract<ToolPart, { type: 'tool-approval-response' }> {
+  return {
+    type: 'tool-approval-response',
+    approvalId: call.approvalId,
+    approved,
     ...(reason === undefined ? {} : { reason }),
     ...(call.providerExecuted ? { providerExecuted: true } : {}),
   };
-  await options.write(said);
-  return said;
 }
 
 /** Code may have been deployed since the answer: an edited input that no longer fits is not executed. */
@@ -70,18 +111,22 @@ async function withCheckedInput(call: PendingApproval, decision: Decision, tools
   }
 }
 
-async function readClientOutput(
+async function toClientOutput(
   call: PendingClientTool,
   answer: ClientToolOutput,
-  options: WaitOptions,
-): Promise<ToolResult> {
+  tools: ToolSet,
+): Promise<{ part: ToolResult; chunk: UIMessageChunk }> {
   const { toolCallId, tool: toolName, input } = call;
   const result = { type: 'tool-result' as const, toolCallId, toolName };
   if ('errorText' in answer) {
-    await options.write({ type: 'tool-output-error', toolCallId, errorText: answer.errorText });
-    return { ...result, output: { type: 'error-text', value: answer.errorText } };
+    return {
+      part: { ...result, output: { type: 'error-text', value: answer.errorText } },
+      chunk: { type: 'tool-output-error', toolCallId, errorText: answer.errorText },
+    };
   }
-  await options.write({ type: 'tool-output-available', toolCallId, output: answer.output as JSONValue });
-  const output = await toModelOutput(answer.output, { call: { toolCallId, toolName, input }, tools: options.tools });
-  return { ...result, output };
+  const output = await toModelOutput(answer.output, { call: { toolCallId, toolName, input }, tools });
+  return {
+    part: { ...result, output },
+    chunk: { type: 'tool-output-available', toolCallId, output: answer.output as JSONValue },
+  };
 }

@@ -10,6 +10,9 @@ import { recoveryPlan } from '../../streams/recovery.ts';
 import { createUiWriter } from '../../streams/ui-writer.ts';
 import { DEFAULT_STREAM } from '../../streams/wire.ts';
 
+const INTERRUPTED = 'This tool call was interrupted.';
+const UNSTARTED = 'This tool call was approved, but not executed.';
+
 export interface FoldedStream {
   chunks: UIMessageChunk[];
   /** The message with what the chunks add to it. */
@@ -49,6 +52,8 @@ export interface EndOptions {
   turns: number;
   status: 'failed' | 'cancelled';
   error: unknown;
+  /** Nothing that was approved has begun to run. */
+  unstarted: boolean;
 }
 
 /**
@@ -64,7 +69,7 @@ export async function endMessage(
   const { chunks, message: shown } = await foldStream(context, { from, message });
   const { openStep, completedSteps } = recoveryPlan(chunks);
   const partial = status === 'cancelled' && openStep && turns <= completedSteps ? foldPartial(chunks) : '';
-  for (const chunk of closingChunks(shown)) await writer.write(chunk);
+  for (const chunk of closingChunks(shown, options.unstarted)) await writer.write(chunk);
   await writer.write(
     status === 'cancelled' ? { type: 'abort' } : { type: 'error', errorText: publicText(options.error) },
   );
@@ -72,16 +77,18 @@ export async function endMessage(
   return { partial, folded: await foldStream(context, { from, message }) };
 }
 
-function closingChunks(message: UIMessage): UIMessageChunk[] {
+function closingChunks(message: UIMessage, unstarted: boolean): UIMessageChunk[] {
   return message.parts.filter(isToolUIPart).flatMap((part): UIMessageChunk[] => {
     const { toolCallId } = part;
     switch (part.state) {
       case 'approval-requested':
         return [{ type: 'tool-output-denied', toolCallId }];
+      case 'approval-responded':
+        if (!part.approval.approved) return [{ type: 'tool-output-denied', toolCallId }];
+        return [{ type: 'tool-output-error', toolCallId, errorText: unstarted ? UNSTARTED : INTERRUPTED }];
       case 'input-streaming':
       case 'input-available':
-      case 'approval-responded':
-        return [{ type: 'tool-output-error', toolCallId, errorText: 'This tool call was interrupted.' }];
+        return [{ type: 'tool-output-error', toolCallId, errorText: INTERRUPTED }];
       default:
         return [];
     }

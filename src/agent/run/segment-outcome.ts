@@ -6,6 +6,7 @@ import type { NewHook } from '../../runtime/store.ts';
 import { encodeValue } from '../../runtime/codec.ts';
 import { sha256Hex } from '../../runtime/signature.ts';
 import { approvalHook, inputSchemaOf } from '../tool/approval.ts';
+import { keyPart } from '../tool/tool-key.ts';
 import type { Pending, PendingApproval, PendingClientTool } from './agent-state.ts';
 import type { DurableApprovalSettings } from '../durable-settings.ts';
 import { interruptedResult } from '../history/valid-history.ts';
@@ -89,7 +90,7 @@ function pendingClientTools(step: Step, { agent, context, path }: Origin): Pendi
   return openCalls(step)
     .filter((call) => isClientTool(agent.tools, call.toolName))
     .map((call) => {
-      const key = `${path}/client-tool:${call.toolCallId}`;
+      const key = `${path}/client-tool:${keyPart(call.toolCallId)}`;
       const tokenHash = sha256Hex(context.sign(`client-tool\n${context.run.id}\n${key}`));
       return {
         kind: 'client-tool',

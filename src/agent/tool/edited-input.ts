@@ -15,7 +15,7 @@ export function editedModelOutput(tool: Tool, edits: ReadonlyMap<string, unknown
   return async (options) => {
     const output = original === undefined ? plainOutput(options.output) : await original(options);
     if (!edits.has(options.toolCallId)) return output;
-    return noted(output, edits.get(options.toolCallId));
+    return withEditNote(output, edits.get(options.toolCallId));
   };
 }
 
@@ -26,7 +26,8 @@ function plainOutput(value: unknown): ModelOutput {
     : { type: 'json', value: (value ?? null) as Extract<ModelOutput, { type: 'json' }>['value'] };
 }
 
-function noted(output: ModelOutput, input: unknown): ModelOutput {
+/** The output of a call that ran with another input than the model's. */
+export function withEditNote(output: ModelOutput, input: unknown): ModelOutput {
   const text = `${NOTE} ${JSON.stringify(input)}`;
   switch (output.type) {
     case 'text':
