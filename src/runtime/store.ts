@@ -18,7 +18,8 @@
  *      is both. A claim repeated with the same nonce returns the runs that the first one got and that are still held under it.
  *  S7  A claim of a run that was never claimed (`from: 'start'`) or whose lease expired (`from: 'lease'`) adds one to
  *      `attempts`; one after a wait, a yield or a resume does not.
- *  S8  At most `suspects` of the runs that a claim returns have `attempts >= 2` after it.
+ *  S8  At most `suspects` of the runs that a claim returns have `attempts >= 3` after it: one that had made no progress yet when its
+ *      process died has 2.
  *  S9  `nextDueInMs` is the time until the earliest `dueAt` among the queues asked for that the claim did not return (0 if
  *      more is due now, but for suspects beyond the limit, which do not count); null if there is none.
  * Start

@@ -55,6 +55,8 @@ const DEFAULTS: Required<WorkerOptions> = {
   warm: { max: 64, ms: 30_000 },
   storeTimeoutMs: 3_000,
 };
+/** S8 of the store's contract. */
+const SUSPECT_ATTEMPTS = 3;
 const RETRY_MS = { first: 50, cap: 2_000 };
 
 export class Worker implements ExecutionHost {
@@ -301,9 +303,9 @@ export class Worker implements ExecutionHost {
 
   /** W1. A stale one waits for its claim and must not stand in its own way. */
   #hasSuspect(): boolean {
-    for (const attempts of this.#loading.values()) if (attempts >= 2) return true;
+    for (const attempts of this.#loading.values()) if (attempts >= SUSPECT_ATTEMPTS) return true;
     for (const { core, state } of this.#executing.values())
-      if (core.run.attempts >= 2 && state !== 'stale') return true;
+      if (core.run.attempts >= SUSPECT_ATTEMPTS && state !== 'stale') return true;
     return false;
   }
 

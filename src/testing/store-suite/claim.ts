@@ -139,9 +139,11 @@ function attempts({ test, timed }: Spec): void {
   });
 }
 
-/** Runs that were claimed once and not heard of again; their leases have expired. */
+/** Runs that were claimed twice and not heard of again; their leases have expired. */
 async function loseHolders({ store, advance }: Kit, ids: string[]): Promise<void> {
   for (const id of ids) await store.start([newRun({ id, queue: 'poison' })], { nonce: `lost_${id}`, leaseMs: 0 });
+  await advance(1);
+  await store.claim({ queues: ['poison'], limit: ids.length, suspects: 0, leaseMs: 0, nonce: 'lost_again' });
   await advance(1);
 }
 
@@ -160,8 +162,8 @@ function suspects({ timed }: Spec): void {
     assert.deepEqual(
       some.claims.map(({ run }) => [run.id, run.attempts]),
       [
-        ['s1', 2],
-        ['s2', 2],
+        ['s1', 3],
+        ['s2', 3],
       ],
     );
     assert.equal((await claim('c', 1)).claims.length, 1);
