@@ -7,12 +7,15 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { startModelServer } from '../../examples/model-server/server.ts';
 import { DurableAgent } from '../../src/agent/durable-agent.ts';
+import { expectSilentConsole } from '../support/silent-console.ts';
 import { observe } from './observe.ts';
 import type { Observed } from './observe.ts';
 import { mortalStore, scriptedModel, text } from './scripted.ts';
 import type { ScriptedModel } from './scripted.ts';
 
 const quiet: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+expectSilentConsole();
+
 const runtimes: Runtime[] = [];
 afterEach(async () => {
   await Promise.all(runtimes.splice(0).map((runtime) => runtime.close({ graceMs: 100 })));

@@ -10,8 +10,11 @@ import type { Store } from '../../src/runtime/store.ts';
 import { memoryStore } from '../../src/stores/memory/memory-store.ts';
 import { foldMessage } from '../../src/streams/fold.ts';
 import { killable } from '../support/killable.ts';
+import { expectSilentConsole } from '../support/silent-console.ts';
 import { scriptedModel, startRuntime, until, userTexts } from './run-kit.ts';
 import type { Answer, Prompt } from './run-kit.ts';
+
+expectSilentConsole();
 
 const runtimes: Runtime[] = [];
 

@@ -9,8 +9,11 @@ import type { Runtime } from '../../src/app/create-runtime.ts';
 import { FatalError } from '../../src/runtime/errors.ts';
 import { memoryStore } from '../../src/stores/memory/memory-store.ts';
 import { foldMessage } from '../../src/streams/fold.ts';
+import { expectSilentConsole } from '../support/silent-console.ts';
 import { recordingLogger, scriptedModel, startRuntime, until, userTexts } from './run-kit.ts';
 import type { ScriptedModel } from './run-kit.ts';
+
+expectSilentConsole();
 
 const runtimes: Runtime[] = [];
 
