@@ -7,7 +7,8 @@ import type { Store } from '../../src/runtime/store.ts';
 import { decodeChunk } from '../../src/streams/chunk.ts';
 import type { Oracle } from './oracle.ts';
 import type { SimProcess } from './process.ts';
-import { LOG } from './program.ts';
+import { LOG, nodesOf, programsOf } from './program.ts';
+import { SHARED_TOKEN } from './program-maker.ts';
 import type { Program } from './program.ts';
 import type { Random } from './random.ts';
 import type { Scenario, Sender } from './scenario.ts';
@@ -25,7 +26,9 @@ export interface ClientParts {
   store: Store;
 }
 
-export type Ended = { status: 'completed'; value: unknown } | { status: 'cancelled' };
+export interface Ended {
+  status: 'completed' | 'cancelled' | 'failed';
+}
 
 const CALL_MS = 1_000;
 
@@ -33,6 +36,7 @@ export class Clients {
   readonly ended = new Map<string, Ended>();
   /** Acknowledged payloads by hook token, in the order of the acknowledgements. */
   readonly acknowledged = new Map<string, string[]>();
+  isOver = false;
   readonly chunks = new Map<string, unknown[]>();
   readonly #parts: ClientParts;
   readonly #random: Random;
@@ -58,6 +62,7 @@ export class Clients {
     }
     for (const { run, at } of scenario.cancels)
       process.after(at, () => this.#run(`cancel ${run}`, () => this.#cancel(run)));
+    process.after(100, () => this.#run('send to the shared hook', () => this.#sendShared()));
     process.after(1_000, () => this.#run('look for parked runs', () => this.#unpark()));
   }
 
@@ -86,9 +91,11 @@ export class Clients {
   }
 
   async #start(program: Program): Promise<void> {
+    const { thread } = this.#parts.scenario;
+    const busy = thread.runs.includes(program.id) ? { thread: 'thread', whenBusy: thread.whenBusy } : {};
     for (;;) {
       const runtime = (this.#random.chance(0.7) ? this.#parts.site() : undefined) ?? this.#parts.runtime;
-      if (await this.#tried(() => runtime.start('program', { id: program.id, input: program }))) break;
+      if (await this.#tried(() => runtime.start('program', { id: program.id, input: program, ...busy }))) break;
       await this.#pause(50);
     }
     const handle = this.#parts.runtime.getRun(program.id);
@@ -99,12 +106,12 @@ export class Clients {
   async #result(handle: RunHandle): Promise<void> {
     for (;;) {
       try {
-        const value = await handle.result();
-        this.ended.set(handle.id, { status: 'completed', value });
+        await handle.result();
+        this.ended.set(handle.id, { status: 'completed' });
         return;
       } catch (error) {
-        if (DurableError.is(error, 'cancelled')) {
-          this.ended.set(handle.id, { status: 'cancelled' });
+        if (DurableError.is(error, 'cancelled') || DurableError.is(error, 'run_failed')) {
+          this.ended.set(handle.id, { status: error.code === 'cancelled' ? 'cancelled' : 'failed' });
           return;
         }
         if (!DurableError.is(error, 'store_unavailable') && !DurableError.is(error, 'run_parked')) throw error;
@@ -128,6 +135,19 @@ export class Clients {
       if (final.has(outcome)) return;
       if (outcome !== 'hook_not_found' && outcome !== 'store_unavailable') throw new Error(outcome);
       await this.#pause(this.#random.between(20, 150));
+    }
+  }
+
+  /** Whoever has the shared hook now gets something, again and again. */
+  async #sendShared(): Promise<void> {
+    const { runtime, process, scenario } = this.#parts;
+    const clashes = scenario.programs.some((root) =>
+      [...programsOf(root)].some(({ root: tree }) => [...nodesOf(tree)].some(({ kind }) => kind === 'clash')),
+    );
+    while (clashes && !this.isOver) {
+      const id = process.ids.next();
+      await this.#outcome(() => runtime.resumeHook(SHARED_TOKEN, `shared ${id}`, { id }));
+      await this.#pause(this.#random.between(50, 300));
     }
   }
 

@@ -1,6 +1,6 @@
 /** The outside world of the steps: counts what bodies do, and knows what may not happen. */
 
-import { getStepMetadata, RetryableError } from 'everturn';
+import { FatalError, getStepMetadata, RetryableError } from 'everturn';
 import type { Oracle } from './oracle.ts';
 import type { SimProcess } from './process.ts';
 import type { World } from './world.ts';
@@ -14,12 +14,17 @@ export interface StepPlan {
   retryAfter: number | null;
   /** Chunks that it writes. */
   chunks: number;
+  isFatal: boolean;
+  /** Per attempt. */
+  timeoutMs: number | null;
 }
 
 interface Execution {
   process: string;
   attempt: number;
   epoch: number;
+  /** Its attempt may end before it does. */
+  isTimed: boolean;
   outcome: 'open' | 'done' | 'failed';
 }
 
@@ -46,33 +51,26 @@ export class Effects {
     const executions = this.#of(run, key);
     const number = executions.length;
     this.#keyed(`${run} ${plan.id}`, key);
-    const execution = this.#begin({ process, run, key, attempt });
+    const execution = this.#begin({ process, run, key, attempt, isTimed: plan.timeoutMs !== null });
     if (plan.chunks > 0) await write({ step: plan.id, execution: number, index: 0 });
     if (plan.ms > 0) await new Promise<void>((resolve) => process.clock.schedule(resolve, plan.ms));
     for (let index = 1; index < plan.chunks; index += 1) await write({ step: plan.id, execution: number, index });
     const failed = executions.filter(({ outcome }) => outcome === 'failed').length;
     execution.outcome = failed < plan.failures ? 'failed' : 'done';
     if (execution.outcome === 'done') return `s${plan.id}`;
-    throw plan.retryAfter === null
-      ? new Error(`step ${plan.id} fails`)
-      : new RetryableError(`step ${plan.id} fails`, { retryAfter: plan.retryAfter });
+    if (plan.isFatal) throw new FatalError(`step ${plan.id} fails for good`);
+    if (plan.retryAfter === null) throw new Error(`step ${plan.id} fails`);
+    throw new RetryableError(`step ${plan.id} fails`, { retryAfter: plan.retryAfter });
   }
 
-  #begin({
-    process,
-    run,
-    key,
-    attempt,
-  }: {
-    process: SimProcess;
-    run: string;
-    key: string;
-    attempt: number;
-  }): Execution {
+  #begin(begun: { process: SimProcess; run: string; key: string; attempt: number; isTimed: boolean }): Execution {
+    const { process, run, key, attempt, isTimed } = begun;
     const executions = this.#of(run, key);
-    const { epoch } = this.#oracle.shadow(run);
+    const { epoch, left } = this.#oracle.shadow(run);
     const holds = this.#oracle.holds(process.name, run);
     this.#world.note(() => `${process.name} executes ${run}/${key} attempt ${attempt}${holds ? '' : ' (as a zombie)'}`);
+    if (left?.nonce.startsWith(`${process.name}-`) === true)
+      this.#world.fail(`the body of "${key}" of ${run} starts after its holder has let the run go`);
     if (holds) {
       if (this.#oracle.isRecorded(run, key))
         this.#world.fail(`the body of "${key}" of ${run} runs although its result is recorded`);
@@ -82,7 +80,7 @@ export class Effects {
         this.#world.fail(`the attempt of "${key}" of ${run} is ${attempt} again after a takeover`);
       }
     }
-    const execution: Execution = { process: process.name, attempt, epoch, outcome: 'open' };
+    const execution: Execution = { process: process.name, attempt, epoch, isTimed, outcome: 'open' };
     executions.push(execution);
     return execution;
   }
@@ -93,8 +91,8 @@ export class Effects {
     for (const [name, executions] of this.#executions) {
       if (!name.startsWith(`${run}/`)) continue;
       const isOpen = executions.some(
-        ({ outcome, process, epoch }) =>
-          outcome === 'open' && nonce.startsWith(`${process}-`) && epoch === this.#oracle.shadow(run).epoch,
+        ({ outcome, process, epoch, isTimed }) =>
+          outcome === 'open' && !isTimed && nonce.startsWith(`${process}-`) && epoch === this.#oracle.shadow(run).epoch,
       );
       if (isOpen) this.#world.fail(`${run} went to wait while the body of "${name}" runs`);
     }
@@ -137,7 +135,8 @@ export class Effects {
       const run = name.slice(0, name.indexOf('/'));
       const { takeovers, yields } = this.#oracle.shadow(run);
       const failures = executions.filter(({ outcome }) => outcome === 'failed').length;
-      const explained = 1 + failures + (options.exactlyOnce ? 0 : takeovers + yields);
+      const holders = 1 + (options.exactlyOnce ? 0 : takeovers + yields);
+      const explained = executions[0]?.isTimed === true ? 2 * holders : holders + failures;
       if (executions.length > explained) {
         this.#world.fail(
           `"${name}" ran ${executions.length} times; ${failures} failures, ${takeovers} takeovers and ${yields} yields explain ${explained}`,

@@ -19,10 +19,13 @@ import type { World } from './world.ts';
 
 interface Shadow {
   id: string;
+  thread: string | null;
   epoch: number;
   nonces: Set<string>;
   /** Null while nobody holds the run. */
   token: Token | null;
+  /** The token under which the run was let go; null while somebody holds it. */
+  left: Token | null;
   leaseUntil: number;
   lastCommit: string | null;
   commitIds: Set<string>;
@@ -124,9 +127,11 @@ export class Oracle {
     if (shadow === undefined) {
       shadow = {
         id,
+        thread: null,
         epoch: 0,
         nonces: new Set(),
         token: null,
+        left: null,
         leaseUntil: 0,
         lastCommit: null,
         commitIds: new Set(),
@@ -181,11 +186,17 @@ export class Oracle {
     if (shadow.nonces.has(`${token.epoch}:${token.nonce}`)) this.#world.fail(`a token of ${run.id} was used twice`);
     if (shadow.token !== null && now < shadow.leaseUntil)
       this.#world.fail(`${run.id} was claimed while its lease was live`);
+    const other = [...this.#shadows.values()].find(
+      (each) => each !== shadow && run.thread !== null && each.thread === run.thread && each.token !== null,
+    );
+    if (other !== undefined) this.#world.fail(`${run.id} and ${other.id} of one thread run at once`);
+    shadow.thread = run.thread;
     shadow.epoch = token.epoch;
     shadow.nonces.add(`${token.epoch}:${token.nonce}`);
     if (from === 'lease') shadow.takeovers += 1;
     shadow.claimsSinceProgress += 1;
     shadow.token = token;
+    shadow.left = null;
     shadow.leaseUntil = now + leaseMs;
   }
 
@@ -231,6 +242,7 @@ export class Oracle {
     if (answer.extended) shadow.leaseUntil = this.#world.storeClock.now() + commit.leaseMs;
     if (commit.then.kind === 'run') return;
     shadow.token = null;
+    shadow.left = token;
     if (commit.then.kind === 'wait') this.onWait?.(id, token);
     if (commit.then.kind === 'yield') shadow.yields += 1;
     const row = await this.#store.get(id);
@@ -296,8 +308,9 @@ export class Oracle {
     if (shadow.ended !== null) this.#world.fail(`${answer.run} took a message after its end`);
     if ('hook' in delivery.to) this.#taken.set(delivery.to.hook, [...this.taken(delivery.to.hook), delivery.id]);
     if ('hook' in delivery.to && answer.hook?.once === true) {
-      if (this.#resolved.has(delivery.to.hook)) this.#world.fail(`a hook of ${answer.run} took two payloads`);
-      this.#resolved.add(delivery.to.hook);
+      const hook = `${answer.run} ${answer.hook.key}`;
+      if (this.#resolved.has(hook)) this.#world.fail(`a hook of ${answer.run} took two payloads`);
+      this.#resolved.add(hook);
     }
     const row = await this.#store.get(answer.run);
     if (row?.status === 'waiting') this.#world.fail(`${answer.run} waits on after a message`);

@@ -11,6 +11,7 @@ export type Node =
   | { kind: 'seq' | 'par' | 'race'; nodes: Node[] }
   | { kind: 'hook'; id: number; gapMs: number; isAnswered: boolean }
   | { kind: 'inbox'; id: number; count: number }
+  | { kind: 'clash'; token: string }
   | { kind: 'child'; id: number; program: Program }
   | { kind: 'write'; id: number }
   | { kind: 'plain'; ms: number }
@@ -19,6 +20,8 @@ export type Node =
 export interface Program {
   id: string;
   root: Node;
+  /** It throws in the end. */
+  fails: boolean;
 }
 
 export interface Lab {
@@ -29,6 +32,9 @@ export interface Lab {
 }
 
 export const LOG = 'log';
+
+/** What a program throws that fails. */
+export const PLANNED = 'as planned';
 
 export function hookToken(run: string, id: number): string {
   return `${run}-hook-${id}`;
@@ -46,6 +52,7 @@ export function programWorkflow(lab: Lab): Workflow<Program> {
     const value = await new Interpreter(lab, { program, run: input.id }).execute(input.root);
     lab.effects.observed(input.id, 'the time at the end', now());
     lab.effects.observed(input.id, 'the value at the end', value);
+    if (input.fails) throw new Error(PLANNED);
     return value;
   });
   return program;
@@ -80,6 +87,8 @@ class Interpreter {
         return this.#hook(node);
       case 'inbox':
         return this.#inbox(node);
+      case 'clash':
+        return this.#clash(node);
       case 'child':
         return this.#child(node);
       case 'write':
@@ -99,11 +108,12 @@ class Interpreter {
     // Half of the steps share a name, so that their keys depend on the order in which the code comes to them.
     const name = plan.id % 2 === 0 ? 'work' : label;
     try {
-      const value = await step(name, () => effects.execute(process, plan, writeLog), { retries });
+      const timeout = plan.timeoutMs === null ? {} : { timeout: plan.timeoutMs };
+      const value = await step(name, () => effects.execute(process, plan, writeLog), { retries, ...timeout });
       effects.received(this.#run, plan);
       return value;
     } catch (error) {
-      if (DurableError.is(error)) throw error;
+      if (DurableError.is(error) && error.code !== 'step_timeout') throw error;
       effects.received(this.#run, plan);
       return `failed ${label}`;
     }
@@ -137,6 +147,16 @@ class Interpreter {
     return values;
   }
 
+  async #clash({ token }: Extract<Node, { kind: 'clash' }>): Promise<unknown> {
+    const hook = createHook({ token });
+    try {
+      return await hook;
+    } catch (error) {
+      if (DurableError.is(error, 'hook_conflict')) return 'conflict';
+      throw error;
+    }
+  }
+
   async #child(node: Extract<Node, { kind: 'child' }>): Promise<unknown> {
     const id = childId(this.#run, node.id);
     try {
@@ -144,6 +164,7 @@ class Interpreter {
     } catch (error) {
       // Somebody has cancelled the child alone.
       if (DurableError.is(error, 'cancelled') && error.details['run'] === id) return null;
+      if (error instanceof Error && error.message === PLANNED && node.program.fails) return null;
       throw error;
     }
   }
@@ -168,7 +189,11 @@ async function writeLog(chunk: unknown): Promise<void> {
 export function misfit(node: Node, value: unknown, payloads: (id: number) => unknown[]): string | undefined {
   switch (node.kind) {
     case 'step': {
-      const expected = node.plan.failures > node.retries ? `failed s${node.plan.id}` : `s${node.plan.id}`;
+      const { id, failures, timeoutMs } = node.plan;
+      const failed = `failed s${id}`;
+      // How often it is tried depends on how long its attempts take, and on who dies.
+      if (timeoutMs !== null && (value === failed || value === `s${id}`)) return undefined;
+      const expected = failures > node.retries ? failed : `s${id}`;
       return value === expected ? undefined : `${JSON.stringify(value)} is not ${expected}`;
     }
     case 'sleep':
@@ -191,6 +216,8 @@ export function misfit(node: Node, value: unknown, payloads: (id: number) => unk
         ? undefined
         : `${JSON.stringify(got)} are not the payloads ${JSON.stringify(expected)}`;
     }
+    case 'clash':
+      return typeof value === 'string' ? undefined : `${JSON.stringify(value)} is no payload`;
     case 'child':
       return undefined; // The child's own result is looked at where it is a run.
     case 'cleanup':

@@ -2,8 +2,9 @@
 
 import { NO_FAULTS } from './network.ts';
 import type { NetworkFaults, Strike } from './network.ts';
-import { childId, hookToken, nodesOf, programsOf } from './program.ts';
-import type { Node, Program } from './program.ts';
+import { hookToken, nodesOf, programsOf } from './program.ts';
+import type { Program } from './program.ts';
+import { named, ProgramMaker } from './program-maker.ts';
 import type { Random } from './random.ts';
 
 export interface Disturbance {
@@ -44,6 +45,10 @@ export interface Scenario {
     concurrency: number;
     warm: { max: number; ms: number };
   };
+  /** Runs of one thread, and what a start does while another is active. */
+  thread: { runs: string[]; whenBusy: 'queue' | 'interrupt' };
+  /** Times at which the store's clock jumps ahead. */
+  jumps: Array<{ at: number; ms: number }>;
   isCalm: boolean;
   /** Code waits for what is not durable. */
   isPlain: boolean;
@@ -100,6 +105,14 @@ export function scenarioOf(random: Random, profile: ProfileName): Scenario {
         { max: 1, ms: 300 },
       ]),
     },
+    thread: {
+      runs: random.chance(0.3) ? ['r0', 'r1'] : [],
+      whenBusy: plain || random.chance(0.6) ? 'queue' : 'interrupt',
+    },
+    jumps:
+      random.chance(0.3) && (profile === 'stall' || profile === 'storm')
+        ? [{ at: random.between(0, calmAt), ms: random.between(0.3, 3) * leaseMs }]
+        : [],
     isCalm,
     isPlain: plain,
   };
@@ -162,85 +175,4 @@ function sendersOf(random: Random, root: Program): Sender[] {
     }
   }
   return senders;
-}
-
-/** Gives a program and its children their run ids. */
-function named(program: Program, id: string): Program {
-  program.id = id;
-  for (const node of nodesOf(program.root)) if (node.kind === 'child') named(node.program, childId(id, node.id));
-  return program;
-}
-
-class ProgramMaker {
-  readonly #random: Random;
-  readonly #plain: boolean;
-  #ids = 0;
-
-  constructor(random: Random, { plain }: { plain: boolean }) {
-    this.#random = random;
-    this.#plain = plain;
-  }
-
-  program(): Program {
-    const random = this.#random;
-    const nodes = Array.from({ length: random.int(1, 4) }, () => this.#node(0));
-    const body: Node = { kind: 'seq', nodes: [...nodes, this.#step()] };
-    const root: Node = random.chance(0.4) ? { kind: 'cleanup', body, cleanup: this.#cleanup() } : body;
-    return { id: '', root };
-  }
-
-  #next(): number {
-    // Odd ids have names of their own: where code waits for what is not durable, the order of equal names is not kept.
-    this.#ids += this.#plain ? 2 : 1;
-    return this.#ids + (this.#plain ? 1 : 0);
-  }
-
-  #node(depth: number): Node {
-    const random = this.#random;
-    const draw = random.next();
-    if (draw < 0.34 || depth > 2) return this.#step();
-    if (draw < 0.44)
-      return { kind: 'sleep', id: this.#next(), ms: random.chance(0.8) ? random.int(0, 300) : random.int(300, 3_000) };
-    if (draw < 0.56) return { kind: 'par', nodes: this.#nodes(depth, 3) };
-    if (draw < 0.63 && this.#plain)
-      return { kind: 'plain', ms: random.chance(0.7) ? random.int(1, 12) : random.int(12, 60) };
-    if (draw < 0.63) return { kind: 'race', nodes: this.#nodes(depth, 2) };
-    if (draw < 0.68) return { kind: 'seq', nodes: this.#nodes(depth, 3) };
-    if (draw < 0.79)
-      return { kind: 'hook', id: this.#next(), gapMs: random.chance(0.3) ? random.int(1, 200) : 0, isAnswered: true };
-    if (draw < 0.84) return { kind: 'inbox', id: this.#next(), count: random.int(1, 3) };
-    if (draw < 0.9) return this.#child(depth);
-    return { kind: 'write', id: this.#next() };
-  }
-
-  #nodes(depth: number, most: number): Node[] {
-    return Array.from({ length: this.#random.int(2, most) }, () => this.#node(depth + 1));
-  }
-
-  #step(): Node {
-    const random = this.#random;
-    const draw = random.next();
-    const failures = draw < 0.75 ? 0 : draw < 0.93 ? random.int(1, 2) : 99;
-    const plan = {
-      id: this.#next(),
-      ms: random.chance(0.2) ? 0 : random.chance(0.9) ? random.int(1, 40) : random.int(40, 1_500),
-      failures,
-      retryAfter: random.chance(0.3) ? random.int(10, 2_000) : null,
-      chunks: random.chance(0.2) ? random.int(1, 3) : 0,
-    };
-    return { kind: 'step', plan, retries: failures === 99 ? random.int(0, 1) : 3 };
-  }
-
-  #child(depth: number): Node {
-    const id = this.#next();
-    return { kind: 'child', id, program: { id: '', root: { kind: 'seq', nodes: this.#nodes(depth + 1, 2) } } };
-  }
-
-  #cleanup(): Node {
-    const nodes: Node[] = [this.#step()];
-    if (this.#random.chance(0.3)) nodes.push({ kind: 'sleep', id: this.#next(), ms: this.#random.int(1, 500) });
-    // Only a cancelled run cleans up, and it may do so for so long only.
-    if (this.#random.chance(0.1)) nodes.push({ kind: 'hook', id: this.#next(), gapMs: 0, isAnswered: false });
-    return { kind: 'seq', nodes };
-  }
 }

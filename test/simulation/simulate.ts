@@ -12,6 +12,7 @@ import { Network, NO_FAULTS } from './network.ts';
 import { Oracle } from './oracle.ts';
 import { SimProcess } from './process.ts';
 import { programWorkflow } from './program.ts';
+import type { Program } from './program.ts';
 import { profileOf, scenarioOf } from './scenario.ts';
 import type { ProfileName, Scenario } from './scenario.ts';
 import { World } from './world.ts';
@@ -91,9 +92,10 @@ class Simulation {
 
   async run(): Promise<void> {
     const { world } = this;
-    const { calmAt, disturbances, isCalm } = this.#scenario;
+    const { calmAt, disturbances, isCalm, jumps } = this.#scenario;
     for (const index of this.#sites.keys()) this.#boot(index);
     for (const disturbance of disturbances) world.after(disturbance.at, () => this.#disturb(disturbance));
+    for (const { at, ms } of jumps) world.after(at, () => world.jump(ms));
     this.#clients.begin();
     const limit = calmAt + CALM_MS;
     await world.drive(() => this.#clients.isDone && this.#closing === 0, limit);
@@ -225,8 +227,9 @@ class Simulation {
     this.#isOver = true;
     for (const site of survivors) if (site !== survivor) site.process.crash();
     const ghost = new SimProcess(world, 'ghost');
-    const plan = { id: 1, ms: 1, failures: 0, retryAfter: null, chunks: 0 };
-    const program = { id: 'probe', root: { kind: 'step' as const, plan, retries: 0 } };
+    this.#clients.isOver = true;
+    const plan = { id: 1, ms: 1, failures: 0, isFatal: false, retryAfter: null, chunks: 0, timeoutMs: null };
+    const program: Program = { id: 'probe', root: { kind: 'step', plan, retries: 0 }, fails: false };
     this.#runtime(ghost, { strikes: [], executes: true })
       .start('program', { id: 'probe', input: program })
       .catch((error: unknown) => world.fail(`the probe could not be started: ${String(error)}`));

@@ -20,6 +20,7 @@ export class World {
   readonly log: ((line: string) => void) | undefined;
   readonly #queue = new EventQueue();
   #order = 0;
+  #ahead = 0;
 
   constructor(seed: number, log?: (line: string) => void) {
     this.random = new Random(seed);
@@ -28,12 +29,18 @@ export class World {
 
   /** The store's clock. */
   readonly storeClock = {
-    now: (): number => START + Math.floor(this.time),
+    now: (): number => START + Math.floor(this.time + this.#ahead),
     monotonic: (): number => this.time,
     schedule: (run: () => void, delay: number): (() => void) => this.after(delay, run),
     defer: (run: () => void): void => void this.after(0, run),
     settle: (): Promise<void> => new Promise((resolve) => this.after(0, resolve)),
   };
+
+  /** The store's clock is set forward. */
+  jump(ms: number): void {
+    this.note(() => `the store's clock jumps ${Math.round(ms)} ms ahead`);
+    this.#ahead += ms;
+  }
 
   after(delay: number, run: () => void): () => void {
     const event = { at: this.time + Math.max(0, delay), order: (this.#order += 1), run, cancelled: false };

@@ -1,0 +1,109 @@
+/** Random programs. */
+
+import { childId, nodesOf } from './program.ts';
+import type { Node, Program } from './program.ts';
+import type { Random } from './random.ts';
+
+/** Gives a program and its children their run ids. */
+export function named(program: Program, id: string): Program {
+  program.id = id;
+  for (const node of nodesOf(program.root)) if (node.kind === 'child') named(node.program, childId(id, node.id));
+  return program;
+}
+
+/** A hook's token that several runs ask for. */
+export const SHARED_TOKEN = 'shared';
+
+/** Makes random programs. */
+export class ProgramMaker {
+  readonly #random: Random;
+  readonly #plain: boolean;
+  #ids = 0;
+
+  constructor(random: Random, { plain }: { plain: boolean }) {
+    this.#random = random;
+    this.#plain = plain;
+  }
+
+  program(): Program {
+    const random = this.#random;
+    const nodes = Array.from({ length: random.int(1, 4) }, () => this.#node(0));
+    const body: Node = { kind: 'seq', nodes: [...nodes, this.#step()] };
+    const root: Node = random.chance(0.4) ? { kind: 'cleanup', body, cleanup: this.#cleanup() } : body;
+    return { id: '', root, fails: random.chance(0.07) };
+  }
+
+  #next(): number {
+    // Odd ids have names of their own: where code waits for what is not durable, the order of equal names is not kept.
+    this.#ids += this.#plain ? 2 : 1;
+    return this.#ids + (this.#plain ? 1 : 0);
+  }
+
+  #node(depth: number): Node {
+    const random = this.#random;
+    const draw = random.next();
+    if (draw < 0.34 || depth > 2) return this.#step();
+    if (draw < 0.44)
+      return { kind: 'sleep', id: this.#next(), ms: random.chance(0.8) ? random.int(0, 300) : random.int(300, 3_000) };
+    if (draw < 0.56) return { kind: 'par', nodes: this.#plain ? this.#late() : this.#nodes(depth, 3) };
+    if (draw < 0.63 && this.#plain) return this.#plainWait();
+    if (draw < 0.63) return { kind: 'race', nodes: this.#nodes(depth, 2) };
+    if (draw < 0.68) return { kind: 'seq', nodes: this.#nodes(depth, 3) };
+    if (draw < 0.79)
+      return { kind: 'hook', id: this.#next(), gapMs: random.chance(0.3) ? random.int(1, 200) : 0, isAnswered: true };
+    if (draw < 0.81) return { kind: 'clash', token: SHARED_TOKEN };
+    if (draw < 0.85) return { kind: 'inbox', id: this.#next(), count: random.int(1, 3) };
+    if (draw < 0.9) return this.#child(depth);
+    return { kind: 'write', id: this.#next() };
+  }
+
+  #nodes(depth: number, most: number): Node[] {
+    return Array.from({ length: this.#random.int(2, most) }, () => this.#node(depth + 1));
+  }
+
+  #plainWait(): Node {
+    const random = this.#random;
+    return { kind: 'plain', ms: random.chance(0.8) ? random.between(2, 25) : random.int(25, 60) };
+  }
+
+  /** Code that is on its way to a step when the run goes to wait. */
+  #late(): Node[] {
+    const wait: Node = this.#random.chance(0.5)
+      ? { kind: 'sleep', id: this.#next(), ms: this.#random.int(50, 300) }
+      : { kind: 'inbox', id: this.#next(), count: 1 };
+    return [wait, { kind: 'seq', nodes: [this.#plainWait(), this.#step()] }, this.#plainWait()];
+  }
+
+  #step(): Node {
+    const random = this.#random;
+    const draw = random.next();
+    const failures = draw < 0.75 ? 0 : draw < 0.93 ? random.int(1, 2) : 99;
+    const plan = {
+      id: this.#next(),
+      ms: random.chance(0.2) ? 0 : random.chance(0.9) ? random.int(1, 40) : random.int(40, 1_500),
+      failures,
+      isFatal: failures === 99 && random.chance(0.5),
+      retryAfter: random.chance(0.3) ? random.int(10, 2_000) : null,
+      chunks: random.chance(0.2) ? random.int(1, 3) : 0,
+      timeoutMs: random.chance(0.05) ? random.int(5, 30) : null,
+    };
+    return { kind: 'step', plan, retries: failures === 99 || plan.timeoutMs !== null ? random.int(0, 1) : 3 };
+  }
+
+  #child(depth: number): Node {
+    const id = this.#next();
+    return {
+      kind: 'child',
+      id,
+      program: { id: '', root: { kind: 'seq', nodes: this.#nodes(depth + 1, 2) }, fails: this.#random.chance(0.2) },
+    };
+  }
+
+  #cleanup(): Node {
+    const nodes: Node[] = [this.#step()];
+    if (this.#random.chance(0.3)) nodes.push({ kind: 'sleep', id: this.#next(), ms: this.#random.int(1, 500) });
+    // Only a cancelled run cleans up, and it may do so for so long only.
+    if (this.#random.chance(0.1)) nodes.push({ kind: 'hook', id: this.#next(), gapMs: 0, isAnswered: false });
+    return { kind: 'seq', nodes };
+  }
+}
