@@ -47,7 +47,7 @@ function list(runtime: Runtime): Endpoint {
         ...(runId === undefined ? {} : { runId }),
       });
       const { items, cursor } = await runtime.approvals.list({ ...(query as ApprovalQuery), tenant });
-      return jsonResponse({ items: items.map(toJson), cursor });
+      return jsonResponse({ items, cursor });
     },
   });
 }
@@ -61,7 +61,7 @@ function get(runtime: Runtime): Endpoint {
     responses: { 200: { description: 'The approval.', schema: approvalSchema() } },
     async handle({ params: { id }, allow }) {
       const caller = await allow({ action: 'approval.read', approvalId: id });
-      return jsonResponse(toJson(await findApproval(runtime, { id, caller })));
+      return jsonResponse(await findApproval(runtime, { id, caller }));
     },
   });
 }
@@ -99,9 +99,9 @@ function decide(runtime: Runtime): Endpoint {
       const caller = await allow({ action: 'approval.decide', approvalId: id });
       await findApproval(runtime, { id, caller });
       const said = { by: caller.id, ...(reason === undefined ? {} : { reason }) };
-      if (!approved) return jsonResponse(toJson(await runtime.approvals.deny(id, said)));
+      if (!approved) return jsonResponse(await runtime.approvals.deny(id, said));
       const changes = { ...(input === undefined ? {} : { input }), ...(result === undefined ? {} : { result }) };
-      return jsonResponse(toJson(await runtime.approvals.approve(id, { ...said, ...changes })));
+      return jsonResponse(await runtime.approvals.approve(id, { ...said, ...changes }));
     },
   });
 }
@@ -113,10 +113,6 @@ async function findApproval(runtime: Runtime, { id, caller }: { id: string; call
   throw approvalNotFound(id);
 }
 
-function toJson({ tenant: _, ...approval }: Approval): Omit<Approval, 'tenant'> {
-  return approval;
-}
-
 function approvalSchema(): ZodType {
   return z
     .object({
@@ -125,6 +121,7 @@ function approvalSchema(): ZodType {
       run: z.string(),
       agent: z.string(),
       thread: z.string().nullable(),
+      tenant: z.string().nullable(),
       tool: z.string(),
       toolCallId: z.string(),
       input: z.unknown(),

@@ -65,7 +65,7 @@ function messageSchema(): ZodType<LooseMessage> {
     role: z.string(),
     metadata: z.unknown().optional(),
     parts: z.array(z.looseObject({ type: z.string() })),
-  }) as ZodType<LooseMessage>;
+  });
 }
 
 /** Texts, files and data: what people say. A tool's part in their mouth would be invented. */
@@ -81,7 +81,7 @@ function readUser({ id, metadata, parts }: LooseMessage, last: number): UserMess
   };
 }
 
-function userPartSchema(): ZodType<unknown> {
+function userPartSchema(): ZodType {
   const data = z.object({
     type: z.string().regex(/^data-./, 'is none of "text", "file" and "data-..."'),
     id: z.string().optional(),

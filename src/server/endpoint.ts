@@ -47,7 +47,7 @@ export type Endpoint = EndpointSpec<unknown, unknown, unknown>;
 export function endpoint<PARAMS = undefined, QUERY = undefined, BODY = undefined>(
   spec: EndpointSpec<PARAMS, QUERY, BODY>,
 ): Endpoint {
-  return spec as Endpoint;
+  return spec;
 }
 
 export interface ServeOptions {
@@ -72,13 +72,13 @@ function describe({ summary, params, query, body, responses }: Endpoint, errorSc
   const content =
     body === 'raw' || body === undefined
       ? { 'application/octet-stream': {} }
-      : { 'application/json': { schema: body as ZodType } };
+      : { 'application/json': { schema: body } };
   return {
     summary,
     request: {
       ...(params === undefined ? {} : { params: params as never }),
       ...(query === undefined ? {} : { query: query as never }),
-      ...(body === undefined ? {} : { body: { content: content as never } }),
+      ...(body === undefined ? {} : { body: { content } }),
     },
     responses: {
       ...(Object.fromEntries(described) as Description['responses']),

@@ -18,68 +18,76 @@ export function createEventBody(
   heartbeats: Heartbeats,
   open: (wake: () => void) => FrameSource,
 ): ReadableStream<Uint8Array> {
-  let isWoken = false;
-  let isBeating = false;
-  let isBusy = true;
-  let isOpening = true;
-  let isCancelled = false;
-  let resume: (() => void) | undefined;
+  return new ReadableStream(new EventBody(heartbeats, open), { highWaterMark: 0 });
+}
 
-  const wake = (): void => {
-    isWoken = true;
-    resume?.();
-  };
-  const source = open(wake);
-  const removeBeat = heartbeats.add(() => {
-    if (!isBusy) isBeating = true;
-    isBusy = false;
-    if (isBeating) wake();
-  });
-  const close = (): void => {
-    removeBeat();
-    source.close();
-  };
+class EventBody implements UnderlyingDefaultSource<Uint8Array> {
+  readonly #source: FrameSource;
+  readonly #removeBeat: () => void;
+  #isOpening = true;
+  #isCancelled = false;
+  /** A frame was sent since the last beat. */
+  #isBusy = true;
+  #isBeating = false;
+  #isWoken = false;
+  #resume: (() => void) | undefined;
 
-  const nextFrame = async (): Promise<Uint8Array | undefined> => {
-    while (!isCancelled) {
-      isWoken = false;
-      const frame = (await source.next()) ?? (isBeating ? HEARTBEAT : undefined);
-      if (frame !== undefined || source.isDone) return frame;
-      // A microtask may have passed since the source looked.
-      if (!isWoken) await new Promise<void>((resolve) => (resume = resolve));
-      resume = undefined;
+  constructor(heartbeats: Heartbeats, open: (wake: () => void) => FrameSource) {
+    this.#source = open(() => this.#wake());
+    this.#removeBeat = heartbeats.add(() => this.#beat());
+  }
+
+  async pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    if (this.#isOpening) {
+      this.#isOpening = false;
+      controller.enqueue(OPENING);
+      return;
     }
-    return undefined;
-  };
+    try {
+      const frame = await this.#next();
+      if (this.#isCancelled) return;
+      this.#isBusy = true;
+      this.#isBeating = false;
+      if (frame !== undefined) controller.enqueue(frame);
+      if (!this.#source.isDone) return;
+      this.#close();
+      controller.close();
+    } catch (error) {
+      this.#close();
+      throw error;
+    }
+  }
 
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        if (isOpening) {
-          isOpening = false;
-          controller.enqueue(OPENING);
-          return;
-        }
-        try {
-          const frame = await nextFrame();
-          if (isCancelled) return;
-          isBusy = true;
-          isBeating = false;
-          if (frame !== undefined) controller.enqueue(frame);
-          if (!source.isDone) return;
-          close();
-          controller.close();
-        } catch (error) {
-          close();
-          throw error;
-        }
-      },
-      cancel() {
-        isCancelled = true;
-        close();
-        resume?.();
-      },
-    },
-    { highWaterMark: 0 },
-  );
+  cancel(): void {
+    this.#isCancelled = true;
+    this.#close();
+    this.#resume?.();
+  }
+
+  async #next(): Promise<Uint8Array | undefined> {
+    for (;;) {
+      this.#isWoken = false;
+      const frame = (await this.#source.next()) ?? (this.#isBeating ? HEARTBEAT : undefined);
+      if (frame !== undefined || this.#source.isDone || this.#isCancelled) return frame;
+      // It may have been woken while the source looked.
+      if (!this.#isWoken) await new Promise<void>((resolve) => (this.#resume = resolve));
+      this.#resume = undefined;
+    }
+  }
+
+  #wake(): void {
+    this.#isWoken = true;
+    this.#resume?.();
+  }
+
+  #beat(): void {
+    if (!this.#isBusy) this.#isBeating = true;
+    this.#isBusy = false;
+    if (this.#isBeating) this.#wake();
+  }
+
+  #close(): void {
+    this.#removeBeat();
+    this.#source.close();
+  }
 }

@@ -98,9 +98,10 @@ function mergedChunks(page: StreamPage): NumberedText[] {
 /** How many chunks from here on are deltas of one part. */
 function sameDeltas(chunks: readonly unknown[], from: number): number {
   const first = partOf(chunks[from]);
-  let length = 1;
-  while (first !== undefined && from + length < chunks.length && partOf(chunks[from + length]) === first) length += 1;
-  return length;
+  if (first === undefined) return 1;
+  let end = from + 1;
+  while (end < chunks.length && partOf(chunks[end]) === first) end += 1;
+  return end - from;
 }
 
 function partOf(chunk: unknown): string | undefined {

@@ -116,13 +116,24 @@ function eventToJson(event: JournalEvent, { seq, values }: { seq: number; values
 }
 
 function toJson(run: Run): Record<string, unknown> {
-  const { id, workflow, version, thread, status, attributes, parent, supersedes, attempts, cancel } = run;
-  const { dueAt, createdAt, updatedAt, endedAt } = run;
   return {
-    ...{ id, workflow, version, thread, status, attributes, parent, supersedes, attempts, cancelRequested: cancel },
+    id: run.id,
+    workflow: run.workflow,
+    version: run.version,
+    thread: run.thread,
+    tenant: run.tenant,
+    status: run.status,
+    attributes: run.attributes,
+    parent: run.parent,
+    supersedes: run.supersedes,
+    attempts: run.attempts,
+    cancelRequested: run.cancel,
     parked: run.parked === null ? null : { code: run.parked.code, details: decode(run.parked.details) },
     error: run.errorCode === null ? null : { code: run.errorCode, message: messageOf(run.error) },
-    ...{ dueAt, createdAt, updatedAt, endedAt },
+    dueAt: run.dueAt,
+    createdAt: run.createdAt,
+    updatedAt: run.updatedAt,
+    endedAt: run.endedAt,
   };
 }
 
@@ -142,6 +153,7 @@ function runSchema(): ZodType {
       workflow: z.string(),
       version: z.string(),
       thread: z.string().nullable(),
+      tenant: z.string().nullable(),
       status: z.enum(STATUSES),
       attributes: z.record(z.string(), z.string()),
       parent: z.object({ run: z.string(), key: z.string() }).nullable(),

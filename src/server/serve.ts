@@ -1,5 +1,6 @@
 /** Serves an app on a port of this machine. */
 
+import type * as NodeServerModule from '@hono/node-server';
 import type { Env, Hono } from 'hono';
 import { DurableError } from '../runtime/errors.ts';
 import { PEER } from './peer.ts';
@@ -19,7 +20,7 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-type NodeServer = typeof import('@hono/node-server');
+type NodeServer = typeof NodeServerModule;
 type Listening = ReturnType<NodeServer['serve']>;
 
 /**
@@ -41,7 +42,7 @@ export async function serve(
     },
   };
   const server = await new Promise<Listening>((resolve, reject) => {
-    const starting = node.serve(options as never, () => resolve(starting));
+    const starting = node.serve(options, () => resolve(starting));
     starting.once('error', reject);
   });
   const address = server.address();

@@ -46,19 +46,6 @@ export function createSharedStates<KEY, T>(options: SharedStatesOptions<KEY, T>)
   const entries = new Map<string, Entry<KEY, T>>();
   let unwatch: (() => void) | undefined;
 
-  const bump = (entry: Entry<KEY, T>): void => {
-    entry.version += 1;
-    entry.loaded = undefined;
-    for (const listener of [...entry.listeners]) listener();
-  };
-
-  const poll = (entry: Entry<KEY, T>): void => {
-    entry.cancelPoll = options.clock.schedule(() => {
-      bump(entry);
-      poll(entry);
-    }, POLL_MS);
-  };
-
   const onHint = (hint: Hint): void => {
     for (const entry of entries.values()) if (hint.kind === 'any' || options.concerns(hint, entry.key)) bump(entry);
   };
@@ -67,16 +54,9 @@ export function createSharedStates<KEY, T>(options: SharedStatesOptions<KEY, T>)
     const name = options.nameOf(key);
     const known = entries.get(name);
     if (known !== undefined) return known;
-    const created: Entry<KEY, T> = {
-      key,
-      version: 0,
-      loaded: undefined,
-      listeners: new Set(),
-      users: 0,
-      cancelPoll: undefined,
-    };
+    const created = newEntry<KEY, T>(key);
     entries.set(name, created);
-    poll(created);
+    poll(created, options.clock);
     return created;
   };
 
@@ -94,29 +74,54 @@ export function createSharedStates<KEY, T>(options: SharedStatesOptions<KEY, T>)
       entry.users += 1;
       entry.loaded = undefined; // B1
       unwatch ??= options.watch(onHint);
-      let isOpen = true;
-      return {
-        get version() {
-          return entry.version;
-        },
-        read() {
-          const loaded = (entry.loaded ??= options.load(entry.key));
-          loaded.catch(() => {
-            if (entry.loaded === loaded) entry.loaded = undefined;
-          });
-          return loaded;
-        },
-        onChange(changed) {
-          entry.listeners.add(changed);
-          return () => entry.listeners.delete(changed);
-        },
-        release() {
-          if (!isOpen) return;
-          isOpen = false;
-          entry.users -= 1;
-          if (entry.users === 0) drop(entry);
-        },
-      };
+      return toState(entry, { load: options.load, drop });
+    },
+  };
+}
+
+function newEntry<KEY, T>(key: KEY): Entry<KEY, T> {
+  return { key, version: 0, loaded: undefined, listeners: new Set(), users: 0, cancelPoll: undefined };
+}
+
+function bump<KEY, T>(entry: Entry<KEY, T>): void {
+  entry.version += 1;
+  entry.loaded = undefined;
+  for (const listener of entry.listeners) listener();
+}
+
+function poll<KEY, T>(entry: Entry<KEY, T>, clock: Clock): void {
+  entry.cancelPoll = clock.schedule(() => {
+    bump(entry);
+    poll(entry, clock);
+  }, POLL_MS);
+}
+
+function toState<KEY, T>(
+  entry: Entry<KEY, T>,
+  { load, drop }: { load: (key: KEY) => Promise<T>; drop: (entry: Entry<KEY, T>) => void },
+): SharedState<T> {
+  let isOpen = true;
+  return {
+    get version() {
+      return entry.version;
+    },
+    read() {
+      const loaded = (entry.loaded ??= load(entry.key));
+      // Whoever reads gets the error; the next one reads again.
+      loaded.catch(() => {
+        if (entry.loaded === loaded) entry.loaded = undefined;
+      });
+      return loaded;
+    },
+    onChange(changed) {
+      entry.listeners.add(changed);
+      return () => entry.listeners.delete(changed);
+    },
+    release() {
+      if (!isOpen) return;
+      isOpen = false;
+      entry.users -= 1;
+      if (entry.users === 0) drop(entry);
     },
   };
 }

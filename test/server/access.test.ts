@@ -8,10 +8,10 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { scriptedModel, startRuntime } from '../agent/run-kit.ts';
 import { chunksOf, overBothWays, post, refusalOf, say, userMessage } from './kit.ts';
-import type { Site } from './kit.ts';
+import type { Agents, Site } from './kit.ts';
 import type { Runtime } from 'everturn';
 
-function refundAgent(executed: unknown[] = []): { support: DurableAgent } {
+function refundAgent(executed: unknown[] = []): Agents {
   const { model } = scriptedModel([{ calls: [{ id: 'c1', name: 'refund', input: {} }] }, { text: 'Refunded' }]);
   const refund = tool({ inputSchema: z.object({}), execute: (input) => void executed.push(input) });
   return { support: new DurableAgent({ model, tools: { refund }, toolApproval: { refund: 'user-approval' } }) };

@@ -53,7 +53,7 @@ function respond(message: UIMessage, approved: boolean): UIMessage {
       ? { ...part, state: 'approval-responded' as const, approval: { ...part.approval, approved } }
       : part,
   );
-  return { ...message, parts: parts as UIMessage['parts'] };
+  return { ...message, parts };
 }
 
 async function ask(site: Site): Promise<{ chunks: UIMessageChunk[]; message: UIMessage }> {
@@ -187,7 +187,7 @@ overBothWays('approvals', (open) => {
       }),
     );
     await site.runtime.getRun((await site.runtime.list({})).items[0]?.id ?? '').result();
-    expect(refunded.toSorted()).toEqual([1, 3, 5]);
+    expect(new Set(refunded)).toEqual(new Set([1, 3, 5]));
     const results = (prompts[1] ?? []).flatMap((message) => (message.role === 'tool' ? message.content : []));
     const said = new Map(
       results.map((part) => [part.type === 'tool-result' ? part.toolCallId : '', JSON.stringify(part)]),
@@ -209,7 +209,7 @@ overBothWays('approvals', (open) => {
     expect(rest.map(({ type }) => type)).toEqual(['tool-approval-response', 'finish']);
     await decide(site, second?.id ?? '', { approved: true });
     await site.runtime.getRun(message.id.slice('msg_'.length)).result();
-    expect(refunded.toSorted()).toEqual([1, 2]);
+    expect(new Set(refunded)).toEqual(new Set([1, 2]));
     expect(textOf(await chunksOf(await site.fetch(`${site.api}/chat/${handle}/stream?startIndex=0`)))).toBe('All done');
   });
 });

@@ -5,8 +5,9 @@ import { expect, it } from 'vitest';
 import { scriptedModel, startRuntime, until } from '../agent/run-kit.ts';
 import type { Answer } from '../agent/run-kit.ts';
 import { allFrames, chunksOf, overBothWays, post, refusalOf, say, textOf, toChunks, userMessage } from './kit.ts';
+import type { Agents } from './kit.ts';
 
-const agentOf = (answers: Answer[] = []): { support: DurableAgent } => ({
+const agentOf = (answers: Answer[] = []): Agents => ({
   support: new DurableAgent({ model: scriptedModel(answers).model }),
 });
 
@@ -117,7 +118,11 @@ overBothWays('bad input', (open) => {
       const site = await open({ agents: agentOf() });
       for (const path of ['/runs', '/approvals']) {
         const refused = await refusalOf(await site.fetch(`${site.api}${path}?${query}`));
-        expect(refused).toMatchObject({ status: 400, code: 'invalid_argument', details: { field: query.split('=')[0] } });
+        expect(refused).toMatchObject({
+          status: 400,
+          code: 'invalid_argument',
+          details: { field: query.split('=')[0] },
+        });
       }
     },
   );
@@ -150,7 +155,9 @@ overBothWays('bad input', (open) => {
     const run = await site.runtime.start(write, { id: 'run_hostile' });
     await run.result();
     for (const query of ['', '?startIndex=0']) {
-      const response = await site.fetch(`${site.api}/chat/run_hostile~0/stream${query === '' ? '?startIndex=0' : query}`);
+      const response = await site.fetch(
+        `${site.api}/chat/run_hostile~0/stream${query === '' ? '?startIndex=0' : query}`,
+      );
       const text = await response.clone().text();
       expect(text).not.toMatch(/[\r\u2028\u2029]/);
       const frames = await allFrames(response);
@@ -180,14 +187,24 @@ overBothWays('bad input', (open) => {
     for (const [type, body, expected] of cases) {
       const run = await site.runtime.start(wait);
       await until(async () => (await run.status) === 'waiting');
-      const headers = { ...(type === undefined ? {} : { 'content-type': type }), 'idempotency-key': 'k1', origin: 'https://elsewhere.test' };
+      const headers = {
+        ...(type === undefined ? {} : { 'content-type': type }),
+        'idempotency-key': 'k1',
+        origin: 'https://elsewhere.test',
+      };
       const path = `${site.api}/hooks/${encodeURIComponent('tok/en 1')}`;
       expect((await site.fetch(path, { method: 'POST', headers, body })).status).toBe(204);
       expect(await run.result()).toEqual(expected);
-      const again = await refusalOf(await site.fetch(path, { method: 'POST', headers: { ...headers, 'idempotency-key': 'k2' }, body }));
+      const again = await refusalOf(
+        await site.fetch(path, { method: 'POST', headers: { ...headers, 'idempotency-key': 'k2' }, body }),
+      );
       expect([again.status, again.code]).toEqual([409, 'hook_already_resumed']);
     }
-    const broken = await site.fetch(`${site.api}/hooks/x`, { method: 'POST', body: '{', headers: { 'content-type': 'application/json' } });
+    const broken = await site.fetch(`${site.api}/hooks/x`, {
+      method: 'POST',
+      body: '{',
+      headers: { 'content-type': 'application/json' },
+    });
     expect(await refusalOf(broken)).toMatchObject({ status: 400, code: 'invalid_argument' });
   });
 });

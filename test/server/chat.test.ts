@@ -18,10 +18,11 @@ import {
   typesOf,
   userMessage,
 } from './kit.ts';
+import type { Agents } from './kit.ts';
 import type { UIMessageChunk } from 'ai';
 
 function agentOf(answers: Array<Answer | ((prompt: Prompt) => Answer)>): {
-  agents: Record<string, DurableAgent>;
+  agents: Agents;
   prompts: Prompt[];
 } {
   const { model, prompts } = scriptedModel(answers);

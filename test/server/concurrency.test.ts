@@ -8,7 +8,8 @@ import { scriptedModel, userTexts } from '../agent/run-kit.ts';
 import { chunksOf, overBothWays, refusalOf, say, textOf } from './kit.ts';
 
 const HUNDRED = Array.from({ length: 100 }, (_, index) => index);
-const sqlite = (): ReturnType<typeof sqliteStore> => sqliteStore(join(mkdtempSync(join(tmpdir(), 'everturn-')), 'app.db'));
+const sqlite = (): ReturnType<typeof sqliteStore> =>
+  sqliteStore(join(mkdtempSync(join(tmpdir(), 'everturn-')), 'app.db'));
 
 overBothWays('a hundred sends to one thread at once', (open) => {
   it('have one winner and 99 typed conflicts', async () => {
@@ -44,7 +45,9 @@ overBothWays('a hundred sends to one thread at once', (open) => {
     const texts = await Promise.all(responses.map(async (response) => textOf(await chunksOf(response))));
     expect(responses.every(({ status }) => status === 200)).toBe(true);
     const order = (await site.runtime.list({ limit: 500 })).items.toReversed().map(({ id }) => id);
-    const answers = new Map(responses.map((response, index) => [response.headers.get('x-workflow-run-id')?.split('~')[0], texts[index]]));
+    const answers = new Map(
+      responses.map((response, index) => [response.headers.get('x-workflow-run-id')?.split('~')[0], texts[index]]),
+    );
     expect(order.map((id) => answers.get(id))).toEqual(HUNDRED.map((index) => `answer ${index}`));
     expect(prompts).toHaveLength(100);
     expect(new Set(prompts.map((prompt) => userTexts(prompt).at(-1))).size).toBe(100);

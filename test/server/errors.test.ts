@@ -8,7 +8,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { scriptedModel, startRuntime, until } from '../agent/run-kit.ts';
-import { allFrames, chunksOf, framesOf, isDone, overBothWays, post, refusalOf, say, textOf, toChunks, userMessage } from './kit.ts';
+import {
+  allFrames,
+  chunksOf,
+  framesOf,
+  isDone,
+  overBothWays,
+  post,
+  refusalOf,
+  say,
+  textOf,
+  toChunks,
+  userMessage,
+} from './kit.ts';
+import type { Agents } from './kit.ts';
 import { manualClock } from '../../src/testing/manual-clock.ts';
 import type { UIMessageChunk } from 'ai';
 
@@ -32,7 +45,7 @@ function fragileStore(): { store: Store; down: (error: Error | null) => void } {
 const unavailable = (): DurableError =>
   new DurableError('store_unavailable', 'The store does not answer.', { retryable: true });
 
-const agentOf = (text: string, hold?: Promise<void>): { support: DurableAgent } => ({
+const agentOf = (text: string, hold?: Promise<void>): Agents => ({
   support: new DurableAgent({ model: scriptedModel([{ text, ...(hold === undefined ? {} : { hold }) }]).model }),
 });
 
@@ -85,9 +98,14 @@ overBothWays('a store that goes away', (open) => {
     release();
     const rest = await site.fetch(`${site.api}/chat/t1/stream`, { headers: { 'last-event-id': last } });
     const all = [...seen, ...(await chunksOf(rest))];
-    expect(all.map(({ type }) => type).filter((type) => type !== 'text-delta')).toEqual(
-      ['start', 'start-step', 'text-start', 'text-end', 'finish-step', 'finish'],
-    );
+    expect(all.map(({ type }) => type).filter((type) => type !== 'text-delta')).toEqual([
+      'start',
+      'start-step',
+      'text-start',
+      'text-end',
+      'finish-step',
+      'finish',
+    ]);
     expect(textOf(all)).toBe('one two three');
   });
 
@@ -114,11 +132,20 @@ overBothWays('what fails without a code', (open) => {
     expect(await refusalOf(response)).toMatchObject({ status: 500, code: 'internal_error', details: {} });
     expect(text).not.toMatch(/hunter2|\bat \S+:\d+/);
     down(null);
-    expect(site.logs.some(({ level, fields }) => level === 'error' && String(fields.err).includes('hunter2'))).toBe(true);
+    expect(site.logs.some(({ level, fields }) => level === 'error' && String(fields.err).includes('hunter2'))).toBe(
+      true,
+    );
   });
 
   it('an authorize that throws or answers nonsense admits nobody', async () => {
-    for (const answer of [() => { throw new Error('no'); }, () => ({}) as never, () => ({ id: '' }), () => undefined as never]) {
+    for (const answer of [
+      () => {
+        throw new Error('no');
+      },
+      () => ({}) as never,
+      () => ({ id: '' }),
+      () => undefined as never,
+    ]) {
       const site = await open({ agents: agentOf('Hello') }, { authorize: answer });
       expect(await refusalOf(await say(site))).toMatchObject({ status: 500, code: 'internal_error' });
       expect((await site.runtime.list({})).items).toEqual([]);
@@ -133,7 +160,7 @@ describe('idle streams', () => {
     const app = createApp(runtime, { authorize: () => ({ id: 'ann' }), clock });
     const response = await app.request('http://localhost/api/threads/t1/stream');
     const reader = (response.body ?? new ReadableStream()).getReader();
-    const read = async (): Promise<string> => new TextDecoder().decode((await reader.read()).value as Uint8Array);
+    const read = async (): Promise<string> => new TextDecoder().decode((await reader.read()).value);
     expect(await read()).toBe(': open\n\n');
     expect(await read()).toMatch(/^event: thread\n/);
     for (let beat = 0; beat < 3; beat += 1) {

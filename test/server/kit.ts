@@ -10,6 +10,8 @@ import { afterEach, describe } from 'vitest';
 import { recordingLogger, startRuntime } from '../agent/run-kit.ts';
 import type { LogLine } from '../agent/run-kit.ts';
 
+export type Agents = NonNullable<RuntimeOptions['agents']>;
+
 export interface Site {
   runtime: Runtime;
   /** Where the API stands. */

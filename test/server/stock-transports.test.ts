@@ -3,7 +3,7 @@ import { WorkflowChatTransport } from '@ai-sdk/workflow/client';
 import { DefaultChatTransport, lastAssistantMessageIsCompleteWithApprovalResponses, tool } from 'ai';
 import type { ChatTransport, UIMessage } from 'ai';
 import { AbstractChat } from 'ai';
-import type { ChatState } from 'ai';
+import type { ChatInit, ChatState } from 'ai';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { scriptedModel, until } from '../agent/run-kit.ts';
@@ -12,7 +12,7 @@ import type { Site } from './kit.ts';
 
 /** What `useChat` keeps, without React. */
 class Chat extends AbstractChat<UIMessage> {
-  constructor(init: Omit<ConstructorParameters<typeof AbstractChat<UIMessage>>[0], 'state'>) {
+  constructor(init: ChatInit<UIMessage>) {
     const state: ChatState<UIMessage> = {
       status: 'ready',
       error: undefined,
@@ -151,7 +151,7 @@ overBothWays('WorkflowChatTransport', (open) => {
     const site = await open({ agents: { support: new DurableAgent({ model }) } });
     const urls: string[] = [];
     const cutting: typeof fetch = async (input, init) => {
-      urls.push(String(input));
+      urls.push(input instanceof Request ? input.url : input.toString());
       const response = await site.fetch(input, init);
       return new Response(response.body === null ? null : cutAfter(response.body, 7), response);
     };

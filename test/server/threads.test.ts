@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { scriptedModel, until } from '../agent/run-kit.ts';
 import type { Answer } from '../agent/run-kit.ts';
 import { chunksOf, framesOf, overBothWays, post, refusalOf, say, textOf, toChunks } from './kit.ts';
-import type { Frame, OpenSite, Site } from './kit.ts';
+import type { Agents, Frame, OpenSite, Site } from './kit.ts';
 
 interface Tab {
   frames: Frame[];
@@ -55,11 +55,11 @@ function idle(tab: Tab): boolean {
   return tab.frames.at(-1)?.event === 'thread' && statuses(tab).at(-1)?.run === null;
 }
 
-const agentOf = (answers: Answer[]): { support: DurableAgent } => ({
+const agentOf = (answers: Answer[]): Agents => ({
   support: new DurableAgent({ model: scriptedModel(answers).model }),
 });
 
-function refundAgent(): { support: DurableAgent } {
+function refundAgent(): Agents {
   const { model } = scriptedModel([
     { text: 'A moment', calls: [{ id: 'c1', name: 'refund', input: {} }] },
     { text: 'Refunded' },
