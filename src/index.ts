@@ -2,7 +2,7 @@
 export { createRuntime } from './app/create-runtime.ts';
 export type { ResumeHookOptions, Runtime, RuntimeOptions } from './app/create-runtime.ts';
 export type { RunHandle, RunStreamOptions } from './app/run-handle.ts';
-export type { StartInput } from './app/start-input.ts';
+export type { Start, StartInput, StartOptions } from './app/start-input.ts';
 export type { Approval, ApprovalQuery, Approvals, ApproveOptions, DenyOptions } from './app/approvals.ts';
 export type { ActiveRun, Thread, ThreadOptions } from './app/threads.ts';
 export type { ApprovalWait, ClientToolWait, HookWait, SleepWait, Wait } from './app/waits.ts';
@@ -30,7 +30,7 @@ export type { McpClient, McpDefinitions, McpTools } from './tools/mcp.ts';
 /* Hooks and streams */
 export { createHook } from './hooks/create-hook.ts';
 export type { Hook, HookOptions } from './hooks/create-hook.ts';
-export type { StreamItem, StreamReader, StreamReadOptions } from './streams/reader.ts';
+export type { StreamCursor, StreamItem, StreamReader, StreamReadOptions } from './streams/reader.ts';
 export { smoothStream } from './streams/smooth-stream.ts';
 export type { SmoothStreamOptions } from './streams/smooth-stream.ts';
 export { getWritable } from './streams/writable.ts';

@@ -28,8 +28,8 @@ export class RunSource implements FrameSource {
   readonly #state: SharedState<RunState>;
   readonly #encode: (page: StreamPage) => Uint8Array;
   readonly #ignore: () => void;
-  /** Where it was found that the run goes on. */
-  #goesOn = { version: -1, offset: -1 };
+  /** The version of the state at which the run was found to go on. */
+  #goesOnAt = -1;
 
   constructor(runtime: Runtime, { at, state, encode, wake }: RunSourceOptions) {
     this.#pages = new StreamPages(runtime, { at, wake });
@@ -46,6 +46,7 @@ export class RunSource implements FrameSource {
       case 'end':
         return this.#end((await this.#pages.missingEnd()).map(unstoredFrame));
       case 'tail':
+        if (this.#goesOnAt === this.#state.version) return undefined;
         return (await this.#isSuspended()) ? this.#end([unstoredFrame({ type: 'finish' })]) : undefined;
     }
   }
@@ -64,12 +65,10 @@ export class RunSource implements FrameSource {
 
   /** F3 */
   async #isSuspended(): Promise<boolean> {
-    const { offset } = this.#pages;
     const { version } = this.#state;
-    if (this.#goesOn.version === version && this.#goesOn.offset === offset) return false;
     const { isSuspended } = await this.#state.read();
     if (isSuspended) return this.#pages.isAtTail();
-    this.#goesOn = { version, offset };
+    this.#goesOnAt = version;
     return false;
   }
 }

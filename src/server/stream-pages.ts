@@ -6,6 +6,7 @@ import type { StreamPage } from '../runtime/store.ts';
 import { isEnded } from '../app/run-handle.ts';
 import { decodeChunk } from '../streams/chunk.ts';
 import { missingEnd } from '../streams/end.ts';
+import type { StreamCursor } from '../streams/reader.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
 import type { Position } from '../streams/wire.ts';
 
@@ -18,9 +19,9 @@ export class StreamPages {
   offset: number;
   readonly #runtime: Runtime;
   readonly #wake: () => void;
-  readonly #reader: ReadableStreamDefaultReader<StreamPage>;
+  readonly #cursor: StreamCursor;
   #isReading = false;
-  #result: ReadableStreamReadResult<StreamPage> | undefined;
+  #result: { page: StreamPage | undefined } | undefined;
   #failure: { error: unknown } | undefined;
   #last: StreamPage | undefined;
 
@@ -29,22 +30,22 @@ export class StreamPages {
     this.offset = options.at.offset;
     this.#runtime = runtime;
     this.#wake = options.wake;
-    this.#reader = runtime.streams.pages({ run: this.run, stream: DEFAULT_STREAM, from: this.offset }).getReader();
+    this.#cursor = runtime.streams.cursor({ run: this.run, stream: DEFAULT_STREAM, from: this.offset });
   }
 
   /** Throws what the store throws. */
   next(): NextPage {
     if (this.#failure !== undefined) throw this.#failure.error;
-    const result = this.#result;
-    if (result === undefined) {
+    if (this.#result === undefined) {
       this.#read();
       return { kind: 'tail' };
     }
-    if (result.done) return { kind: 'end' };
+    const { page } = this.#result;
+    if (page === undefined) return { kind: 'end' };
     this.#result = undefined;
-    this.#last = result.value;
-    this.offset = result.value.from + result.value.chunks.length;
-    return { kind: 'page', page: result.value };
+    this.#last = page;
+    this.offset = page.from + page.chunks.length;
+    return { kind: 'page', page };
   }
 
   /** Whether nothing is stored after what was taken. */
@@ -63,17 +64,16 @@ export class StreamPages {
   }
 
   close(): void {
-    // The reader may have failed already, and then whoever reads has been told.
-    this.#reader.cancel().catch(() => undefined);
+    this.#cursor.finish();
   }
 
   #read(): void {
     if (this.#isReading) return;
     this.#isReading = true;
-    this.#reader.read().then(
-      (result) => {
+    this.#cursor.next().then(
+      (page) => {
         this.#isReading = false;
-        this.#result = result;
+        this.#result = { page };
         this.#wake();
       },
       (error: unknown) => {

@@ -44,6 +44,8 @@ export class ThreadSource implements FrameSource {
   /** The version at which no further run was found. */
   #soughtAt = -1;
   #told = '';
+  /** The version of the state that was told. */
+  #toldAt = -1;
 
   constructor(runtime: Runtime, options: ThreadSourceOptions) {
     this.#runtime = runtime;
@@ -109,9 +111,13 @@ export class ThreadSource implements FrameSource {
 
   /** L3 */
   async #tell(): Promise<Uint8Array | undefined> {
+    const { version } = this.#options.state;
+    if (this.#toldAt === version) return undefined;
     const state = await this.#options.state.read();
+    if (!(await this.#hasReached(state))) return undefined;
+    this.#toldAt = version;
     const event = eventFrame(THREAD_EVENT, state.status);
-    if (event === this.#told || !(await this.#hasReached(state))) return undefined;
+    if (event === this.#told) return undefined;
     this.#told = event;
     return toBytes(event);
   }

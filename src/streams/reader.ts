@@ -31,7 +31,16 @@ export interface StreamItem {
   chunk: unknown;
 }
 
+/** A reader's position, for whoever asks for pages one at a time. */
+export interface StreamCursor {
+  /** The next page that has chunks, when there is one; undefined at the end. One call at a time. Rejects as the stream errors. */
+  next(): Promise<StreamPage | undefined>;
+  /** Leaves nothing behind; a call that waits resolves with undefined. */
+  readonly finish: () => void;
+}
+
 export interface StreamReader {
+  cursor(options: StreamReadOptions): StreamCursor;
   /** The stream in pages of stored payloads, none of them empty. Readers at the same offset get the same page object. */
   pages(options: StreamReadOptions): ReadableStream<StreamPage>;
   /** One page at an offset, at the tail an empty one. Throws `run_not_found`. */
@@ -64,11 +73,12 @@ export function createStreamReader(options: { store: StreamStore; clock: Clock }
   };
   const page: StreamReader['page'] = async ({ run, stream, from }) =>
     (await options.store.read(run, stream, { from, maxBytes: PAGE_BYTES })) ?? raise(runNotFound({ run, stream }));
-  return { pages, page, chunks: (request) => decodePages(pages(request)) };
+  const cursor = (request: StreamReadOptions): StreamCursor => new Cursor(subscriptions, request);
+  return { cursor, pages, page, chunks: (request) => decodePages(pages(request)) };
 }
 
 /** One reader's position. It takes its place in the topic when it is first asked for a page. */
-class Cursor {
+class Cursor implements StreamCursor {
   readonly #subscriptions: Subscriptions;
   readonly #request: StreamReadOptions;
   #topic: Topic | undefined;

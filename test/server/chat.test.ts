@@ -1,5 +1,5 @@
 import { DurableAgent } from 'everturn';
-import { tool } from 'ai';
+import { APICallError, tool } from 'ai';
 import { expect, it } from 'vitest';
 import { z } from 'zod';
 import { scriptedModel, until, userTexts } from '../agent/run-kit.ts';
@@ -207,7 +207,18 @@ overBothWays('a chat', (open) => {
   });
 
   it('a failed answer ends with error and finish', async () => {
-    const site = await open(agentOf([{ refuse: new Error('the provider is down') }]));
+    const site = await open(
+      agentOf([
+        {
+          refuse: new APICallError({
+            message: 'no such model',
+            url: 'http://model.test',
+            requestBodyValues: {},
+            isRetryable: false,
+          }),
+        },
+      ]),
+    );
     const types = typesOf(await chunksOf(await say(site)));
     expect(types.slice(-2)).toEqual(['error', 'finish']);
   });
