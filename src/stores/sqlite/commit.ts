@@ -11,7 +11,7 @@ import { tellThread } from './runs.ts';
 import type { Runs } from './runs.ts';
 import type { Session } from './session.ts';
 import type { Starts } from './start.ts';
-import type { Streams } from './streams.ts';
+import type { StreamRows, Streams } from './streams.ts';
 import type { Ledger } from './ledger.ts';
 
 interface CommitRow {
@@ -42,6 +42,7 @@ interface Parts {
 interface Pair {
   row: CommitRow;
   commit: Commit;
+  streams: StreamRows;
 }
 
 /**
@@ -65,20 +66,20 @@ export function prepareCommit(session: Session, parts: Parts): (commit: Commit) 
     extended,
     cancel: pair.row.cancel === 1,
     messages: messagesFrom(pair),
-    tails: pair.commit.chunks.length === 0 ? {} : parts.streams.tails(pair.row.key, pair.commit.chunks),
+    tails: tailsOf(pair),
   });
 
   return (commit) => {
     const row = find.get(commit.run) as CommitRow | undefined;
     if (row === undefined) return { kind: 'fenced' };
-    const pair = { row, commit };
+    const pair = { row, commit, streams: parts.streams.rows(row.key, commit.chunks) };
     if (row.last_commit === commit.id) return applied(pair, false);
     if (!holds(pair)) return { kind: 'fenced' };
     const isNext = commit.number === undefined || commit.number === row.commits + 1;
     if (commit.expect !== row.head || !isNext) return { kind: 'moved', head: row.head };
     if (hasUnseen(pair, parts))
       return { kind: 'pending', messages: messagesFrom(pair), cancel: row.cancel === 1, now: clock.now() };
-    const refusal = takenToken(commit, parts) ?? closedStream(pair, parts);
+    const refusal = takenToken(commit, parts) ?? closedStream(pair);
     if (refusal !== null) return refusal;
     const extended = apply(pair);
     if (commit.then.kind === 'run' && commit.cancels.length === 0) {
@@ -86,7 +87,7 @@ export function prepareCommit(session: Session, parts: Parts): (commit: Commit) 
       return applied(pair, extended);
     }
     // Its status has changed, or children that ended at once have written to its inbox.
-    return applied({ row: (find.get(commit.run) as CommitRow | undefined) ?? row, commit }, extended);
+    return applied({ ...pair, row: (find.get(commit.run) as CommitRow | undefined) ?? row }, extended);
   };
 }
 
@@ -118,14 +119,20 @@ function takenToken(commit: Commit, { hooks }: Parts): CommitResult | null {
 }
 
 /** S14 (f). Closing once more what is closed is no write. */
-function closedStream({ row, commit }: Pair, { streams }: Parts): CommitResult | null {
+function closedStream({ commit, streams }: Pair): CommitResult | null {
   const closed = new Set<string>();
   for (const { stream, chunks, close } of commit.chunks) {
-    if (chunks.length > 0 && (closed.has(stream) || streams.isClosed(row.key, stream)))
+    if (chunks.length > 0 && (closed.has(stream) || streams.get(stream)?.closed === 1))
       return { kind: 'stream_closed', stream };
     if (close === true) closed.add(stream);
   }
   return null;
+}
+
+function tailsOf({ commit, streams }: Pair): Record<string, number> {
+  const tails: Record<string, number> = {};
+  for (const { stream } of commit.chunks) tails[stream] = streams.get(stream)?.tail ?? 0;
+  return tails;
 }
 
 /** S15. Answers whether the lease moved. */
@@ -140,7 +147,8 @@ function prepareApply(session: Session, parts: Parts): (pair: Pair) => boolean {
       insertEvent.run(row.key, seq, event);
       seq += 1;
     }
-    for (const write of commit.chunks) parts.streams.write({ key: row.key, id: commit.run }, write);
+    for (const write of commit.chunks)
+      parts.streams.write({ key: row.key, id: commit.run, streams: pair.streams }, write);
     for (const hook of commit.hooks.create) parts.hooks.create(row.key, hook);
     for (const token of commit.hooks.close) parts.hooks.close(row.key, token);
     for (const entry of commit.ledger) parts.ledger.add(entry);
@@ -159,7 +167,15 @@ function prepareApply(session: Session, parts: Parts): (pair: Pair) => boolean {
 function nextRow({
   row,
   commit,
-}: Pair): [head: number, seen: number, checkpoint: number, attempts: number, suspects: string | null, id: string, commits: number] {
+}: Pair): [
+  head: number,
+  seen: number,
+  checkpoint: number,
+  attempts: number,
+  suspects: string | null,
+  id: string,
+  commits: number,
+] {
   const hasEvents = commit.events.length > 0;
   const suspects = commit.suspects === undefined ? (hasEvents ? null : row.suspects) : JSON.stringify(commit.suspects);
   return [
@@ -174,7 +190,8 @@ function nextRow({
 }
 
 /** Columns that no index holds. */
-const NEXT_COLUMNS = 'head = ?, seen = ?, checkpoint = ?, attempts = ?, suspects = ?, last_commit = ?, commits = ?, updated_at = ?';
+const NEXT_COLUMNS =
+  'head = ?, seen = ?, checkpoint = ?, attempts = ?, suspects = ?, last_commit = ?, commits = ?, updated_at = ?';
 
 /** What a plain step writes to its run's row. */
 export const PLAIN_UPDATE: string = `UPDATE runs SET ${NEXT_COLUMNS} WHERE key = ?`;

@@ -5,15 +5,18 @@ import { allRows, packChunks, toPayload, unpackChunks } from './rows.ts';
 import type { Row } from './rows.ts';
 import type { Session } from './session.ts';
 
+/** The rows of streams by name, as far as they are there; `write` keeps them as the tables are. */
+export type StreamRows = Map<string, StreamRow>;
+
 export interface Streams {
-  isClosed(run: number, stream: string): boolean;
-  write(run: { key: number; id: string }, write: StreamWrite): void;
-  tails(run: number, writes: StreamWrite[]): Record<string, number>;
+  /** Of the streams that are written to. */
+  rows(run: number, writes: StreamWrite[]): StreamRows;
+  write(run: { key: number; id: string; streams: StreamRows }, write: StreamWrite): void;
   /** S24 */
   read(run: string, options: { stream: string; from: number; maxBytes: number }): StreamPage | null;
 }
 
-interface StreamRow {
+export interface StreamRow {
   key: number;
   tail: number;
   closed: number;
@@ -25,23 +28,26 @@ export function prepareStreams(session: Session): Streams {
   const insert = db.prepare('INSERT INTO streams (run, name, tail, closed) VALUES (?, ?, ?, ?)');
   const update = db.prepare('UPDATE streams SET tail = ?, closed = ? WHERE key = ?');
   const insertChunks = db.prepare('INSERT INTO chunks (stream, first, count, bytes) VALUES (?, ?, ?, ?)');
-  const rowOf = (run: number, stream: string): StreamRow | undefined => find.get(run, stream) as StreamRow | undefined;
   return {
-    isClosed: (run, stream) => rowOf(run, stream)?.closed === 1,
+    rows(run, writes) {
+      const rows: StreamRows = new Map();
+      for (const { stream } of writes) {
+        if (rows.has(stream)) continue;
+        const row = find.get(run, stream) as StreamRow | undefined;
+        if (row !== undefined) rows.set(stream, row);
+      }
+      return rows;
+    },
     write(run, { stream, chunks, close }) {
-      const row = rowOf(run.key, stream);
+      const row = run.streams.get(stream);
       const first = row?.tail ?? 0;
       const tail = first + chunks.length;
       const closed = close === true ? 1 : (row?.closed ?? 0);
-      const key = row?.key ?? insert.run(run.key, stream, tail, closed).lastInsertRowid;
+      const key = row?.key ?? Number(insert.run(run.key, stream, tail, closed).lastInsertRowid);
       if (row !== undefined) update.run(tail, closed, key);
+      run.streams.set(stream, { key, tail, closed });
       if (chunks.length > 0) insertChunks.run(key, first, chunks.length, packChunks(chunks));
       hints.push({ kind: 'stream', run: run.id, stream });
-    },
-    tails(run, writes) {
-      const tails: Record<string, number> = {};
-      for (const { stream } of writes) tails[stream] = rowOf(run, stream)?.tail ?? 0;
-      return tails;
     },
     read: prepareRead(session),
   };
