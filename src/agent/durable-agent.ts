@@ -17,7 +17,7 @@ import type {
 import { currentFrame } from '../runtime/context.ts';
 import type { RunContext } from '../runtime/context.ts';
 import type { Registrable, WorkflowDefinition } from '../runtime/registrable.ts';
-import type { AgentCall, AgentCallFailure, AgentCallOptions, CallableAgent } from './call/agent-call.ts';
+import type { AgentCall, AgentCallEnd, AgentCallFailure, AgentCallOptions, CallableAgent } from './call/agent-call.ts';
 import { agentWorkflow } from './run/agent-workflow.ts';
 import { durablePrepareCall, withCall, wrapTransforms } from './call/call-settings.ts';
 import { gateCallbacks } from './call/callbacks.ts';
@@ -125,8 +125,12 @@ export class DurableAgent<
     const call = this.#open(context, { path, signal, bindings });
     const steering = bindings.intake === undefined ? {} : { experimental_steering: experimental_createSteering() };
     call.steering = steering.experimental_steering;
+    let end: AgentCallEnd | undefined;
     const given = {
       messages,
+      onEnd: (event: AgentCallEnd) => {
+        end = event;
+      },
       options: callOptions,
       abortSignal: signal,
       ...(this.durable.transform === undefined ? {} : { experimental_transform: this.durable.transform }),
@@ -137,7 +141,7 @@ export class DurableAgent<
       this.#close(call);
       return call.failure;
     };
-    return { result: result as unknown as AgentCall['result'], failure };
+    return { result: result as unknown as AgentCall['result'], end: () => end, failure };
   }
 
   /**

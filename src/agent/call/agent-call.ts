@@ -55,8 +55,23 @@ export interface AgentCallFailure {
   error: unknown;
 }
 
+type Result = StreamTextResult<ToolSet, never, never>;
+
+/** What a call came to. */
+export interface AgentCallEnd {
+  steps: Awaited<Result['steps']>;
+  totalUsage: Awaited<Result['totalUsage']>;
+  finishReason: Awaited<Result['finishReason']>;
+  responseMessages: Awaited<Result['responseMessages']>;
+}
+
 export interface AgentCall {
-  result: StreamTextResult<ToolSet, never, never>;
+  result: Result;
+  /**
+   * What the SDK told at the end of the stream; undefined if it told nothing. The result has it too, but each of its promises reads the
+   * whole stream once more.
+   */
+  end: () => AgentCallEnd | undefined;
   /** Call it once, after the result's stream was consumed. */
   failure: () => AgentCallFailure | undefined;
 }

@@ -10,7 +10,8 @@ import { keyPart } from '../tool/tool-key.ts';
 import type { Pending, PendingApproval, PendingClientTool } from './agent-state.ts';
 import type { DurableApprovalSettings } from '../durable-settings.ts';
 import { interruptedResult } from '../history/valid-history.ts';
-import type { RunnableAgent, SegmentResult } from './segment.ts';
+import type { AgentCallEnd } from '../call/agent-call.ts';
+import type { EndedCall, RunnableAgent } from './segment.ts';
 
 export interface SegmentOutcome {
   messages: ModelMessage[];
@@ -22,8 +23,7 @@ export interface SegmentOutcome {
   output?: { value: unknown };
 }
 
-type Steps = Awaited<SegmentResult['steps']>;
-type Step = Steps[number];
+type Step = AgentCallEnd['steps'][number];
 type Call = TypedToolCall<ToolSet>;
 
 interface Origin {
@@ -33,17 +33,17 @@ interface Origin {
   path: string;
 }
 
-export async function readOutcome(result: SegmentResult, options: Origin): Promise<SegmentOutcome> {
-  const steps = await result.steps;
+export async function readOutcome({ result, end }: EndedCall, options: Origin): Promise<SegmentOutcome> {
+  const told = end() ?? (await readEnd(result));
+  const { steps, finishReason } = told;
   const last = steps.at(-1);
   const pending =
     last === undefined ? [] : [...pendingApprovals(last, options.path), ...pendingClientTools(last, options)];
-  const finishReason = await result.finishReason;
   const ended = pending.length === 0 && finishReason !== 'error';
   return {
-    messages: [...(await messagesOf(result, steps)), ...closing(last, pending)],
+    messages: [...messagesOf(told), ...closing(last, pending)],
     pending,
-    usage: await result.totalUsage,
+    usage: told.totalUsage,
     turns: steps.length,
     finishReason,
     text: last?.text ?? '',
@@ -51,9 +51,18 @@ export async function readOutcome(result: SegmentResult, options: Origin): Promi
   };
 }
 
+async function readEnd(result: EndedCall['result']): Promise<AgentCallEnd> {
+  const [steps, totalUsage, finishReason, responseMessages] = await Promise.all([
+    result.steps,
+    result.totalUsage,
+    result.finishReason,
+    result.responseMessages,
+  ]);
+  return { steps, totalUsage, finishReason, responseMessages };
+}
+
 /** Responses in order, each turn after the messages that were steered in before it. */
-async function messagesOf(result: SegmentResult, steps: Steps): Promise<ModelMessage[]> {
-  const all: ModelMessage[] = await result.responseMessages;
+function messagesOf({ steps, responseMessages: all }: AgentCallEnd): ModelMessage[] {
   const ofSteps = steps.flatMap((step) => step.response.messages).length;
   const beforeFirstTurn = all.slice(0, all.length - ofSteps);
   return [

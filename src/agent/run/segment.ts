@@ -15,7 +15,7 @@ import { createUiWriter } from '../../streams/ui-writer.ts';
 import type { UiWriter } from '../../streams/ui-writer.ts';
 import { DEFAULT_STREAM } from '../../streams/wire.ts';
 import { startAgentCall } from '../call/agent-call.ts';
-import type { AgentCallFailure, AgentCallOptions, CallableAgent } from '../call/agent-call.ts';
+import type { AgentCall, AgentCallFailure, AgentCallOptions, CallableAgent } from '../call/agent-call.ts';
 import {
   currentChoice,
   delayMs,
@@ -52,8 +52,11 @@ export interface SegmentOptions {
   messageId: string;
 }
 
+/** A call whose stream was consumed. */
+export type EndedCall = Pick<AgentCall, 'result' | 'end'>;
+
 /** `diverged`: the segment could not be replayed and stands as far as it was recorded. */
-export type SegmentEnd = { kind: 'ended'; result: SegmentResult } | { kind: 'diverged'; error: DurableError };
+export type SegmentEnd = { kind: 'ended'; result: EndedCall } | { kind: 'diverged'; error: DurableError };
 
 export function segmentPath(number: number): string {
   return `agent#${number}`;
@@ -87,14 +90,14 @@ export async function runSegment(context: RunContext, options: SegmentOptions): 
 async function enterUntilDone(
   context: RunContext,
   options: SegmentOptions & { writers: UiWriter[] },
-): Promise<SegmentResult> {
+): Promise<EndedCall> {
   const models = [undefined, ...(options.agent.durable.fallbackModels ?? [])];
   let { writer } = options;
   askForPastDelays(context, options.number);
   for (;;) {
     const choice = currentChoice(context.journal(segmentPrefix(options.number)));
-    const { result, failure } = await enter(context, { ...options, writer, model: models[choice.model] });
-    if (failure === undefined) return result;
+    const { call, failure } = await enter(context, { ...options, writer, model: models[choice.model] });
+    if (failure === undefined) return call;
     await delayAfter(context, options, failure);
     writer = await createUiWriter(context, { stream: DEFAULT_STREAM, from: options.tail });
     options.writers.push(writer);
@@ -102,7 +105,7 @@ async function enterUntilDone(
 }
 
 interface Entry {
-  result: SegmentResult;
+  call: EndedCall;
   failure: AgentCallFailure | undefined;
 }
 
@@ -130,7 +133,7 @@ async function callAgent(
   if (context.signal.aborted) throw context.signal.reason;
   if (failure === undefined && thrown !== undefined) throw thrown.error;
   if (failure !== undefined && failure.kind !== 'turn') throw failure.error;
-  return { result: call.result, failure };
+  return { call, failure };
 }
 
 /** Answers the error that ended the stream, if one did. */

@@ -1,12 +1,11 @@
 /** Facts and ledger rows of model attempts. One row per attempt, failed and aborted ones included; rows never change. */
 
-import { sha256 } from '@noble/hashes/sha2.js';
-import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
 import type { RunContext, Append } from '../../runtime/context.ts';
 import { encodeValue } from '../../runtime/codec.ts';
 import { draftEvent } from '../../runtime/event.ts';
 import type { EventDraft } from '../../runtime/event.ts';
 import type { LedgerRow } from '../../runtime/store.ts';
+import { digestOf } from './digest.ts';
 import type { CallOptions, StreamPart, Usage } from './provider-types.ts';
 
 export interface ModelAttempt {
@@ -40,8 +39,8 @@ export function turnMeta(
     provider: attempt.provider,
     model: attempt.model,
     attempt: attempt.attempt,
-    promptHash: hash(options.call.prompt),
-    toolsHash: hash(options.call.tools ?? []),
+    promptHash: digestOf(options.call.prompt),
+    toolsHash: digestOf(options.call.tools ?? []),
     ...(options.finishReason === undefined ? {} : { finishReason: options.finishReason }),
     ...(options.usage === undefined ? {} : { usage: totals(options.usage) }),
   };
@@ -146,13 +145,4 @@ function totals(usage: Usage): Record<string, number> {
     reasoningTokens: usage.outputTokens.reasoning,
   };
   return Object.fromEntries(Object.entries(all).filter((entry): entry is [string, number] => entry[1] !== undefined));
-}
-
-/** Short: it tells prompts apart for people, nothing is looked up by it. */
-function hash(value: unknown): string {
-  const text =
-    JSON.stringify(value, (_key, item: unknown) =>
-      item instanceof Uint8Array ? `bytes:${bytesToHex(sha256(item))}` : item,
-    ) ?? '';
-  return bytesToHex(sha256(utf8ToBytes(text))).slice(0, 16);
 }
