@@ -5,7 +5,7 @@ import type { FlexibleSchema, ModelMessage, UIMessage, UserModelMessage } from '
 import { DurableError } from '../runtime/errors.ts';
 
 /** The content of `runtime.start(agent, ...)`: exactly one of `prompt`, `message` and `messages`. */
-export interface AgentInput {
+export interface AgentInput<OPTIONS = unknown> {
   /** Text of one user message. */
   prompt?: string;
   /** One user message as `useChat` sends it. */
@@ -13,7 +13,7 @@ export interface AgentInput {
   /** New messages in the AI SDK's form. The thread's earlier messages are added by the framework. */
   messages?: ModelMessage[];
   /** The agent's call options (`callOptionsSchema`). */
-  options?: unknown;
+  options?: OPTIONS;
 }
 
 /** The stored form. */

@@ -8,6 +8,7 @@ import type {
   AgentCallParameters,
   AgentStreamParameters,
   GenerateTextResult,
+  InferGenerateOutput,
   LanguageModel,
   OutputInterface,
   StreamTextResult,
@@ -17,12 +18,14 @@ import type {
 import { currentFrame } from '../runtime/context.ts';
 import type { RunContext } from '../runtime/context.ts';
 import type { Registrable, WorkflowDefinition } from '../runtime/registrable.ts';
+import type { AgentInput } from './agent-input.ts';
 import type { AgentCall, AgentCallEnd, AgentCallFailure, AgentCallOptions, CallableAgent } from './call/agent-call.ts';
 import { agentWorkflow } from './run/agent-workflow.ts';
 import { durablePrepareCall, withCall, wrapTransforms } from './call/call-settings.ts';
 import { gateCallbacks } from './call/callbacks.ts';
 import { CallState } from './call/call-state.ts';
 import type { CallBindings } from './call/call-state.ts';
+import type { AgentResult } from './run/agent-state.ts';
 import { checkSettings } from './durable-settings.ts';
 import type { DurableSettings } from './durable-settings.ts';
 import { keyPart } from './tool/tool-key.ts';
@@ -59,8 +62,9 @@ export class DurableAgent<
   OUTPUT extends OutputInterface = never,
 >
   extends ToolLoopAgent<CALL_OPTIONS, TOOLS, RUNTIME_CONTEXT, OUTPUT>
-  implements Registrable, CallableAgent
+  implements Registrable<AgentInput<CALL_OPTIONS>, AgentResult<InferGenerateOutput<OUTPUT>>>, CallableAgent
 {
+  declare readonly types?: (input: AgentInput<CALL_OPTIONS>) => AgentResult<InferGenerateOutput<OUTPUT>>;
   /** The `durable` setting. */
   readonly durable: DurableSettings;
   /** The agent has an `output` specification. */

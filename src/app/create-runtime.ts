@@ -1,9 +1,6 @@
 /** Composes store, worker, agents and workflows into a runtime. */
 
 import type { ToolSet } from 'ai';
-import type { CallableAgent } from '../agent/call/agent-call.ts';
-import type { AgentInput } from '../agent/agent-input.ts';
-import type { AgentResult } from '../agent/run/agent-state.ts';
 import { DurableAgent } from '../agent/durable-agent.ts';
 import { checkPayload } from '../hooks/create-hook.ts';
 import { systemClock } from '../runtime/clock.ts';
@@ -45,7 +42,7 @@ import type { StreamReader } from '../streams/reader.ts';
 import { createRunHandle, runNotFound } from './run-handle.ts';
 import type { RunHandle } from './run-handle.ts';
 import { splitStart } from './start-input.ts';
-import type { StartInput } from './start-input.ts';
+import type { Start, StartInput, UntypedStart } from './start-input.ts';
 
 export interface RuntimeOptions {
   /** Where runs live. The runtime closes it. */
@@ -80,10 +77,9 @@ export interface Runtime {
    * `(workflow, { input, id?, ... })`. The id makes it idempotent: the same id and input is the same run. Throws `run_conflict`,
    * `thread_busy`, `workflow_not_found`, `invalid_argument`, `value_not_serializable`.
    */
-  start(target: Registrable & CallableAgent, input: AgentInput & StartInput): Promise<RunHandle<AgentResult>>;
-  start<RESULT = unknown>(target: Registrable | string, input?: StartInput): Promise<RunHandle<RESULT>>;
+  readonly start: Start;
   /** Throws `run_not_found` on first use of the handle if there is no such run. */
-  getRun<RESULT = unknown>(id: string): RunHandle<RESULT>;
+  getRun<RESULT = unknown, CHUNK = unknown>(id: string): RunHandle<RESULT, CHUNK>;
   /** Resolves when the payload is stored. Throws `hook_not_found`, `hook_already_resumed`, `hook_closed`, `payload_invalid`. */
   resumeHook(token: string, payload?: unknown, options?: ResumeHookOptions): Promise<void>;
   /** Lets a parked run go on. Throws `run_not_found`, and `invalid_argument` if it is not parked. */
@@ -152,6 +148,7 @@ class DurableRuntime implements Runtime {
   /** Starts that the store has not answered: one may bring a claim. */
   readonly #starts = new Set<Promise<unknown>>();
   readonly approvals: Approvals;
+  readonly start: Start = ((target, input) => this.#start(target, input)) as UntypedStart as Start;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -176,7 +173,7 @@ class DurableRuntime implements Runtime {
     );
   }
 
-  async start<RESULT>(target: Registrable | string, input: StartInput = {}): Promise<RunHandle<RESULT>> {
+  async #start(target: Registrable | string, input: StartInput = {}): Promise<RunHandle> {
     const { registry, clock, ids } = this.#parts;
     const definition = registry.find(target);
     const { secret, worker } = await this.#ready();
@@ -194,7 +191,7 @@ class DurableRuntime implements Runtime {
     if (result.kind === 'created' && result.token !== null && worker !== null) {
       worker.adopt({ run: result.run, token: result.token, from: 'start' }, { claimedAt, now: result.now });
     }
-    return createRunHandle<RESULT>(this.#handles, startedId(result, run));
+    return createRunHandle(this.#handles, startedId(result, run));
   }
 
   getRun<RESULT>(id: string): RunHandle<RESULT> {

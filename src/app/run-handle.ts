@@ -21,7 +21,8 @@ export interface RunStreamOptions {
   signal?: AbortSignal;
 }
 
-export interface RunHandle<RESULT = unknown> {
+/** `CHUNK` is what the run's main stream holds: `UIMessageChunk` for agents. */
+export interface RunHandle<RESULT = unknown, CHUNK = unknown> {
   readonly id: string;
   /** Throws `run_not_found`. */
   readonly status: Promise<RunStatus>;
@@ -37,7 +38,7 @@ export interface RunHandle<RESULT = unknown> {
   /** The journal from the first event on. */
   events(): Promise<JournalEvent[]>;
   /** Chunks as they were written. Ends with the stream. */
-  stream<CHUNK = unknown>(options?: RunStreamOptions): ReadableStream<CHUNK> & AsyncIterable<CHUNK>;
+  stream<T = CHUNK>(options?: RunStreamOptions): ReadableStream<T> & AsyncIterable<T>;
   /** Asks the run to stop; resolves when that is stored. Ended runs stay as they are. */
   cancel(): Promise<void>;
 }

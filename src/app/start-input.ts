@@ -1,9 +1,14 @@
-/** What `runtime.start` takes, taken apart: options of the run, and the content for the agent or workflow. */
+/** What `runtime.start` takes, and how it is taken apart: options of the run, and the content for the agent or workflow. */
 
+import type { UIMessageChunk } from 'ai';
+import type { CallableAgent } from '../agent/call/agent-call.ts';
+import type { Registrable } from '../runtime/registrable.ts';
 import type { WhenBusy } from '../runtime/store.ts';
 import { DurableError } from '../runtime/errors.ts';
+import type { RunHandle } from './run-handle.ts';
 
-export interface StartInput {
+/** What every run can be started with. */
+export interface StartOptions {
   /** Idempotency key and id of the run. Default: a new one. */
   id?: string;
   /** The conversation that the run belongs to. At most one run of a thread is active. */
@@ -15,11 +20,44 @@ export interface StartInput {
   whenBusy?: WhenBusy;
   /** The run that this one replaces in its thread's history. */
   supersedes?: string;
+}
+
+/** What a run is started with where only its name is known. */
+export interface StartInput extends StartOptions {
   /** A workflow's argument. */
   input?: unknown;
   /** An agent's content: `prompt`, `message` or `messages`, and `options`. */
   [content: string]: unknown;
 }
+
+interface Typed<INPUT, RESULT> {
+  readonly types?: (input: INPUT) => RESULT;
+}
+type InputOf<TARGET> = TARGET extends Typed<infer INPUT, unknown> ? INPUT : never;
+type ResultOf<TARGET> = TARGET extends Typed<never, infer RESULT> ? RESULT : unknown;
+
+/** The second argument of `start`. Where a workflow's input may be undefined it may be left out. */
+type StartArguments<TARGET> = [InputOf<TARGET>] extends [never]
+  ? [start?: StartInput]
+  : TARGET extends CallableAgent
+    ? [start: InputOf<TARGET> & StartOptions]
+    : undefined extends InputOf<TARGET>
+      ? [start?: StartOptions & { input?: InputOf<TARGET> }]
+      : [start: StartOptions & { input: InputOf<TARGET> }];
+
+type ChunkOf<TARGET> = TARGET extends CallableAgent ? UIMessageChunk : unknown;
+
+/** `runtime.start`: an agent takes its content beside the options, a workflow its argument as `input`. */
+export interface Start {
+  <RESULT = unknown>(name: string, start?: StartInput): Promise<RunHandle<RESULT>>;
+  <TARGET extends Registrable>(
+    target: TARGET,
+    ...start: StartArguments<TARGET>
+  ): Promise<RunHandle<ResultOf<TARGET>, ChunkOf<TARGET>>>;
+}
+
+/** The same as it is implemented: what stands in `start` is checked when it runs. */
+export type UntypedStart = (target: Registrable | string, start?: StartInput) => Promise<RunHandle>;
 
 const BUSY: readonly string[] = ['reject', 'queue', 'steer', 'interrupt'];
 

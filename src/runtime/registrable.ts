@@ -3,8 +3,10 @@
 import type { RunContext } from './context.ts';
 import type { StreamWrite } from './store.ts';
 
-export interface Registrable {
+export interface Registrable<INPUT = never, RESULT = unknown> {
   toWorkflow(name: string): WorkflowDefinition;
+  /** What its runs take and answer, for the compiler alone: it is never set. */
+  readonly types?: (input: INPUT) => RESULT;
 }
 
 export interface WorkflowDefinition {

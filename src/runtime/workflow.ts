@@ -6,10 +6,8 @@ import type { Registrable, WorkflowDefinition } from './registrable.ts';
 import { keyName } from './run-scope.ts';
 
 /** A durable function. Register it with `createRuntime({ workflows })`. */
-export interface Workflow<INPUT = unknown, OUTPUT = unknown> extends Registrable {
+export interface Workflow<INPUT = unknown, OUTPUT = unknown> extends Registrable<INPUT, OUTPUT> {
   readonly name: string;
-  /** Types only. */
-  readonly types?: (input: INPUT) => OUTPUT;
 }
 
 /**
@@ -41,21 +39,33 @@ export interface ChildOptions {
   id?: string;
 }
 
+/** An input that may be undefined may be left out. */
+type ChildArguments<INPUT> = [INPUT] extends [never]
+  ? [input?: unknown, options?: ChildOptions]
+  : undefined extends INPUT
+    ? [input?: INPUT, options?: ChildOptions]
+    : [input: INPUT, options?: ChildOptions];
+
 /**
  * Starts another workflow or agent as a child of the current run and waits for its result. The child is cancelled with its parent.
  * Rejects with the child's error. Throws `workflow_not_found`, `outside_run`, `inside_step`.
  */
-export async function child<INPUT, OUTPUT>(
-  target: Workflow<INPUT, OUTPUT> | Registrable | string,
-  input: INPUT,
+export function child<RESULT = unknown>(name: string, input?: unknown, options?: ChildOptions): Promise<RESULT>;
+export function child<INPUT, RESULT>(
+  target: Registrable<INPUT, RESULT>,
+  ...given: ChildArguments<NoInfer<INPUT>>
+): Promise<RESULT>;
+export async function child(
+  target: Registrable | string,
+  input?: unknown,
   options: ChildOptions = {},
-): Promise<OUTPUT> {
+): Promise<unknown> {
   const context = requireContext('child()');
-  const name = typeof target === 'string' ? target : 'name' in target ? target.name : 'agent';
+  const name = typeof target === 'string' ? target : 'name' in target ? String(target.name) : 'agent';
   const key = context.nextKey(`child:${keyName(name)}`);
   const id = options.id ?? `${context.run.id}.${context.sign(`child\n${context.run.id}\n${key}`).slice(0, 16)}`;
   const run = await context.childRun(target, { id, input });
-  return context.child(key, run) as Promise<OUTPUT>;
+  return context.child(key, run);
 }
 
 /** Runs `fn` so that durable calls inside it go on although the run was cancelled: for cleaning up. Outside a run it calls `fn`. */

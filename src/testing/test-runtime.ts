@@ -12,7 +12,7 @@ import { createRuntime } from '../app/create-runtime.ts';
 import type { ResumeHookOptions, Runtime, RuntimeOptions } from '../app/create-runtime.ts';
 import { createRunHandle } from '../app/run-handle.ts';
 import type { RunHandle, RunHandleParts } from '../app/run-handle.ts';
-import type { StartInput } from '../app/start-input.ts';
+import type { Start, StartInput, UntypedStart } from '../app/start-input.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { DurableError } from '../runtime/errors.ts';
 import { seededRandom, systemIds } from '../runtime/ids.ts';
@@ -96,6 +96,7 @@ class LivesOfARuntime implements TestRuntime {
   #runtime: Runtime;
   #armed = false;
   #closed = false;
+  readonly start: Start = ((target, input) => this.#start(target, input)) as UntypedStart as Start;
 
   constructor(options: TestRuntimeOptions) {
     this.clock = options.clock ?? manualClock();
@@ -115,8 +116,8 @@ class LivesOfARuntime implements TestRuntime {
     return this.#process.commits;
   }
 
-  async start<RESULT>(target: Registrable | string, input?: StartInput): Promise<RunHandle<RESULT>> {
-    const { id } = await this.#call('start a run', (runtime) => runtime.start<RESULT>(target, input));
+  async #start(target: Registrable | string, input?: StartInput): Promise<RunHandle> {
+    const { id } = await this.#call('start a run', (runtime) => (runtime.start as UntypedStart)(target, input));
     return this.getRun(id);
   }
 

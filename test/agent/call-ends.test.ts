@@ -96,8 +96,8 @@ describe('a durable call that is ended from outside', () => {
       const expected = await abort(new ToolLoopAgent({ model: plain }), plain);
       const model = hangingModel();
       const agent = new DurableAgent({ id: 'subject', model });
-      const ask = workflow('ask', async () => ({ seen: await abort(agent, model) })) as Workflow<never>;
-      const run = await open(ask).start<{ seen: Observed }>(ask);
+      const ask = workflow('ask', async () => ({ seen: await abort(agent, model) }));
+      const run = await open(ask).start(ask);
       expect((await run.result()).seen).toEqual(expected);
       expect((await run.events()).map(({ type }) => type)).toContain('turn_failed');
     });

@@ -107,7 +107,7 @@ export const features: Feature[] = [
       settings: {
         model: modelOf(probe, [{ content: [call('slow', { x: 1 }), call('fast', { x: 2 })] }, answer]),
         tools: {
-          slow: waiting(probe, { name: 'slow', ms: 15 }),
+          slow: waiting(probe, { name: 'slow', ms: 60 }),
           fast: waiting(probe, { name: 'fast', ms: 1 }),
         },
       },

@@ -106,7 +106,7 @@ describe('an approval', () => {
 
   it('tells the model why it was denied, and the tool does not run', async () => {
     const { script, agent, runtime } = setUp([{ calls: [refund] }, { text: 'It was refused.' }]);
-    const run = await runtime.start<AgentResult>(agent, { prompt: 'Refund order 7' });
+    const run = await runtime.start(agent, { prompt: 'Refund order 7' });
     const { id } = await pendingApproval(runtime);
     await runtime.approvals.deny(id, { by: 'user_7', reason: 'too late' });
     await run.result();
@@ -116,7 +116,7 @@ describe('an approval', () => {
 
   it('runs with the edited input and tells the model that it was changed', async () => {
     const { script, agent, runtime } = setUp([{ calls: [refund] }, { text: 'Half of it.' }]);
-    const run = await runtime.start<AgentResult>(agent, { prompt: 'Refund order 7' });
+    const run = await runtime.start(agent, { prompt: 'Refund order 7' });
     const { id } = await pendingApproval(runtime);
     await waits(runtime, run.id);
     await runtime.close();
@@ -158,7 +158,7 @@ describe('an approval', () => {
     const second = { ...refund, id: 'call_3', input: { order: 8, amount: 10 } };
     const lookUp = { id: 'call_2', name: 'lookUp', input: { order: 7 } };
     const { script, agent, runtime } = setUp([{ calls: [refund, lookUp, second] }, { text: 'Done.' }]);
-    const run = await runtime.start<AgentResult>(agent, { prompt: 'Refund' });
+    const run = await runtime.start(agent, { prompt: 'Refund' });
     const waiting = await until(async () => {
       const { items } = await runtime.approvals.list({ run: run.id });
       return items.length === 2 && items;
@@ -181,7 +181,7 @@ describe('an approval', () => {
   it('that was given does not run when its run is stopped before the others are decided, and the history says so', async () => {
     const calls = ['call_1', 'call_2', 'call_3'].map((id) => ({ ...refund, id }));
     const { script, agent, runtime } = setUp([{ calls }, { text: 'Nothing was refunded.' }]);
-    const run = await runtime.start<AgentResult>(agent, { prompt: 'Refund', thread: 't' });
+    const run = await runtime.start(agent, { prompt: 'Refund', thread: 't' });
     const { items } = await until(async () => {
       const page = await runtime.approvals.list({ run: run.id });
       return page.items.length === 3 && page;
@@ -192,7 +192,7 @@ describe('an approval', () => {
     await waits(runtime, run.id);
     await run.cancel();
     await expect(run.result()).rejects.toMatchObject({ code: 'cancelled' });
-    await (await runtime.start<AgentResult>(agent, { prompt: 'And now?', thread: 't' })).result();
+    await (await runtime.start(agent, { prompt: 'And now?', thread: 't' })).result();
     expect(refunds).toEqual([]);
     const results = script.prompts[1]?.flatMap((message) => (message.role === 'tool' ? message.content : []));
     const denied = (toolCallId: string, reason: unknown) =>
@@ -234,7 +234,7 @@ describe('an approval', () => {
 
   it('keeps a user message that comes meanwhile for the next segment', async () => {
     const { script, agent, runtime } = setUp([{ calls: [refund] }, { text: 'Done.' }, { text: 'You are welcome.' }]);
-    const run = await runtime.start<AgentResult>(agent, { prompt: 'Refund', thread: 't' });
+    const run = await runtime.start(agent, { prompt: 'Refund', thread: 't' });
     const { id } = await pendingApproval(runtime);
     await waits(runtime, run.id);
     const steered = await runtime.start(agent, { prompt: 'Thank you', thread: 't', whenBusy: 'steer' });
@@ -281,7 +281,7 @@ describe('a client-side tool', () => {
     ]);
     const agent = new DurableAgent({ model: script.model, tools: { askUser } });
     const runtime = open(agent);
-    const run = await runtime.start<AgentResult>(agent, { prompt: 'Paint it' });
+    const run = await runtime.start(agent, { prompt: 'Paint it' });
     await waits(runtime, run.id);
     await expect(runtime.addToolOutput(run.id, { toolCallId: 'c9', output: 1 })).rejects.toMatchObject({
       code: 'hook_not_found',

@@ -62,7 +62,7 @@ describe('a deploy in the middle of a segment', () => {
         { text: 'Second. ', calls: [call('b', 'slow')] },
       ],
     });
-    const run = await old.runtime.start<AgentResult>(old.agent, { id: 'r', prompt: 'Go' });
+    const run = await old.runtime.start(old.agent, { id: 'r', prompt: 'Go' });
     await until(() => seen.includes('slow'));
     process.kill();
 
@@ -105,7 +105,7 @@ describe('a deploy in the middle of a segment', () => {
       tools: { quick, slow: counter('slow', seen, new Promise(() => {})) },
       answers: [{ calls: [call('a', 'quick')] }, { text: 'Second. ', calls: [call('b', 'slow')] }],
     });
-    await old.runtime.start<AgentResult>(old.agent, { id: 'r', prompt: 'Go' });
+    await old.runtime.start(old.agent, { id: 'r', prompt: 'Go' });
     await until(() => seen.includes('slow'));
     process.kill();
 
@@ -134,7 +134,7 @@ describe('a deploy in the middle of a segment', () => {
       answers: [{ calls }],
       settings,
     });
-    const run = await old.runtime.start<AgentResult>(old.agent, { id: 'r', prompt: 'Pay and ship' });
+    const run = await old.runtime.start(old.agent, { id: 'r', prompt: 'Pay and ship' });
     const { items } = await until(async () => {
       const page = await old.runtime.approvals.list();
       return page.items.length === 2 && page;
@@ -182,7 +182,7 @@ describe('a deploy in the middle of a segment', () => {
       answers: [{ calls: [{ id: 'a', name: 'pay', input: {} }] }],
       settings,
     });
-    const run = await old.runtime.start<AgentResult>(old.agent, { id: 'r', prompt: 'Pay' });
+    const run = await old.runtime.start(old.agent, { id: 'r', prompt: 'Pay' });
     const approval = await until(async () => (await old.runtime.approvals.list()).items[0]);
     await until(async () => (await run.status) === 'waiting');
     await old.runtime.close();
@@ -211,7 +211,7 @@ describe('a tool whose process died while it ran', () => {
       answers: [call],
       settings,
     });
-    const run = await died.runtime.start<AgentResult>(died.agent, { id: 'r', prompt: 'Charge' });
+    const run = await died.runtime.start(died.agent, { id: 'r', prompt: 'Charge' });
     await until(() => seen.includes('charge'));
     process.kill();
 

@@ -82,7 +82,7 @@ describe.each(providers)('the history that $name gets', ({ start, model }) => {
 
   async function goOn({ agent, runtime }: ReturnType<typeof process>): Promise<AgentResult> {
     const before = server.log.length;
-    const run = await runtime.start<AgentResult>(agent, { prompt: 'and now?', thread: 't' });
+    const run = await runtime.start(agent, { prompt: 'and now?', thread: 't' });
     const result = await run.result();
     expect(server.log.slice(before).map((entry) => [entry.status, entry.error])).toEqual([[200, null]]);
     expect(result.text).toContain('Here');
@@ -90,7 +90,7 @@ describe.each(providers)('the history that $name gets', ({ start, model }) => {
   }
 
   const begin = ({ agent, runtime }: ReturnType<typeof process>): Promise<RunHandle<AgentResult>> =>
-    runtime.start<AgentResult>(agent, { prompt: 'work', thread: 't' });
+    runtime.start(agent, { prompt: 'work', thread: 't' });
 
   const approvalOf = (runtime: Runtime) => until(async () => (await runtime.approvals.list()).items[0]);
 

@@ -2,6 +2,8 @@ import { tool } from 'ai';
 import type { UIMessageChunk } from 'ai';
 import { afterEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import type { AgentInput } from '../../src/agent/agent-input.ts';
+import type { CallableAgent } from '../../src/agent/call/agent-call.ts';
 import type { AgentResult } from '../../src/agent/run/agent-state.ts';
 import { DurableAgent } from '../../src/agent/durable-agent.ts';
 import type { Runtime } from '../../src/app/create-runtime.ts';
@@ -38,7 +40,7 @@ function answerTo(prompt: Prompt): Answer {
 
 interface Process {
   runtime: Runtime;
-  agent: Registrable;
+  agent: Registrable<AgentInput<never>, AgentResult> & CallableAgent;
   asked: () => number;
 }
 
@@ -78,7 +80,7 @@ function startProcess(store: Store, witness: Witness, works = true, answer = ans
 
 /** Starts the run if need be, approves what waits, and answers the result. */
 async function drive({ runtime, agent }: Process): Promise<AgentResult> {
-  const run = await runtime.start<AgentResult>(agent, { id: 'run_1', prompt: 'Go', thread: 't' });
+  const run = await runtime.start(agent, { id: 'run_1', prompt: 'Go', thread: 't' });
   await until(async () => {
     if (['completed', 'failed'].includes(await run.status)) return true;
     const [approval] = (await runtime.approvals.list()).items;
@@ -168,7 +170,7 @@ describe('a process that dies', () => {
         });
         await outside.runtime.list();
         const died = startProcess(first.store, { counted: 0, paid: 0 }, true, talkTo);
-        const run = await died.runtime.start<AgentResult>(died.agent, { id: 'run_1', prompt: 'One', thread: 't' });
+        const run = await died.runtime.start(died.agent, { id: 'run_1', prompt: 'One', thread: 't' });
         const done = async () =>
           (await outside.runtime.getRun('run_1').status) === 'completed' && first.commits() < j + after;
         await until(async () => first.commits() >= j + after || (await done()));

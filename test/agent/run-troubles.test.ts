@@ -3,7 +3,6 @@ import type { UIMessageChunk } from 'ai';
 import { APICallError } from 'ai';
 import { afterEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import type { AgentResult } from '../../src/agent/run/agent-state.ts';
 import { DurableAgent } from '../../src/agent/durable-agent.ts';
 import type { Runtime } from '../../src/app/create-runtime.ts';
 import { FatalError } from '../../src/runtime/errors.ts';
@@ -57,7 +56,7 @@ describe('stop', () => {
   it('keeps the partial text once, ends the stream, and the next message continues', async () => {
     const script = scriptedModel([{ text: 'One two three ', hold: new Promise(() => {}) }, { text: 'Next.' }]);
     const { agent, runtime } = open(script);
-    const run = await runtime.start<AgentResult>(agent, { prompt: 'Count', thread: 't' });
+    const run = await runtime.start(agent, { prompt: 'Count', thread: 't' });
     await until(async () => (await textSoFar(runtime, run.id)) === 'One two three ');
     await run.cancel();
     await expect(run.result()).rejects.toMatchObject({ code: 'cancelled' });
@@ -126,7 +125,7 @@ describe('an interrupting message', () => {
     const { agent, runtime } = open(script);
     const first = await runtime.start(agent, { prompt: 'Tell me', thread: 't' });
     await until(async () => (await textSoFar(runtime, first.id)) === 'A long story ');
-    const second = await runtime.start<AgentResult>(agent, { prompt: 'Shorter', thread: 't', whenBusy: 'interrupt' });
+    const second = await runtime.start(agent, { prompt: 'Shorter', thread: 't', whenBusy: 'interrupt' });
     expect((await second.result()).text).toBe('Short then.');
     expect(await first.status).toBe('cancelled');
     expect(userTexts(script.prompts[1] ?? [])).toEqual(['Tell me', 'Shorter']);
@@ -139,7 +138,7 @@ describe('steering', () => {
     const hold = gate();
     const script = scriptedModel([{ text: 'Working ', hold: hold.promise }, { text: 'Paris, Texas then.' }]);
     const { agent, runtime } = open(script);
-    const run = await runtime.start<AgentResult>(agent, { prompt: 'Weather in Paris', thread: 't' });
+    const run = await runtime.start(agent, { prompt: 'Weather in Paris', thread: 't' });
     await until(async () => (await textSoFar(runtime, run.id)) === 'Working ');
     const steered = await runtime.start(agent, { id: 'm2', prompt: 'I mean Texas', thread: 't', whenBusy: 'steer' });
     expect(steered.id).toBe(run.id);
@@ -160,7 +159,7 @@ describe('a turn that fails', () => {
       { text: 'The answer is 42.' },
     ]);
     const { agent, runtime, lines } = open(script);
-    const run = await runtime.start<AgentResult>(agent, { prompt: 'Answer' });
+    const run = await runtime.start(agent, { prompt: 'Answer' });
     const chunks = await collect(run.stream<UIMessageChunk>());
     expect((await run.result()).text).toBe('The answer is 42.');
     expect(chunks.map((chunk) => chunk.type)).toContain('reset-step');
@@ -181,7 +180,7 @@ describe('a turn that fails', () => {
       { text: 'It is 1.' },
     ]);
     const { agent, runtime } = open(script, { tools: { count } });
-    const run = await runtime.start<AgentResult>(agent, { prompt: 'Count' });
+    const run = await runtime.start(agent, { prompt: 'Count' });
     const result = await run.result();
     expect(result.text).toBe('It is 1.');
     expect(ran).toBe(1);
@@ -193,7 +192,7 @@ describe('a turn that fails', () => {
     const first = scriptedModel([{ refuse: refusal(503) }, { refuse: refusal(503) }], 'first');
     const second = scriptedModel([{ text: 'From the second.' }], 'second');
     const { agent, runtime } = open(first, { durable: { turnRetries: 1, fallbackModels: [second.model] } });
-    const run = await runtime.start<AgentResult>(agent, { prompt: 'Hi' });
+    const run = await runtime.start(agent, { prompt: 'Hi' });
     expect((await run.result()).text).toBe('From the second.');
     const { items } = await runtime.ledger({ run: run.id });
     expect(items.map((row) => [row.model, row.outcome])).toEqual([
@@ -206,7 +205,7 @@ describe('a turn that fails', () => {
   it('is not tried again where the provider would refuse it again, and fails readably', async () => {
     const script = scriptedModel([{ refuse: refusal(401) }]);
     const { agent, runtime } = open(script);
-    const run = await runtime.start<AgentResult>(agent, { prompt: 'Hi', thread: 't' });
+    const run = await runtime.start(agent, { prompt: 'Hi', thread: 't' });
     const chunks = await collect(run.stream<UIMessageChunk>());
     await expect(run.result()).rejects.toMatchObject({ code: 'run_failed', cause: { code: 'model_failed' } });
     expect(chunks.slice(-2).map((chunk) => chunk.type)).toEqual(['error', 'finish']);

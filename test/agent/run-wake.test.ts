@@ -2,7 +2,6 @@ import { tool } from 'ai';
 import { memoryStore } from 'everturn/memory';
 import { expect, it } from 'vitest';
 import { z } from 'zod';
-import type { AgentResult } from '../../src/agent/run/agent-state.ts';
 import { DurableAgent } from '../../src/agent/durable-agent.ts';
 import { encodeValue } from '../../src/runtime/codec.ts';
 import { scriptedModel, startRuntime, until } from './run-kit.ts';
@@ -14,7 +13,7 @@ it('a wake that reaches an agent is no user message', async () => {
   const agent = new DurableAgent({ model: script.model, tools: { pay }, toolApproval: { pay: 'user-approval' } });
   const store = memoryStore();
   const runtime = startRuntime({ store, agents: { agent } });
-  const run = await runtime.start<AgentResult>(agent, { id: 'run', prompt: 'Pay it.' });
+  const run = await runtime.start(agent, { id: 'run', prompt: 'Pay it.' });
   const approval = await until(async () => (await runtime.approvals.list()).items[0]);
   await until(async () => (await run.status) === 'waiting');
   await store.deliver([{ to: { run: 'run' }, id: 'wake_1', kind: 'wake', payload: encodeValue(null, 'a wake') }]);

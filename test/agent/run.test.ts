@@ -2,7 +2,6 @@ import { Output, tool } from 'ai';
 import type { UIMessageChunk } from 'ai';
 import { afterEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import type { AgentResult } from '../../src/agent/run/agent-state.ts';
 import { DurableAgent } from '../../src/agent/durable-agent.ts';
 import type { Runtime } from '../../src/app/create-runtime.ts';
 import { memoryStore } from '../../src/stores/memory/memory-store.ts';
@@ -32,7 +31,7 @@ afterEach(async () => {
 describe('a run of an agent', () => {
   it('answers, streams its message and ends', async () => {
     const { agent, runtime } = open([{ text: 'It is 7 degrees.' }]);
-    const run = await runtime.start<AgentResult>(agent, { prompt: 'How warm is it?' });
+    const run = await runtime.start(agent, { prompt: 'How warm is it?' });
     const chunks = await collect(run.stream<UIMessageChunk>());
     const result = await run.result();
     expect(result.text).toBe('It is 7 degrees.');
@@ -72,7 +71,7 @@ describe('a run of an agent', () => {
     const { agent, runtime, prompts } = open([{ text: 'I look. ', calls: [call] }, { text: 'It is 7.' }], {
       tools: { weather },
     });
-    const result = await (await runtime.start<AgentResult>(agent, { prompt: 'Oslo?' })).result();
+    const result = await (await runtime.start(agent, { prompt: 'Oslo?' })).result();
     expect(executed).toEqual([{ city: 'Oslo' }]);
     expect(result.messages.map(({ role }) => role)).toEqual(['assistant', 'tool', 'assistant']);
     expect(result.turns).toBe(2);
@@ -83,9 +82,9 @@ describe('a run of an agent', () => {
   it('takes user messages that come at its very end: none is lost, whoever they race with', async () => {
     for (let delay = 0; delay < 12; delay += 1) {
       const { agent, runtime, prompts } = open([{ text: 'First.' }, { text: 'Second.' }]);
-      const run = await runtime.start<AgentResult>(agent, { prompt: 'One', thread: 't' });
+      const run = await runtime.start(agent, { prompt: 'One', thread: 't' });
       for (let turn = 0; turn < delay; turn += 1) await new Promise((resolve) => setImmediate(resolve));
-      const next = await runtime.start<AgentResult>(agent, {
+      const next = await runtime.start(agent, {
         id: 'two',
         prompt: 'Two',
         thread: 't',
@@ -133,19 +132,19 @@ describe('a run of an agent', () => {
   it('answers with the structured output of its agent', async () => {
     const output = Output.object({ schema: z.object({ city: z.string() }) });
     const { agent, runtime } = open([{ text: '{"city":"Oslo"}' }], { output });
-    const result = await (await runtime.start<AgentResult>(agent, { prompt: 'Where?' })).result();
+    const result = await (await runtime.start(agent, { prompt: 'Where?' })).result();
     expect(result.output).toEqual({ city: 'Oslo' });
   });
 
   it('passes call options to the agent', async () => {
-    const { agent, runtime, prompts } = open([{ text: 'Hei.' }], {
+    const { runtime, prompts } = open([{ text: 'Hei.' }], {
       callOptionsSchema: z.object({ language: z.string() }),
       prepareCall: ({ options, ...rest }: { options: { language: string } }) => ({
         ...rest,
         instructions: `Speak ${options.language}.`,
       }),
     });
-    await (await runtime.start(agent, { prompt: 'Hi', options: { language: 'Norwegian' } })).result();
+    await (await runtime.start('assistant', { prompt: 'Hi', options: { language: 'Norwegian' } })).result();
     expect(prompts[0]?.[0]).toMatchObject({ role: 'system', content: 'Speak Norwegian.' });
   });
 
@@ -156,8 +155,8 @@ describe('a run of an agent', () => {
     [{ message: { role: 'user' } }, 'message is not a UIMessage'],
     [{ messages: [{ role: 'user', content: 5 }] }, 'messages[0] is not a ModelMessage'],
   ])('refuses to start with %j and says the right form', async (input, why) => {
-    const { agent, runtime } = open([]);
-    const start = runtime.start(agent, input);
+    const { runtime } = open([]);
+    const start = runtime.start('assistant', input);
     await expect(start).rejects.toMatchObject({ code: 'invalid_argument' });
     await expect(start).rejects.toThrow(why);
     await expect(start).rejects.toThrow('runtime.start(agent, { prompt: "..." })');

@@ -38,7 +38,7 @@ describe('one explicit key', () => {
       ),
     );
     runtime = createTestRuntime({ workflows: [pay] });
-    const run = await runtime.start<unknown[]>(pay, { id: 'r1' });
+    const run = await runtime.start(pay, { id: 'r1' });
     const [, error] = await run.result();
     expectError(error, {
       code: 'duplicate_key',

@@ -105,7 +105,7 @@ describe('tsc', () => {
     const greet: Workflow<string, string> = workflow('greet', async (name: string) => step('greet', () => name.toUpperCase()));
     const agent = new DurableAgent({ model: scriptedModel(['Hello.']) });
     const runtime = createRuntime({ store: Math.random() > 2 ? sqliteStore('x.db') : memoryStore(), agents: { agent }, workflows: { greet } });
-    const run: RunHandle<string> = await runtime.start<string>(greet, { input: 'ada' });
+    const run: RunHandle<string> = await runtime.start(greet, { input: 'ada' });
     const upper: string = await run.result();
     // @ts-expect-error the result is a text, so the types have arrived and are no any
     const wrong: number = await run.result();

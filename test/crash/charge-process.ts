@@ -60,7 +60,7 @@ const runtime = createRuntime({
   agents: { shop: agent },
   logger: { debug() {}, info() {}, warn() {}, error() {} },
 });
-const run = await runtime.start<{ text: string }>(agent, { id: 'order', prompt: 'Sell it.' });
+const run = await runtime.start(agent, { id: 'order', prompt: 'Sell it.' });
 await Promise.all([tellWhenCharged(), run.result()]);
 const { text } = await run.result();
 tell({ kind: 'ended', text });

@@ -69,7 +69,7 @@ const chores = workflow('chores', async (n: number) => {
 });
 
 const runtime = createRuntime({ store: sqliteStore(file), agents: { helper, bomber }, workflows: [chores], logger });
-const poisoned = await runtime.start<{ text: string }>(bomber, { id: 'poisoned', prompt: 'Let it explode.' });
+const poisoned = await runtime.start(bomber, { id: 'poisoned', prompt: 'Let it explode.' });
 if (cured) await runtime.resume('poisoned');
 const runs = await Promise.all(
   Array.from({ length: healthy }, (_, n) =>

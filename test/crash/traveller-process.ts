@@ -56,7 +56,7 @@ async function travel({ id, directory, death }: Trip): Promise<void> {
   const agent = createTraveller(at);
   const store = deadlyStore(sqliteStore(file), { death, log: join(directory, 'writes.txt') });
   const runtime = createRuntime({ store, agents: { traveller: agent }, logger: warningsOnly(warnings) });
-  const run = await runtime.start<TripReport['result']>(agent, { id, prompt: `Travel, says ${id}.` });
+  const run = await runtime.start(agent, { id, prompt: `Travel, says ${id}.` });
   const resumed = readAll(run.stream<UIMessageChunk>({ from: before.chunks.length }));
   const [result] = await Promise.all([run.result(), approveUntilEnded(runtime, id)]);
   const chunks = await resumed;

@@ -61,11 +61,11 @@ export interface QueuedMessage {
 }
 
 /** What a run of an agent answers, and what its thread is built from. */
-export interface AgentResult {
+export interface AgentResult<OUTPUT = unknown> {
   /** Text of the last turn. */
   text: string;
   /** Of agents with an `output` specification. */
-  output?: unknown;
+  output?: OUTPUT;
   finishReason: FinishReason;
   /** Total over all turns. */
   usage: LanguageModelUsage;
