@@ -92,8 +92,8 @@ if (task.role === 'help') {
 } else {
   const run =
     task.what === 'workflow'
-      ? await runtime.start<string>(payThenStall, { id: 'run' })
-      : await runtime.start<{ text: string }>(accountant, { id: 'run', prompt: 'Please pay and audit.' });
+      ? await runtime.start(payThenStall, { id: 'run' })
+      : await runtime.start(accountant, { id: 'run', prompt: 'Please pay and audit.' });
   const result = await run.result();
   tell({ kind: 'ended', result: typeof result === 'string' ? result : result.text });
   await leave();
