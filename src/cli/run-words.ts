@@ -1,0 +1,101 @@
+/** Runs and what they wait for, in the words of the tables. */
+
+import type { Wait } from '../app/waits.ts';
+import type { Run, RunStatus } from '../runtime/store.ts';
+import { errorMessage } from './json.ts';
+import { relativeText } from './relative-time.ts';
+import type { Cell, Format } from './table.ts';
+import { briefValue } from './text.ts';
+
+const FORMATS: Partial<Record<string, Format>> = {
+  completed: 'green',
+  approved: 'green',
+  running: 'cyan',
+  waiting: 'yellow',
+  pending: 'yellow',
+  retrying: 'yellow',
+  parked: 'red',
+  failed: 'red',
+  denied: 'red',
+  cancelled: 'dim',
+  closed: 'dim',
+};
+
+export const RUN_STATUSES: readonly RunStatus[] = [
+  'queued',
+  'ready',
+  'running',
+  'waiting',
+  'parked',
+  'completed',
+  'failed',
+  'cancelled',
+];
+
+export function statusCell(status: string): Cell {
+  const format = FORMATS[status];
+  return format === undefined ? status : { text: status, format };
+}
+
+/** What holds a run up, or how it came to its end; nothing where the status says it all. */
+export function reasonOf(run: Run, waits: readonly Wait[], now: number): string {
+  if (run.parked !== null) return run.parked.code;
+  if (run.status === 'failed') return failureText(run);
+  if (run.cancel && run.endedAt === null) return 'asked to stop';
+  if (waits.length > 0) return waits.map((wait) => waitText(wait, now)).join(', ');
+  return dueText(run, now);
+}
+
+export function waitText(wait: Wait, now: number): string {
+  switch (wait.kind) {
+    case 'approval':
+      return `${wait.question === 'in-doubt' ? 'in doubt:' : 'approval of'} ${wait.tool}`;
+    case 'client-tool':
+      return `client's ${wait.tool}`;
+    case 'hook':
+      return wait.key.startsWith('hook') ? wait.key : `hook ${wait.key}`;
+    case 'sleep':
+      return `sleep, due ${relativeText(wait.until, now)}`;
+  }
+}
+
+/** The message; before it the code, where the code says more than that it failed. */
+export function failureText(run: Run): string {
+  const message = errorMessage(run);
+  if (message === null) return run.errorCode ?? '';
+  return run.errorCode === null || run.errorCode === 'run_failed' ? message : `${run.errorCode}: ${message}`;
+}
+
+/** What the due time means: `ready` runs wait for a worker, a `running` one whose lease ended has lost its own. */
+export function dueText({ status, dueAt, queue }: Run, now: number): string {
+  if (dueAt === null || dueAt > now) return '';
+  const late = relativeText(dueAt, now);
+  if (status === 'running') return `its worker is gone: the lease ended ${late}`;
+  if (status === 'ready' && now - dueAt > LATE_MS) return `due ${late}, and no worker takes ${queue}`;
+  return '';
+}
+
+const LATE_MS = 5_000;
+
+/** What a run was started with: of an agent what the user said. */
+export function inputText(input: unknown): string {
+  const messages = (input as { messages?: unknown } | null)?.messages;
+  if (!Array.isArray(messages)) return briefValue(input);
+  const last: unknown = messages.findLast((message: { role?: unknown }) => message?.role === 'user');
+  const content = (last as { content?: unknown } | undefined)?.content;
+  return typeof content === 'string' ? briefValue(content) : briefValue(textParts(content) ?? input);
+}
+
+/** What a run answered: of an agent its last text. */
+export function resultText(result: unknown): string {
+  const { text, uiMessage } = (result ?? {}) as { text?: unknown; uiMessage?: unknown };
+  return briefValue(uiMessage !== undefined && typeof text === 'string' ? text : result);
+}
+
+function textParts(content: unknown): string | undefined {
+  if (!Array.isArray(content)) return undefined;
+  const texts = content.flatMap((part: { type?: unknown; text?: unknown }) =>
+    part.type === 'text' ? [part.text] : [],
+  );
+  return texts.length === 0 ? undefined : texts.join(' ');
+}

@@ -1,0 +1,68 @@
+/** Stores by URL. Each store's code is loaded when one of its scheme is asked for. */
+
+import { statSync } from 'node:fs';
+import { DurableError } from '../runtime/errors.ts';
+import type { Runtime } from '../app/create-runtime.ts';
+import type { Store } from '../runtime/store.ts';
+import { usageError } from './usage.ts';
+
+export const STORE_VARIABLE = 'EVERTURN_STORE';
+const SUPPORTED = 'Write a path (app.db) or sqlite:<path>.';
+const SCHEME = /^([a-z][a-z0-9+.-]+):(?:\/\/)?(.*)$/is;
+
+export interface StoreLocation {
+  scheme: 'sqlite';
+  path: string;
+}
+
+/** Throws a usage error that says which forms there are. URLs may hold passwords: it names the scheme only. */
+export function parseStoreUrl(url: string | undefined): StoreLocation {
+  if (url === undefined || url === '') {
+    throw usageError(`no store is named: pass --store <url>, or set ${STORE_VARIABLE}. ${SUPPORTED}`);
+  }
+  const [, scheme, rest] = SCHEME.exec(url) ?? [undefined, 'sqlite', url];
+  if (scheme?.toLowerCase() !== 'sqlite') {
+    throw usageError(`stores of the scheme "${scheme}:" are not supported by this release. ${SUPPORTED}`);
+  }
+  if (rest === undefined || rest === '') throw usageError(`the store's URL has no path. ${SUPPORTED}`);
+  if (rest === ':memory:') {
+    throw usageError(`a store in memory is seen by its own process only. ${SUPPORTED}`);
+  }
+  return { scheme: 'sqlite', path: rest };
+}
+
+/**
+ * A runtime over the store that claims nothing. Throws `store_unavailable` where there is no file yet (none is made), and what the store
+ * itself throws.
+ */
+export async function openRuntime(location: StoreLocation): Promise<Runtime> {
+  assertFile(location.path);
+  const { createRuntime } = await import('../app/create-runtime.ts');
+  return createRuntime({
+    store: await openStore(location),
+    worker: false,
+    // It signs nothing here, and without one the runtime would write its own into the store.
+    secret: 'the command line starts no runs',
+  });
+}
+
+async function openStore({ scheme, path }: StoreLocation): Promise<Store> {
+  switch (scheme) {
+    case 'sqlite': {
+      const { sqliteStore } = await import('../sqlite.ts');
+      return sqliteStore(path);
+    }
+  }
+}
+
+/** SQLite would make one. */
+function assertFile(path: string): void {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found !== undefined && found.size > 0) return;
+  const why = found === undefined ? 'there is no such file' : 'the file is empty';
+  throw new DurableError(
+    'store_unavailable',
+    `Cannot open the store "${path}": ${why}. Check the path; the application makes the file when it first runs.`,
+    { details: { path } },
+  );
+}
