@@ -23,7 +23,7 @@ async function readDocument(basePath: string): Promise<Document> {
 
 it.each(['/api', '', '/deep/er'])('the OpenAPI document at "%s" is valid', async (basePath) => {
   const document = await readDocument(basePath);
-  const { valid, errors } = await new Validator().validate(structuredClone({ ...document }) as Record<string, unknown>);
+  const { valid, errors } = await new Validator().validate({ ...structuredClone(document) });
   expect(errors ?? []).toEqual([]);
   expect(valid).toBe(true);
   expect(document.openapi).toBe('3.1.0');
