@@ -10,7 +10,7 @@ const EDGE_TO_EDGE = ['cli -> server', 'react -> client'];
 const STORE_NEEDS = ['store', 'event', 'errors', 'clock', 'ids'].map((name) => `runtime/${name}.ts`);
 const WHO_IMPORTS_A_STORE = ['sqlite.ts -> stores/sqlite', 'memory.ts -> stores/memory', 'testing/ -> stores/memory'];
 /** The core runs wherever async context does; these folders meet the machine. */
-const MAY_USE_NODE = ['stores', 'testing', 'server', 'cli'];
+const MAY_USE_NODE = ['stores', 'testing', 'cli'];
 
 /** Whether `from` may import `to`, both paths below src. */
 function mayImport(from: string, to: string): boolean {
@@ -103,6 +103,12 @@ describe('the imports of src', () => {
     const installed = new Set(Object.keys({ ...manifest['dependencies'], ...manifest['peerDependencies'] }));
     const packages = external.filter(({ to }) => !to.startsWith('node:'));
     expect(list(packages.filter(({ to }) => !installed.has(packageOf(to))))).toEqual([]);
+  });
+
+  it('keep Hono in the server', () => {
+    const hono = external.filter(({ to }) => /^(@?hono)(\/|$)/.test(to));
+    expect(hono.length).toBeGreaterThan(0);
+    expect(list(hono.filter(({ from }) => folderOf(from) !== 'server'))).toEqual([]);
   });
 
   it('keep the AI SDK out of the runtime and the stores', () => {
