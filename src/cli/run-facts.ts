@@ -71,7 +71,7 @@ function whyFacts({ run, waits }: Facts, { now }: Layout): Fact[] {
   return [
     ...(run.cancel && run.endedAt === null ? [['cancel', 'asked to stop'] as const] : []),
     ...waits.flatMap((wait, index) => waitFacts(wait, { now, isFirst: index === 0 })),
-    ['due', dueText(run, now)],
+    ['why', dueText(run, now)],
     ...(run.status === 'running' && run.dueAt !== null && run.dueAt > now
       ? [['lease', `until ${relativeText(run.dueAt, now)}, epoch ${run.epoch}`] as const]
       : []),

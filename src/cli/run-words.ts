@@ -71,7 +71,7 @@ export function dueText({ status, dueAt, queue }: Run, now: number): string {
   if (dueAt === null || dueAt > now) return '';
   const late = relativeText(dueAt, now);
   if (status === 'running') return `its worker is gone: the lease ended ${late}`;
-  if (status === 'ready' && now - dueAt > LATE_MS) return `due ${late}, and no worker takes ${queue}`;
+  if (status === 'ready' && now - dueAt > LATE_MS) return `due ${late}, and no worker of ${queue} takes it`;
   return '';
 }
 

@@ -9,6 +9,8 @@ const EDGES = ['server', 'client', 'react', 'cli', 'dashboard', 'testing'];
 const EDGE_TO_EDGE = ['cli -> server', 'react -> client'];
 const STORE_NEEDS = ['store', 'event', 'errors', 'clock', 'ids'].map((name) => `runtime/${name}.ts`);
 const WHO_IMPORTS_A_STORE = ['sqlite.ts -> stores/sqlite', 'memory.ts -> stores/memory', 'testing/ -> stores/memory'];
+/** Loaded when a URL of their scheme is given. */
+const STORES_OF_THE_CLI = ['sqlite.ts'];
 /** The core runs wherever async context does; these folders meet the machine. */
 const MAY_USE_NODE = ['stores', 'testing', 'cli'];
 
@@ -16,7 +18,7 @@ const MAY_USE_NODE = ['stores', 'testing', 'cli'];
 function mayImport(from: string, to: string): boolean {
   const [source, target] = [folderOf(from), folderOf(to)];
   if (source !== undefined && source === target) return true;
-  if (target === undefined) return false;
+  if (target === undefined) return source === 'cli' && STORES_OF_THE_CLI.includes(to);
   if (target === 'stores') return WHO_IMPORTS_A_STORE.some((arrow) => isArrow(arrow, from, to));
   if (source === undefined) return true;
   if (source === 'stores') return STORE_NEEDS.includes(to);
@@ -55,6 +57,7 @@ describe('the table of arrows', () => {
     ['testing/test-runtime.ts', 'stores/memory.ts'],
     ['testing/test-runtime.ts', 'app/create-runtime.ts'],
     ['cli/main.ts', 'server/app.ts'],
+    ['cli/store-url.ts', 'sqlite.ts'],
   ])('allows %s -> %s', (from, to) => {
     expect(mayImport(from, to)).toBe(true);
   });
@@ -71,6 +74,8 @@ describe('the table of arrows', () => {
     ['testing/test-runtime.ts', 'stores/sqlite/store.ts'],
     ['server/app.ts', 'client/transport.ts'],
     ['somewhere/new.ts', 'runtime/store.ts'],
+    ['cli/main.ts', 'index.ts'],
+    ['cli/store-url.ts', 'stores/sqlite/sqlite-store.ts'],
   ])('refuses %s -> %s', (from, to) => {
     expect(mayImport(from, to)).toBe(false);
   });
