@@ -5,6 +5,7 @@ import type { RunHandle, Runtime } from 'everturn';
 import { decodeValue, encodeValue } from '../../src/runtime/codec.ts';
 import type { Store } from '../../src/runtime/store.ts';
 import { decodeChunk } from '../../src/streams/chunk.ts';
+import type { Effects } from './effects.ts';
 import type { Oracle } from './oracle.ts';
 import type { SimProcess } from './process.ts';
 import { LOG, nodesOf, programsOf } from './program.ts';
@@ -22,6 +23,7 @@ export interface ClientParts {
   site: () => Runtime | undefined;
   scenario: Scenario;
   oracle: Oracle;
+  effects: Effects;
   /** Without faults, for looking. */
   store: Store;
 }
@@ -144,7 +146,8 @@ export class Clients {
     const clashes = scenario.programs.some((root) =>
       [...programsOf(root)].some(({ root: tree }) => [...nodesOf(tree)].some(({ kind }) => kind === 'clash')),
     );
-    while (clashes && !this.isOver) {
+    if (!clashes) return;
+    while (!this.isOver) {
       const id = process.ids.next();
       await this.#outcome(() => runtime.resumeHook(SHARED_TOKEN, `shared ${id}`, { id }));
       await this.#pause(this.#random.between(50, 300));
@@ -199,16 +202,28 @@ export class Clients {
 
   /** A crash loop is no fault of a run here: it goes on when somebody says so. Divergence is a fault. */
   async #unpark(): Promise<void> {
-    const { store, world, runtime, scenario } = this.#parts;
+    const { store, world, runtime, scenario, oracle } = this.#parts;
     while (!this.isDone) {
       const { items } = await store.list({ status: ['parked'] });
       for (const run of items) {
         if (run.parked === null) continue;
         const { code, details } = run.parked;
+        this.#checkSuspects(run.id, decodeValue(details));
+        if (code === 'crash_loop' && oracle.shadow(run.id).claimsBeforePark < 5)
+          world.fail(`${run.id} is parked though it made progress`);
         if (code !== 'crash_loop') world.fail(`${run.id} is parked: ${code} ${JSON.stringify(decodeValue(details))}`);
         if (world.time >= scenario.calmAt) await this.#outcome(() => runtime.resume(run.id));
       }
       await this.#pause(1_000);
+    }
+  }
+
+  /** A step that took four processes in a row along is named. */
+  #checkSuspects(run: string, details: unknown): void {
+    const { suspects = [] } = details as { suspects?: string[] };
+    const killer = this.#parts.effects.killed.get(run);
+    if (killer !== undefined && killer.times === 4 && !suspects.includes(killer.key)) {
+      this.#parts.world.fail(`${run} is parked and names ${JSON.stringify(suspects)}, not "${killer.key}"`);
     }
   }
 

@@ -14,6 +14,8 @@ export interface StepPlan {
   retryAfter: number | null;
   /** Chunks that it writes. */
   chunks: number;
+  /** So many executions take their process along. */
+  kills: number;
   isFatal: boolean;
   /** Per attempt. */
   timeoutMs: number | null;
@@ -35,6 +37,8 @@ export class Effects {
   readonly #executions = new Map<string, Execution[]>();
   /** Keys by run and step. */
   readonly #keys = new Map<string, string>();
+  /** Runs that took processes along: the last step that did, and how many times there were. */
+  readonly killed = new Map<string, { key: string; times: number }>();
   readonly #observed = new Map<string, string>();
 
   constructor(world: World, oracle: Oracle, options: { isPlain: boolean }) {
@@ -52,9 +56,12 @@ export class Effects {
     const number = executions.length;
     this.#keyed(`${run} ${plan.id}`, key);
     const execution = this.#begin({ process, run, key, attempt, isTimed: plan.timeoutMs !== null });
-    if (plan.chunks > 0) await write({ step: plan.id, execution: number, index: 0 });
-    if (plan.ms > 0) await new Promise<void>((resolve) => process.clock.schedule(resolve, plan.ms));
-    for (let index = 1; index < plan.chunks; index += 1) await write({ step: plan.id, execution: number, index });
+    if (number < plan.kills) this.#kill(process, { run, key });
+    const parts = Math.max(1, plan.chunks);
+    for (let index = 0; index < parts; index += 1) {
+      if (plan.chunks > 0) await write({ step: plan.id, execution: number, index });
+      if (plan.ms > 0) await new Promise<void>((resolve) => process.clock.schedule(resolve, plan.ms / parts));
+    }
     const failed = executions.filter(({ outcome }) => outcome === 'failed').length;
     execution.outcome = failed < plan.failures ? 'failed' : 'done';
     if (execution.outcome === 'done') return `s${plan.id}`;
@@ -111,6 +118,11 @@ export class Effects {
     const created: Execution[] = [];
     this.#executions.set(name, created);
     return created;
+  }
+
+  #kill(process: SimProcess, { run, key }: { run: string; key: string }): void {
+    this.killed.set(run, { key, times: (this.killed.get(run)?.times ?? 0) + 1 });
+    process.after(0, () => process.crash());
   }
 
   /** The code of a run got the result of a step: it is recorded by now (a completion is released after its commit). */

@@ -155,9 +155,9 @@ export class Network {
         this.#strike(call, 'applied');
       };
       if (this.#random.chance(loseRequest)) this.#loss(name, reject);
-      else world.after(this.#requestLatency(), arrive);
+      else world.after(this.#requestLatency(call), arrive);
       if (this.#random.chance(repeatRequest)) {
-        world.after(this.#requestLatency(), () => void apply().catch(() => undefined));
+        world.after(this.#random.between(0, 100), () => void apply().catch(() => undefined));
       }
       this.#strike(call, 'sent');
     });
@@ -179,8 +179,11 @@ export class Network {
     }
   }
 
-  #requestLatency(): number {
-    const { faults, leaseMs } = this.#options;
+  #requestLatency(call: number): number {
+    const { faults, leaseMs, strikes } = this.#options;
+    // What a process sends before it stalls may leave it only afterwards.
+    const strike = strikes().find((each) => each.call === call && each.phase === 'sent');
+    if (strike?.stallMs != null && this.#random.chance(0.7)) return strike.stallMs + this.#latency();
     if (this.#random.chance(faults().delayRequest)) return this.#random.between(0.3, 2) * leaseMs;
     return this.#latency();
   }

@@ -42,6 +42,7 @@ interface Shadow {
   takeovers: number;
   yields: number;
   claimsSinceProgress: number;
+  claimsBeforePark: number;
   commits: number;
 }
 
@@ -145,6 +146,7 @@ export class Oracle {
         takeovers: 0,
         yields: 0,
         claimsSinceProgress: 0,
+        claimsBeforePark: 0,
         commits: 0,
       };
       this.#shadows.set(id, shadow);
@@ -235,6 +237,7 @@ export class Oracle {
     shadow.commitIds.add(commit.id);
     shadow.lastCommit = commit.id;
     for (const event of commit.events) this.#recorded(shadow, event);
+    if (commit.then.kind === 'park') shadow.claimsBeforePark = shadow.claimsSinceProgress;
     if (commit.events.length > 0) shadow.claimsSinceProgress = 0;
     if (answer.head !== shadow.events.length)
       this.#world.fail(`the head of ${id} is ${answer.head}, not ${shadow.events.length}`);

@@ -14,15 +14,24 @@ export function named(program: Program, id: string): Program {
 /** A hook's token that several runs ask for. */
 export const SHARED_TOKEN = 'shared';
 
+export interface MakerOptions {
+  /** Code waits for what is not durable. */
+  plain: boolean;
+  /** How often a step takes its process along. */
+  poison: number;
+  /** How often a step takes long. */
+  long: number;
+}
+
 /** Makes random programs. */
 export class ProgramMaker {
   readonly #random: Random;
-  readonly #plain: boolean;
+  readonly #options: MakerOptions;
   #ids = 0;
 
-  constructor(random: Random, { plain }: { plain: boolean }) {
+  constructor(random: Random, options: MakerOptions) {
     this.#random = random;
-    this.#plain = plain;
+    this.#options = options;
   }
 
   program(): Program {
@@ -35,8 +44,8 @@ export class ProgramMaker {
 
   #next(): number {
     // Odd ids have names of their own: where code waits for what is not durable, the order of equal names is not kept.
-    this.#ids += this.#plain ? 2 : 1;
-    return this.#ids + (this.#plain ? 1 : 0);
+    this.#ids += this.#options.plain ? 2 : 1;
+    return this.#ids + (this.#options.plain ? 1 : 0);
   }
 
   #node(depth: number): Node {
@@ -45,8 +54,8 @@ export class ProgramMaker {
     if (draw < 0.34 || depth > 2) return this.#step();
     if (draw < 0.44)
       return { kind: 'sleep', id: this.#next(), ms: random.chance(0.8) ? random.int(0, 300) : random.int(300, 3_000) };
-    if (draw < 0.56) return { kind: 'par', nodes: this.#plain ? this.#late() : this.#nodes(depth, 3) };
-    if (draw < 0.63 && this.#plain) return this.#plainWait();
+    if (draw < 0.56) return { kind: 'par', nodes: this.#options.plain ? this.#late() : this.#nodes(depth, 3) };
+    if (draw < 0.63 && this.#options.plain) return this.#plainWait();
     if (draw < 0.63) return { kind: 'race', nodes: this.#nodes(depth, 2) };
     if (draw < 0.68) return { kind: 'seq', nodes: this.#nodes(depth, 3) };
     if (draw < 0.79)
@@ -80,11 +89,12 @@ export class ProgramMaker {
     const failures = draw < 0.75 ? 0 : draw < 0.93 ? random.int(1, 2) : 99;
     const plan = {
       id: this.#next(),
-      ms: random.chance(0.2) ? 0 : random.chance(0.9) ? random.int(1, 40) : random.int(40, 1_500),
+      ms: random.chance(0.2) ? 0 : random.chance(this.#options.long) ? random.int(40, 1_500) : random.int(1, 40),
       failures,
       isFatal: failures === 99 && random.chance(0.5),
       retryAfter: random.chance(0.3) ? random.int(10, 2_000) : null,
-      chunks: random.chance(0.2) ? random.int(1, 3) : 0,
+      kills: random.chance(this.#options.poison) ? random.int(1, 6) : 0,
+      chunks: random.chance(0.25) ? random.int(1, 6) : 0,
       timeoutMs: random.chance(0.05) ? random.int(5, 30) : null,
     };
     return { kind: 'step', plan, retries: failures === 99 || plan.timeoutMs !== null ? random.int(0, 1) : 3 };

@@ -188,14 +188,8 @@ async function writeLog(chunk: unknown): Promise<void> {
 /** What does not fit between a program and its result; undefined if all fits. */
 export function misfit(node: Node, value: unknown, payloads: (id: number) => unknown[]): string | undefined {
   switch (node.kind) {
-    case 'step': {
-      const { id, failures, timeoutMs } = node.plan;
-      const failed = `failed s${id}`;
-      // How often it is tried depends on how long its attempts take, and on who dies.
-      if (timeoutMs !== null && (value === failed || value === `s${id}`)) return undefined;
-      const expected = failures > node.retries ? failed : `s${id}`;
-      return value === expected ? undefined : `${JSON.stringify(value)} is not ${expected}`;
-    }
+    case 'step':
+      return misfitOfStep(node, value);
     case 'sleep':
     case 'write':
     case 'plain':
@@ -223,6 +217,15 @@ export function misfit(node: Node, value: unknown, payloads: (id: number) => unk
     case 'cleanup':
       return misfit(node.body, value, payloads);
   }
+}
+
+function misfitOfStep(node: Extract<Node, { kind: 'step' }>, value: unknown): string | undefined {
+  const { id, failures, timeoutMs } = node.plan;
+  const failed = `failed s${id}`;
+  // How often it is tried depends on how long its attempts take, and on who dies.
+  if (timeoutMs !== null && (value === failed || value === `s${id}`)) return undefined;
+  const expected = failures > node.retries ? failed : `s${id}`;
+  return value === expected ? undefined : `${JSON.stringify(value)} is not ${expected}`;
 }
 
 function misfitOfAll(nodes: Node[], value: unknown, payloads: (id: number) => unknown[]): string | undefined {

@@ -62,7 +62,7 @@ const FAULTS: Record<ProfileName, NetworkFaults> = {
   calm: NO_FAULTS,
   loss: { loseRequest: 0.02, loseAnswer: 0.03, repeatRequest: 0.01, delayRequest: 0, loseHint: 0.1 },
   crash: { ...NO_FAULTS, loseHint: 0.05 },
-  stall: { loseRequest: 0, loseAnswer: 0.01, repeatRequest: 0, delayRequest: 0.01, loseHint: 0.05 },
+  stall: { loseRequest: 0, loseAnswer: 0.01, repeatRequest: 0, delayRequest: 0.04, loseHint: 0.05 },
   storm: { loseRequest: 0.03, loseAnswer: 0.05, repeatRequest: 0.02, delayRequest: 0.01, loseHint: 0.3 },
 };
 
@@ -74,7 +74,11 @@ export function scenarioOf(random: Random, profile: ProfileName): Scenario {
   const isCalm = profile === 'calm';
   // Waits of the code that are not durable are not repeated as they were: nothing may race with them.
   const plain = random.chance(0.5) && (isCalm || profile === 'loss');
-  const maker = new ProgramMaker(random.fork(), { plain });
+  const maker = new ProgramMaker(random.fork(), {
+    plain,
+    poison: profile === 'crash' || profile === 'storm' ? 0.02 : 0,
+    long: profile === 'stall' ? 0.3 : 0.08,
+  });
   const programs = Array.from({ length: random.int(2, 4) }, (_, index) => named(maker.program(), `r${index}`));
   const processes = random.int(1, 3);
   const leaseMs = isCalm ? 15_000 : random.pick([600, 1_000, 2_000]);
@@ -146,7 +150,7 @@ function disturbancesOf(random: Random, { profile, processes, calmAt, leaseMs }:
 function strikesOf(random: Random, profile: ProfileName, leaseMs: number): Strike[] {
   if (profile !== 'crash' && profile !== 'stall' && profile !== 'storm') return [];
   const phases: [Strike['phase'], ...Array<Strike['phase']>] = ['sent', 'applied', 'answered'];
-  return Array.from({ length: random.int(0, 2) }, () => ({
+  return Array.from({ length: random.int(0, 3) }, () => ({
     call: random.int(1, 60),
     phase: random.pick(phases),
     stallMs:

@@ -83,6 +83,7 @@ class Simulation {
       scenario: this.#scenario,
       oracle: this.#oracle,
       store: this.#store,
+      effects: this.#effects,
     });
   }
 
@@ -228,7 +229,7 @@ class Simulation {
     for (const site of survivors) if (site !== survivor) site.process.crash();
     const ghost = new SimProcess(world, 'ghost');
     this.#clients.isOver = true;
-    const plan = { id: 1, ms: 1, failures: 0, isFatal: false, retryAfter: null, chunks: 0, timeoutMs: null };
+    const plan = { id: 1, ms: 1, failures: 0, isFatal: false, retryAfter: null, chunks: 0, kills: 0, timeoutMs: null };
     const program: Program = { id: 'probe', root: { kind: 'step', plan, retries: 0 }, fails: false };
     this.#runtime(ghost, { strikes: [], executes: true })
       .start('program', { id: 'probe', input: program })

@@ -5,11 +5,14 @@ import { ReleaseQueue } from '../../../src/runtime/release.ts';
 import { RunCore } from '../../../src/runtime/run-core.ts';
 import { Timers } from '../../../src/runtime/timers.ts';
 import type { Commit, CommitResult, Store } from '../../../src/runtime/store.ts';
+import type { ProfileName } from '../scenario.ts';
 import type { SimProcess } from '../process.ts';
 import type { World } from '../world.ts';
 
 export interface EngineMutant {
   between?: (store: Store, world: World, process: SimProcess) => Store;
+  /** Where it shows. */
+  profile?: ProfileName;
   /** Patches; the answer takes the patch back. */
   patch?: () => () => void;
 }
@@ -126,6 +129,7 @@ export const ENGINE_MUTANTS: Record<string, EngineMutant> = {
     patch: () => mayStart((core) => core.active && !core.leaving && !core.queue.replaying && !core.dropped),
   },
   'bodies start while a wait is in flight': {
+    profile: 'calm',
     patch: () =>
       mayStart(
         (core) =>

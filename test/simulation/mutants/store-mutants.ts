@@ -62,12 +62,11 @@ function copied<T>(value: T | undefined, copy: (value: T) => T): T | null {
   return value === undefined ? null : copy(value);
 }
 
-/** The commit as if its token were the one in the row. */
-function withRowsToken(state: MemoryState, request: Commit): Commit {
+/** The commit as if its token were the one in the row. Its number, which belongs to the token, goes too. */
+function withRowsToken(state: MemoryState, { number: _number, ...request }: Commit): Commit {
   const row = state.runs.get(request.run)?.run;
-  return row === undefined || row.status !== 'running'
-    ? request
-    : { ...request, token: { epoch: row.epoch, nonce: row.nonce ?? '' } };
+  if (row === undefined || row.status !== 'running') return request;
+  return { ...request, token: { epoch: row.epoch, nonce: row.nonce ?? '' } };
 }
 
 /** The commit as if it had seen all messages; what was seen is put right afterwards. */
@@ -223,6 +222,40 @@ export const STORE_MUTANTS: Record<string, StoreMutant> = {
       const answer = commit(state, request);
       record.run.parent = parent;
       return answer;
+    },
+  },
+  'commits that come late are not known': {
+    commit: (state, { number: _number, ...request }) => commit(state, request),
+  },
+  'progress does not set the attempts back': {
+    commit: (state, request) => {
+      const row = state.runs.get(request.run)?.run;
+      const attempts = row?.attempts ?? 0;
+      const answer = commit(state, request);
+      if (row !== undefined && row.status === 'running') row.attempts = attempts;
+      return answer;
+    },
+  },
+  'suspects are not stored': {
+    commit: (state, request) => commit(state, { ...request, suspects: [] }),
+  },
+  'a run that is yielded is not due': {
+    commit: (state, request) => {
+      const answer = commit(state, request);
+      const record = state.runs.get(request.run);
+      if (record !== undefined && answer.kind === 'applied' && request.then.kind === 'yield')
+        setDue(state, { record, dueAt: null });
+      return answer;
+    },
+  },
+  'a thread has two active runs': {
+    claim: (state, request) => {
+      for (const record of state.runs.values()) {
+        if (record.run.status !== 'queued') continue;
+        record.run.status = 'ready';
+        setDue(state, { record, dueAt: state.clock.now() });
+      }
+      return claim(state, request);
     },
   },
 };
