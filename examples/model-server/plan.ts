@@ -9,14 +9,15 @@ export interface PlanOptions {
   wire: Wire;
   history: History;
   model: string;
+  plain: boolean;
   /** At most this many pieces; the rest is lost and the response incomplete. */
   limit: number | undefined;
 }
 
 export function planResponse(reply: Reply, options: PlanOptions): PlannedResponse {
-  const { wire, history, model, limit = Infinity } = options;
+  const { wire, history, model, plain, limit = Infinity } = options;
   const token = newToken();
-  const text = reply.text === undefined ? [] : toWords(history.wantsJson ? reply.text : markText(reply.text, token));
+  const text = reply.text === undefined ? [] : toWords(history.wantsJson || plain ? reply.text : markText(reply.text, token));
   const toolCalls = (reply.toolCalls ?? []).map((call, index) => ({
     callId: call.id ?? `${wire.callPrefix}${token}_${index}`,
     name: call.name,

@@ -23,6 +23,8 @@ export interface ModelServerOptions {
   port?: number;
   /** Milliseconds per token, on average; 0, the default, sends at once. */
   pacingMs?: number;
+  /** Texts without random marks, for people to read. */
+  plain?: boolean;
   /** Asked before the built-in ones. */
   scenarios?: readonly Scenario[];
   /** Gets each ended request as a JSON line, and is read at the start for the responses of earlier processes. */
@@ -50,6 +52,7 @@ interface Context {
   faults: FaultList;
   scenarios: readonly Scenario[];
   pacingMs: number;
+  plain: boolean;
 }
 
 /** Starts a server for OpenAI's Responses API on 127.0.0.1. */
@@ -65,6 +68,7 @@ export async function startWireServer(wire: Wire, options: ModelServerOptions = 
     faults: createFaultList(),
     scenarios: [...(options.scenarios ?? []), supportScenario, toolScenario],
     pacingMs: options.pacingMs ?? 0,
+    plain: options.plain ?? false,
   };
   const server = createServer((req, res) => {
     handle(context, { req, res }).catch((cause: unknown) => res.destroy(cause as Error));
@@ -109,7 +113,7 @@ function addFault({ faults }: Context, { text, res }: { text: string; res: Serve
 }
 
 async function respond(context: Context, { text, res }: { text: string; res: ServerResponse }): Promise<void> {
-  const { wire, log, pacingMs } = context;
+  const { wire, log, pacingMs, plain } = context;
   const body = parseBody(text);
   const entry = newEntry(body);
   log.add(entry);
@@ -122,7 +126,7 @@ async function respond(context: Context, { text, res }: { text: string; res: Ser
       return reject({ wire, log, entry, res }, { error, retryAfterMs: fault.retryAfterMs });
     }
     const model = String(body['model']);
-    const response = planResponse(reply, { wire, history, model, limit: limitOf({ body, wire, fault, reply }) });
+    const response = planResponse(reply, { wire, history, model, plain, limit: limitOf({ body, wire, fault, reply }) });
     entry.token = response.token;
     entry.output = wire.output(response);
     const delivery: Delivery = { wire, log, entry, res, response, fault, pacingMs };

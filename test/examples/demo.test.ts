@@ -8,7 +8,7 @@ import type { LogEntry } from '../../examples/model-server/request-log.ts';
 import { openShop } from '../../examples/support-agent/database.ts';
 import type { Shop } from '../../examples/support-agent/database.ts';
 
-const DEMO = fileURLToPath(new URL('../../examples/support-agent/demo.ts', import.meta.url));
+const DEMO = fileURLToPath(new URL('../../examples/terminal/demo.ts', import.meta.url));
 
 interface Outcome {
   code: number | null;
@@ -55,7 +55,7 @@ function failures(output: string): string[] {
   return output.split('\n').filter((line) => line.startsWith('✗') && !line.includes('SIGKILL'));
 }
 
-describe('the demo', { timeout: 60_000 }, () => {
+describe('the terminal demo', { timeout: 60_000 }, () => {
   it('is killed in mid-answer, waits without a process, and refunds and tells the customer once', async () => {
     const { code, output, answer, requests, shop } = await runDemo('--yes');
     expect(failures(output)).toEqual([]);

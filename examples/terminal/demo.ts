@@ -1,7 +1,7 @@
 /**
- * The demo: a support agent is killed in the middle of its answer, goes on, and waits for a person without a process.
+ * The demo on a terminal: the support agent is killed in the middle of its answer, goes on, and waits for a person without a process.
  * This supervisor is the terminal. It starts worker-process.ts, kills it, starts it again, and counts what happened.
- * `npm run demo -- [--yes] [--answer y|n|<amount>] [--pacing <ms per token>] [--kill-after <words>]`
+ * `npm run demo:terminal -- [--yes] [--answer y|n|<amount>] [--pacing <ms per token>] [--kill-after <words>]`
  */
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,9 +9,10 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { openShop } from './database.ts';
+import { openShop } from '../support-agent/database.ts';
+import { startModelProcess } from '../support-agent/model-process.ts';
 import type { Decision, FromWorker, RefundInput } from './messages.ts';
-import { startModelProcess, startWorkerProcess } from './processes.ts';
+import { startWorkerProcess } from './processes.ts';
 import type { WorkerProcess } from './processes.ts';
 import { printReport } from './report.ts';
 import type { Life } from './report.ts';

@@ -10,8 +10,8 @@ import type { UIMessageChunk } from 'ai';
 import { createRuntime, DurableError } from 'everturn';
 import type { JournalEvent, LogFields, Logger, RunStreamOptions } from 'everturn';
 import { sqliteStore } from 'everturn/sqlite';
-import { createSupportAgent } from './agent.ts';
-import { openShop } from './database.ts';
+import { createSupportAgent } from '../support-agent/agent.ts';
+import { openShop } from '../support-agent/database.ts';
 import type { Decision, FromWorker, RefundInput, Unit } from './messages.ts';
 
 const RUN = 'order-1042';

@@ -1,32 +1,9 @@
-/** The processes of the demo: the local model server, and the workers that the supervisor starts and kills. */
-import { fork, spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
+/** The workers that the supervisor starts and kills. */
+import { fork } from 'node:child_process';
 import { on, once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { LogEntry } from '../model-server/request-log.ts';
+import { endWithThisProcess, extensionOf } from '../support-agent/model-process.ts';
 import type { Decision, FromWorker } from './messages.ts';
-
-export interface ModelProcess {
-  readonly baseURL: string;
-  /** Every request that the server got. */
-  requests(): Promise<LogEntry[]>;
-  stop(): void;
-}
-
-export async function startModelProcess(options: { logFile: string; pacingMs: number }): Promise<ModelProcess> {
-  const main = fileURLToPath(new URL(`../model-server/main${extensionOf(import.meta.url)}`, import.meta.url));
-  const child = spawn(process.execPath, [main, '--log', options.logFile, '--pacing', String(options.pacingMs)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  endWithThisProcess(child);
-  const [baseURL] = (await once(createInterface(child.stdout), 'line')) as [string];
-  return {
-    baseURL,
-    requests: async () => (await (await fetch(new URL('/log', baseURL))).json()) as LogEntry[],
-    stop: () => void child.kill(),
-  };
-}
 
 export interface WorkerOptions {
   directory: string;
@@ -62,15 +39,4 @@ export function startWorkerProcess({ directory, prompt, from, env }: WorkerOptio
     decide: (decision) => void child.send(decision),
     kill: () => void child.kill('SIGKILL'),
   };
-}
-
-// The examples run as .ts, and compiled.
-function extensionOf(url: string): string {
-  return url.slice(url.lastIndexOf('.'));
-}
-
-function endWithThisProcess(child: ChildProcess): void {
-  const kill = (): void => void child.kill('SIGKILL');
-  process.once('exit', kill);
-  child.once('exit', () => process.off('exit', kill));
 }

@@ -1,6 +1,6 @@
 /** What happened, counted where it left traces: the journal, the shop's tables, the model server's log. */
 import type { LogEntry } from '../model-server/request-log.ts';
-import type { Shop } from './database.ts';
+import type { Shop } from '../support-agent/database.ts';
 import type { FromWorker, Unit } from './messages.ts';
 import type { Screen } from './screen.ts';
 
