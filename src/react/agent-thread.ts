@@ -111,7 +111,8 @@ export class AgentThread {
   async send(draft: Draft | undefined, { whenBusy, headers, body }: SendOptions = {}): Promise<void> {
     // Answers to approvals and outputs are sent as they are given.
     if (draft === undefined) return;
-    const message = await toMessage(draft, this.#options.generateId);
+    const read = toMessage(draft, this.#options.generateId);
+    const message = read instanceof Promise ? await read : read;
     const { run } = this.snapshot();
     const sending = this.#view.addSending(message, { isQueued: whenBusy === 'queue' && run !== null });
     try {
@@ -247,14 +248,16 @@ export class AgentThread {
   }
 }
 
-async function toMessage(draft: Draft, generateId: () => string): Promise<UIMessage> {
+/** What the page picked from a disk has to be read first; anything else can be shown at once. */
+function toMessage(draft: Draft, generateId: () => string): UIMessage | Promise<UIMessage> {
   const { messageId, metadata } = draft;
   const own = metadata === undefined ? {} : { metadata };
   if ('parts' in draft) return { ...own, id: draft.id ?? messageId ?? generateId(), role: 'user', parts: draft.parts };
-  const { text, files } = draft;
-  const fileParts = Array.isArray(files) ? files : await convertFileListToFileUIParts(files);
+  const { text, files = [] } = draft;
   const textParts = text === undefined ? [] : [{ type: 'text' as const, text }];
-  return { ...own, id: messageId ?? generateId(), role: 'user', parts: [...fileParts, ...textParts] };
+  const id = messageId ?? generateId();
+  const toWhole = (parts: FileUIPart[]): UIMessage => ({ ...own, id, role: 'user', parts: [...parts, ...textParts] });
+  return Array.isArray(files) ? toWhole(files) : convertFileListToFileUIParts(files).then(toWhole);
 }
 
 function toError(error: unknown): Error {
