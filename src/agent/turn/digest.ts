@@ -5,6 +5,13 @@
  * there, without making text or bytes of it first.
  */
 
+const MIX_A = 2_654_435_761;
+const MIX_B = 1_597_334_677;
+/** Between what a list or a record holds; beyond the units of text. */
+const LIST = 0x1_0000;
+const RECORD = 0x1_0001;
+const END = 0x1_0002;
+
 export function digestOf(value: unknown): string {
   const digest = new Digest();
   digest.add(value);
@@ -30,33 +37,54 @@ class Digest {
   }
 
   #addMembers(value: object): void {
+    if (Array.isArray(value)) {
+      this.#mix(LIST);
+      for (const item of value) this.add(item);
+      this.#mix(END);
+      return;
+    }
     if ('toJSON' in value && typeof value.toJSON === 'function') {
       this.add(value.toJSON());
       return;
     }
-    const isList = Array.isArray(value);
-    this.#mix(isList ? 0x5b : 0x7b);
-    for (const [key, item] of Object.entries(value)) {
+    this.#mix(RECORD);
+    for (const key of Object.keys(value)) {
+      const item = (value as Record<string, unknown>)[key];
       if (item === undefined) continue;
-      if (!isList) this.#addText(key);
+      this.#addText(key);
       this.add(item);
     }
-    this.#mix(isList ? 0x5d : 0x7d);
+    this.#mix(END);
   }
 
   /** The length first: what follows cannot be taken for a part of it. */
   #addText(text: string): void {
     this.#mix(text.length);
-    for (let i = 0; i < text.length; i += 1) this.#mix(text.charCodeAt(i));
+    let a = this.#a;
+    let b = this.#b;
+    for (let i = 0; i < text.length; i += 1) {
+      const unit = text.charCodeAt(i);
+      a = Math.imul(a ^ unit, MIX_A);
+      b = Math.imul(b ^ unit, MIX_B);
+    }
+    this.#a = a;
+    this.#b = b;
   }
 
   #addBytes(bytes: Uint8Array): void {
     this.#mix(bytes.length);
-    for (const byte of bytes) this.#mix(byte);
+    let a = this.#a;
+    let b = this.#b;
+    for (const byte of bytes) {
+      a = Math.imul(a ^ byte, MIX_A);
+      b = Math.imul(b ^ byte, MIX_B);
+    }
+    this.#a = a;
+    this.#b = b;
   }
 
   #mix(unit: number): void {
-    this.#a = Math.imul(this.#a ^ unit, 2654435761);
-    this.#b = Math.imul(this.#b ^ unit, 1597334677);
+    this.#a = Math.imul(this.#a ^ unit, MIX_A);
+    this.#b = Math.imul(this.#b ^ unit, MIX_B);
   }
 }
