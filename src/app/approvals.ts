@@ -153,6 +153,13 @@ async function checked({ toolsOf }: ApprovalsParts, hook: Hook, decision: Decisi
     );
   }
   if (decision.input === undefined) return decision;
+  if (hook.needed > 1) {
+    throw new DurableError(
+      'invalid_argument',
+      `Cannot approve "${id}" with another input: ${hook.needed} people must approve, and each must see the same. Deny it and say what it should be.`,
+      { details: { id, needed: hook.needed } },
+    );
+  }
   return { ...decision, input: await checkEditedInput(toolsOf(hook.workflow) ?? {}, { tool, input: decision.input }) };
 }
 

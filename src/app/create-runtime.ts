@@ -131,6 +131,8 @@ function registryOf({ agents = {}, workflows = {}, version = '1' }: RuntimeOptio
   return registry;
 }
 
+const OPEN_RETRY_MS = { first: 50, cap: 2_000 };
+
 interface Parts {
   options: RuntimeOptions;
   registry: Registry;
@@ -144,7 +146,7 @@ class DurableRuntime implements Runtime {
   readonly #store: Store;
   readonly #handles: { store: Store; clock: Clock; reader: StreamReader };
   readonly #opened: Promise<{ secret: Uint8Array; worker: Worker | null }>;
-  #closed = false;
+  #closing: Promise<void> | undefined;
   /** Starts that the store has not answered: one may bring a claim. */
   readonly #starts = new Set<Promise<unknown>>();
   readonly approvals: Approvals;
@@ -177,7 +179,7 @@ class DurableRuntime implements Runtime {
     const { registry, clock, ids } = this.#parts;
     const definition = registry.find(target);
     const { secret, worker } = await this.#ready();
-    const { content, ...given } = splitStart(definition.name, input);
+    const { content, ...given } = splitStart(definition, input);
     const run = await registry.newRun(
       definition,
       { ...given, id: given.id ?? `run_${ids.next()}`, input: content },
@@ -270,9 +272,12 @@ class DurableRuntime implements Runtime {
     return this.#store.gc({ olderThanMs, limit });
   }
 
-  async close({ graceMs = 5_000 }: { graceMs?: number } = {}): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+  close({ graceMs = 5_000 }: { graceMs?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(graceMs);
+    return this.#closing;
+  }
+
+  async #close(graceMs: number): Promise<void> {
     const opened = await this.#opened.catch(() => null);
     await Promise.allSettled(this.#starts);
     await opened?.worker?.close(graceMs);
@@ -293,17 +298,34 @@ class DurableRuntime implements Runtime {
     const secret = await this.#secret(options.secret);
     if (options.worker === false) return { secret, worker: null };
     const worker = new Worker({ store: this.#store, clock, ids, logger, registry, secret }, options.worker);
-    if (!this.#closed) worker.open();
+    if (this.#closing === undefined) worker.open();
     return { secret, worker };
   }
 
   #secret(given: string | undefined): Promise<Uint8Array> {
     if (given !== undefined) return Promise.resolve(secretBytes(given));
-    return this.#store.secret(randomBytes(32));
+    return this.#storedSecret(randomBytes(32));
+  }
+
+  /** A store that is busy or away when the process starts is asked again, until the runtime is closed. */
+  async #storedSecret(proposed: Uint8Array): Promise<Uint8Array> {
+    for (let failures = 0; ; failures += 1) {
+      try {
+        return await this.#store.secret(proposed);
+      } catch (error) {
+        if (!DurableError.is(error) || !error.retryable || this.#closing !== undefined) throw error;
+        const retryInMs = Math.min(OPEN_RETRY_MS.cap, OPEN_RETRY_MS.first * 2 ** failures);
+        this.#parts.logger.warn(
+          { code: error.code, err: error, retryInMs },
+          'the store could not be opened and is asked again',
+        );
+        await new Promise<void>((resolve) => this.#parts.clock.schedule(resolve, retryInMs));
+      }
+    }
   }
 
   #ready(): Promise<{ secret: Uint8Array; worker: Worker | null }> {
-    if (this.#closed) {
+    if (this.#closing !== undefined) {
       throw new DurableError(
         'runtime_closed',
         'Cannot use this runtime: it was closed. Create a new one with createRuntime.',

@@ -2,7 +2,7 @@
 
 import type { UIMessageChunk } from 'ai';
 import type { CallableAgent } from '../agent/call/agent-call.ts';
-import type { Registrable } from '../runtime/registrable.ts';
+import type { Registrable, WorkflowDefinition } from '../runtime/registrable.ts';
 import type { WhenBusy } from '../runtime/store.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { RunHandle } from './run-handle.ts';
@@ -72,7 +72,7 @@ export interface SplitStart {
 }
 
 /** Throws `invalid_argument`, naming the field. */
-export function splitStart(name: string, start: StartInput): SplitStart {
+export function splitStart({ name, fields }: WorkflowDefinition, start: StartInput): SplitStart {
   if (typeof start !== 'object' || start === null || Array.isArray(start)) {
     throw invalid(
       name,
@@ -84,9 +84,16 @@ export function splitStart(name: string, start: StartInput): SplitStart {
   const options: Record<string, unknown> = {};
   const content: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(start)) {
-    if (value !== undefined) (RUN_OPTIONS.has(field) ? options : content)[field] = value;
+    const isOption = RUN_OPTIONS.has(field);
+    if (!isOption && !fields.includes(field)) {
+      throw invalid(name, `it takes no "${field}"`, `It takes ${[...fields, ...RUN_OPTIONS].join(', ')}.`);
+    }
+    if (value !== undefined) (isOption ? options : content)[field] = value;
   }
-  return { ...(options as Omit<SplitStart, 'content'>), content: contentOf(content) };
+  return {
+    ...(options as Omit<SplitStart, 'content'>),
+    content: fields.includes('input') ? content['input'] : content,
+  };
 }
 
 const RUN_OPTIONS: ReadonlySet<string> = new Set(['id', 'thread', 'tenant', 'attributes', 'whenBusy', 'supersedes']);
@@ -105,12 +112,6 @@ function checkOptions(name: string, { id, thread, tenant, supersedes, whenBusy, 
       throw invalid(name, `the attribute "${key}" is not a string`, 'Attributes are strings to filter by.');
     }
   }
-}
-
-/** A workflow's `input`, or an agent's fields as they are. */
-function contentOf(content: Record<string, unknown>): unknown {
-  if ('input' in content) return content['input'];
-  return Object.keys(content).length === 0 ? undefined : content;
 }
 
 function invalid(name: string, why: string, form: string): DurableError {

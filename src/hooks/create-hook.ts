@@ -3,25 +3,27 @@
  *
  *  H1 The token is a capability: HMAC(secret, run id + key), the same on replay; rows hold its SHA-256 only.
  *  H2 The row is committed before any later step body, chunk or child of the run.
- *  H3 A payload that comes before the wait is kept. It is checked against the schema when it is delivered.
+ *  H3 A payload that comes before the wait is kept.
+ *  H4 A payload that does not fit the schema never reaches the code that waits: it is refused when it is delivered, if the run is in
+ *     memory there; else when it is taken, logged, and the hook is open again.
  */
 
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { encodeValue } from '../runtime/codec.ts';
 import { requireContext } from '../runtime/context.ts';
-import type { Mailbox } from '../runtime/context.ts';
+import type { Mailbox, RunContext } from '../runtime/context.ts';
+import type { NewHook } from '../runtime/store.ts';
 import { DurableError } from '../runtime/errors.ts';
-import { keyName } from '../runtime/run-scope.ts';
 import { sha256Hex } from '../runtime/signature.ts';
 
 export interface HookOptions<T> {
-  /** Checks a payload when it is awaited; and when it is delivered, if the run is in the memory of the process that delivers it. */
+  /** What a payload must be; one that is not is refused and the hook goes on waiting (H4). */
   schema?: StandardSchemaV1<unknown, T>;
   /** A token of your own, e.g. an order's id. It must be hard to guess if strangers can reach `resumeHook`. */
   token?: string;
   /** Accept more than one payload. Default false: the first one resolves the hook. */
   many?: boolean;
-  /** Read back by `runtime.hooks`. */
+  /** Kept with the hook. */
   metadata?: unknown;
 }
 
@@ -32,12 +34,12 @@ export interface Hook<T> extends PromiseLike<T>, AsyncIterable<T> {
 }
 
 /**
- * Creates a hook; synchronous. Awaiting it rejects with `hook_conflict` if the token belongs to another run, and with
- * `payload_invalid` if the payload does not fit the schema. Throws `outside_run` and `inside_step`.
+ * Creates a hook; synchronous. Awaiting it rejects with `hook_conflict` if the token belongs to another run. Throws
+ * `outside_run` and `inside_step`.
  */
 export function createHook<T = unknown>(options: HookOptions<T> = {}): Hook<T> {
   const context = requireContext('createHook()');
-  const key = context.nextKey(options.token === undefined ? 'hook' : `hook:${keyName(options.token)}`);
+  const key = context.nextKey(options.token === undefined ? 'hook' : `hook:${sha256Hex(options.token).slice(0, 16)}`);
   const token = options.token ?? context.sign(`hook\n${context.run.id}\n${key}`);
   const tokenHash = sha256Hex(token);
   const row = {
@@ -51,7 +53,7 @@ export function createHook<T = unknown>(options: HookOptions<T> = {}): Hook<T> {
   };
   context.createHook(row, options.schema);
   const mailbox = context.mailbox(key);
-  const next = (): Promise<T> => nextPayload(mailbox, { key, schema: options.schema });
+  const next = (): Promise<T> => nextPayload(context, { row, mailbox, schema: options.schema });
   let first: Promise<T> | undefined;
   return {
     token,
@@ -70,16 +72,23 @@ export function createHook<T = unknown>(options: HookOptions<T> = {}): Hook<T> {
   };
 }
 
-const NEXT_IN_RUN =
-  'The payload was taken: to let the sender try again, create the hook with many: true and await the next one.';
-
+/** H4 */
 async function nextPayload<T>(
-  mailbox: Mailbox,
-  { key, schema }: { key: string; schema: HookOptions<T>['schema'] },
+  context: RunContext,
+  { row, mailbox, schema }: { row: NewHook; mailbox: Mailbox; schema: HookOptions<T>['schema'] },
 ): Promise<T> {
-  const { value } = await mailbox.take();
-  if (schema === undefined) return value as T;
-  return checkPayload(schema, value, { what: `hook "${key}"`, next: NEXT_IN_RUN });
+  for (let refused = 0; ;) {
+    const { value, by, id } = await mailbox.take();
+    if (schema === undefined) return value as T;
+    try {
+      return await checkPayload(schema, value, { what: `hook "${row.key}"`, next: 'The hook waits for another one.' });
+    } catch (error) {
+      if (!DurableError.is(error, 'payload_invalid')) throw error;
+      refused += 1;
+      context.logger.warn({ code: error.code, hook: row.key, message: id, by, err: error }, 'a payload was refused');
+      if (row.once) context.reopenHook(row, refused);
+    }
+  }
 }
 
 /** The payload as the schema answers it. Throws `payload_invalid`, naming the fields, and what to do next. */

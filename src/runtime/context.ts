@@ -27,8 +27,6 @@ export interface RunContext {
   readonly checkpoint: JournalEvent | null;
   /** Store time of the last released event (the run's creation before the first). The same on replay. */
   now(): number;
-  /** In [0, 1), seeded by the run's id and the calls before it. The same on replay. */
-  random(): number;
   /** Hex HMAC-SHA256 of the text under the runtime's secret. Synchronous. */
   sign(text: string): string;
 
@@ -72,6 +70,8 @@ export interface RunContext {
   readonly userMessages: Mailbox;
   /** Adds a hook row to the next commit; no later body, chunk or child starts before it. Rejections arrive in its mailbox. `schema` checks payloads that are delivered in this process. */
   createHook(hook: NewHook, schema?: StandardSchemaV1): void;
+  /** Opens a hook again whose payload was refused; `times`: how often that happened to it before, plus one. */
+  reopenHook(hook: NewHook, times: number): void;
   /** Closes a hook row with the next commit. */
   closeHook(tokenHash: string): void;
   /** A row for a child; `target` is a name that the runtime knows, or a registered workflow or agent. Throws `workflow_not_found`. */

@@ -13,6 +13,8 @@ export interface WorkflowDefinition {
   name: string;
   /** `pinned`: runs stay with the version that started them; `newest`: any version may go on with them. */
   versions: 'pinned' | 'newest';
+  /** Fields that a start takes beside its options: `input` alone is the input, others are its fields. */
+  fields: readonly string[];
   /** Executed for each run, again from its top on replay. */
   run: (context: RunContext, input: unknown) => Promise<unknown>;
   /** Checks and completes what `runtime.start` was given; throws `payload_invalid` or `invalid_argument`. */

@@ -34,6 +34,14 @@ export class Registry {
         { details: { name } },
       );
     }
+    const other = this.#names.get(registrable);
+    if (other !== undefined) {
+      throw new DurableError(
+        'duplicate_name',
+        `Cannot register "${name}": the same object is registered as "${other}". Create a second one, or start it under that name.`,
+        { details: { name, other } },
+      );
+    }
     this.#byName.set(name, registrable.toWorkflow(name));
     this.#names.set(registrable, name);
   }

@@ -8,13 +8,12 @@ import { currentFrame } from './context.ts';
 import type { Append, Mailbox, NewScope, Operation, RunContext } from './context.ts';
 import { DurableError } from './errors.ts';
 import type { JournalEvent } from './event.ts';
-import { seededRandom } from './ids.ts';
 import type { Logger } from './logger.ts';
 import { performOperation } from './operations.ts';
 import type { OperationsOptions } from './operations.ts';
 import type { RunCore } from './run-core.ts';
 import { RunScope } from './run-scope.ts';
-import { sha256Hex, signHex } from './signature.ts';
+import { signHex } from './signature.ts';
 import type { EndStatus, NewHook, NewRun, Run, StreamPage } from './store.ts';
 
 export interface ExecutionContextOptions extends OperationsOptions {
@@ -32,12 +31,10 @@ export interface Guard {
 export class ExecutionContext implements RunContext {
   readonly #options: ExecutionContextOptions;
   readonly #core: RunCore;
-  readonly #random: () => number;
 
   constructor(options: ExecutionContextOptions) {
     this.#options = options;
     this.#core = options.core;
-    this.#random = seededRandom(Number.parseInt(sha256Hex(options.core.run.id).slice(0, 8), 16));
   }
 
   get run(): Run {
@@ -66,10 +63,6 @@ export class ExecutionContext implements RunContext {
 
   now(): number {
     return this.#core.now();
-  }
-
-  random(): number {
-    return this.#random();
   }
 
   sign(text: string): string {
@@ -215,6 +208,18 @@ export class ExecutionContext implements RunContext {
     else create();
   }
 
+  reopenHook(hook: NewHook, times: number): void {
+    const core = this.#core;
+    const opened = core.journal.facts(hook.key).filter((event) => event.type === 'hook_created').length;
+    if (opened > times) return;
+    core.pending.hooks.push(hook);
+    core.record({
+      type: 'hook_created',
+      key: hook.key,
+      meta: { kind: hook.kind, tokenHash: hook.tokenHash, again: times },
+    });
+  }
+
   closeHook(tokenHash: string): void {
     this.#core.pending.closeHooks.push(tokenHash);
     this.#core.request();
@@ -228,6 +233,8 @@ export class ExecutionContext implements RunContext {
     const core = this.#core;
     core.assertNotCancelled(core.scope());
     if (!core.journal.facts(key).some((event) => event.type === 'child_started')) {
+      // Ids that are derived from the parent's are nobody else's.
+      if (!run.id.startsWith(`${core.run.id}.`)) await this.#assertFree(key, run.id);
       const start = (): void => {
         core.pending.starts.push({ ...run, parent: { run: core.run.id, key } });
         core.record({ type: 'child_started', key, meta: { run: run.id, workflow: run.workflow } });
@@ -240,6 +247,17 @@ export class ExecutionContext implements RunContext {
     core.children.delete(key);
     if (message.status === 'completed') return message.value;
     throw message.value ?? childEnded(run.id, message.status);
+  }
+
+  /** A parent would wait for ever for the end of a run that is not its child. */
+  async #assertFree(key: string, child: string): Promise<void> {
+    const other = await this.#core.store.get(child);
+    if (other === null || (other.parent?.run === this.run.id && other.parent.key === key)) return;
+    throw new DurableError(
+      'run_conflict',
+      `Cannot start the child "${child}" of run "${this.run.id}": there is a run with this id already (workflow "${other.workflow}", ${other.status}). Give the child another id, or leave it out.`,
+      { details: { run: child, workflow: other.workflow, status: other.status } },
+    );
   }
 
   emit(stream: string, chunks: Payload[]): Promise<void> | undefined {

@@ -17,3 +17,5 @@ export function signHex(secret: Uint8Array, text: string): string {
 export function secretBytes(secret: string): Uint8Array {
   return sha256(utf8ToBytes(secret));
 }
+
+export { bytesToHex };

@@ -4,7 +4,8 @@ import { systemClock } from './clock.ts';
 import { currentFrame, requireContext } from './context.ts';
 import { momentOf } from './duration.ts';
 import type { Duration } from './duration.ts';
-import { systemIds, uuidFrom } from './ids.ts';
+import { randomBytes, uuidFrom } from './ids.ts';
+import { bytesToHex } from './signature.ts';
 
 /**
  * Waits for a duration (milliseconds or text such as "2 days") or until a Date. The run holds nothing meanwhile and goes on after
@@ -28,10 +29,15 @@ export function now(): number {
   return currentFrame.getStore()?.context.now() ?? systemClock().now();
 }
 
-/** A UUID (version 4). In a run it is seeded by the run's id and the calls before, the same on replay. Not for secrets. */
+/**
+ * A UUID (version 4). In a run it is derived from the run, the place and the calls before it there: the same on replay and in
+ * each attempt of a step. Not for secrets.
+ */
 export function randomUUID(): string {
   const context = currentFrame.getStore()?.context;
-  if (context !== undefined) return uuidFrom(() => context.random());
-  const ids = systemIds();
-  return uuidFrom(() => ids.random());
+  if (context === undefined) return uuidFrom(bytesToHex(randomBytes(16)));
+  return uuidFrom(context.sign(`uuid\n${context.run.id}\n${context.nextKey(UUID_NAME)}`));
 }
+
+/** No name of a user's is like it: theirs have their percent signs escaped. */
+const UUID_NAME = '%uuid';

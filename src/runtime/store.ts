@@ -46,6 +46,7 @@
  *  S15 Applied is all or nothing: events appended at head (seq = position, from 0), chunks at each stream's tail, hooks,
  *      starts (as S10, S11, `exists` is success; a `busy` thread queues), cancels (after the run's own transition), ledger
  *      rows (deduplicated by id), seen, checkpoint, suspects.
+ *      A hook (not an approval) that its run creates again under the same key after it was resolved is open again.
  *  S16 A commit with events sets `attempts` to 0 and `suspects` to null (unless it sets them). Chunks and heartbeats do not.
  *  S17 `run`: `dueAt` moves to now + lease if `heartbeat` is set or less than two thirds of the lease is left; `extended`
  *      says whether it moved. `wait`: status waiting, dueAt as given (at or before now: ready at once). `yield`: ready, due

@@ -29,6 +29,7 @@ export function workflow<INPUT = void, OUTPUT = unknown>(
     toWorkflow: (registered): WorkflowDefinition => ({
       name: registered,
       versions: 'pinned',
+      fields: ['input'],
       run: (_context, input) => fn(input as INPUT),
     }),
   };
@@ -48,7 +49,8 @@ type ChildArguments<INPUT> = [INPUT] extends [never]
 
 /**
  * Starts another workflow or agent as a child of the current run and waits for its result. The child is cancelled with its parent.
- * Rejects with the child's error. Throws `workflow_not_found`, `outside_run`, `inside_step`.
+ * Rejects with the child's error. Throws `workflow_not_found`, `outside_run`, `inside_step`, and `run_conflict` if there is another run with
+ * the id that was given.
  */
 export function child<RESULT = unknown>(name: string, input?: unknown, options?: ChildOptions): Promise<RESULT>;
 export function child<INPUT, RESULT>(

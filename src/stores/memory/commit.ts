@@ -144,11 +144,20 @@ function isFree(state: MemoryState, hook: Hook): boolean {
   return hook.status === 'closed' || run === undefined || run.endedAt !== null;
 }
 
+/** S15: a hook that its own run creates again. */
+function reopen(hook: Hook): void {
+  hook.status = 'open';
+  hook.resolvedAt = null;
+}
+
 function writeHooks(state: MemoryState, { record, commit: request }: Pair): void {
   const { id, workflow, thread, tenant } = record.run;
   for (const created of request.hooks.create) {
     const stored = state.hooks.get(created.tokenHash)?.hook;
-    if (stored !== undefined && !isFree(state, stored)) continue;
+    if (stored !== undefined && !isFree(state, stored)) {
+      if (stored.status === 'resolved' && stored.kind === 'hook') reopen(stored);
+      continue;
+    }
     const hook = {
       ...created,
       run: id,

@@ -70,6 +70,10 @@ function prepareChanges({ db, clock }: Session): Pick<Hooks, 'holder' | 'create'
     "token_hash = ? AND (status = 'closed' OR (SELECT ended_at FROM runs WHERE key = hooks.run) IS NOT NULL)";
   const dropNotes = db.prepare(`DELETE FROM notes WHERE hook IN (SELECT key FROM hooks WHERE ${freed})`);
   const drop = db.prepare(`DELETE FROM hooks WHERE ${freed}`);
+  // S15: a hook that its own run creates again.
+  const reopen = db.prepare(
+    "UPDATE hooks SET status = 'open', resolved_at = NULL WHERE token_hash = ? AND run = ? AND status = 'resolved' AND kind = 'hook'",
+  );
   const close = db.prepare("UPDATE hooks SET status = 'closed' WHERE token_hash = ? AND run = ? AND status = 'open'");
   const closeAll = db.prepare("UPDATE hooks SET status = 'closed' WHERE run = ? AND status = 'open'");
   return {
@@ -77,6 +81,7 @@ function prepareChanges({ db, clock }: Session): Pick<Hooks, 'holder' | 'create'
     create(run, hook) {
       dropNotes.run(hook.tokenHash);
       drop.run(hook.tokenHash);
+      reopen.run(hook.tokenHash, run);
       insert.run(
         hook.tokenHash,
         run,
