@@ -41,10 +41,12 @@ function lookUp({ userText }: Conversation): Reply {
 
 function askForRefund({ userText }: Conversation, order: Order): Reply {
   const text =
-    `I have found order ${order.id}: the ${order.item}, paid with ${euros(order.total)}. It was delivered within the last thirty days, so it is ` +
-    'covered by our guarantee, and you do not have to send the broken one back; please recycle it where you live. I am going to ask for a ' +
-    `refund of the full ${euros(order.total)} to the card that you paid with. An amount like this is looked at by a colleague before the ` +
-    'money leaves, which can take a while. You need not wait here: as soon as it is decided I will write to you with the result.';
+    `I have found it. This is what I see in order ${order.id}:\n\n` +
+    `- the ${order.item}, paid with ${euros(order.total)}\n` +
+    '- delivered within the last thirty days, so our guarantee covers it\n' +
+    '- you do not have to send the broken one back; please recycle it where you live\n\n' +
+    `I am going to ask for a refund of the full ${euros(order.total)} to the card that you paid with. An amount like this is looked at by a colleague ` +
+    'before the money leaves, which can take a while. You need not wait here: as soon as it is decided I will write to you with the result.';
   const refund = { orderId: order.id, amount: order.total, reason: reasonIn(userText) };
   return { text, toolCalls: [{ name: 'refund', arguments: refund }] };
 }

@@ -1,0 +1,165 @@
+/** The last run's journal, as rows for the panel. */
+import { isToolUIPart, getToolName } from 'ai';
+import type { UIMessage } from 'ai';
+import type { DurableAgentHelpers } from 'everturn/react';
+import { useEffect, useMemo, useState } from 'react';
+
+/** One line of the run's life. */
+export interface Row {
+  key: string;
+  kind: 'turn' | 'tool' | 'crash' | 'decision' | 'end';
+  name: string;
+  detail: string;
+  attempt: number;
+  state: 'done' | 'failed' | 'running' | 'waiting';
+}
+
+export interface RunFacts {
+  runId: string | undefined;
+  rows: Row[];
+  turns: number;
+  tools: number;
+  attempts: number;
+  tokens: number;
+}
+
+interface Journal {
+  attempts: number;
+  status: string;
+  events: JournalItem[];
+}
+
+interface JournalItem {
+  seq: number;
+  type: string;
+  key: string;
+  at: number;
+  attempt?: number;
+  meta?: Record<string, unknown>;
+}
+
+export function useRunFacts(agent: DurableAgentHelpers): RunFacts {
+  const { messages, run, status } = agent;
+  const answer = messages.findLast(({ role }) => role === 'assistant');
+  const runId = run?.id ?? answer?.id.replace(/^msg_/, '');
+  const journal = useJournal(runId, { isActive: run !== null, change: `${status} ${answer?.parts.length ?? 0}` });
+  return useMemo(() => {
+    const live = run === null || answer?.id !== run.messageId ? undefined : answer;
+    return toFacts({ runId, journal, agent: { status, live, isActive: run !== null } });
+  }, [runId, journal, status, answer, run]);
+}
+
+/** Read again whenever the page has seen something new, and while the run goes on. */
+function useJournal(
+  runId: string | undefined,
+  { isActive, change }: { isActive: boolean; change: string },
+): Journal | undefined {
+  const [found, setFound] = useState<{ runId: string; journal: Journal }>();
+  useEffect(() => {
+    if (runId === undefined) return undefined;
+    const controller = new AbortController();
+    const look = async (): Promise<void> => {
+      const journal = await readJournal(runId, controller.signal);
+      if (journal !== undefined && !controller.signal.aborted) setFound({ runId, journal });
+    };
+    void look();
+    const timer = isActive ? window.setInterval(() => void look(), 700) : undefined;
+    return () => {
+      controller.abort();
+      window.clearInterval(timer);
+    };
+  }, [runId, isActive, change]);
+  return found?.runId === runId ? found?.journal : undefined;
+}
+
+/** Undefined: the server is away, and the page keeps what it has. */
+async function readJournal(runId: string, signal: AbortSignal): Promise<Journal | undefined> {
+  try {
+    const path = `/api/runs/${encodeURIComponent(runId)}`;
+    const [run, events] = await Promise.all([fetch(path, { signal }), fetch(`${path}/events`, { signal })]);
+    if (!run.ok || !events.ok) return undefined;
+    const { attempts, status } = (await run.json()) as { attempts: number; status: string };
+    const { items } = (await events.json()) as { items: JournalItem[] };
+    return { attempts, status, events: items };
+  } catch {
+    return undefined;
+  }
+}
+
+interface Sight {
+  runId: string | undefined;
+  journal: Journal | undefined;
+  agent: { status: string; live: UIMessage | undefined; isActive: boolean };
+}
+
+export function toFacts({ runId, journal, agent }: Sight): RunFacts {
+  const events = journal?.events ?? [];
+  const recorded = toRows(events);
+  const turns = recorded.filter(({ kind }) => kind === 'turn').length;
+  const rows = agent.isActive && runId !== undefined ? [...recorded, ...openRows(agent, turns)] : recorded;
+  return {
+    runId,
+    rows,
+    turns,
+    tools: recorded.filter(({ kind }) => kind === 'tool').length,
+    attempts: journal?.attempts ?? 0,
+    tokens: events.reduce((sum, event) => sum + tokensOf(event), 0),
+  };
+}
+
+function toRows(events: readonly JournalItem[]): Row[] {
+  let turns = 0;
+  return events.flatMap((event): Row[] => {
+    const { type, seq, attempt, meta } = event;
+    const base = { key: String(seq), detail: '', attempt: Number(attempt ?? meta?.['attempt'] ?? 1), state: 'done' as const };
+    switch (type) {
+      case 'turn_completed':
+        turns += 1;
+        return [{ ...base, kind: 'turn', name: `Turn ${turns}`, detail: `${tokensOf(event)} tokens` }];
+      case 'tool_completed':
+        return [{ ...base, kind: 'tool', name: String(meta?.['tool']) }];
+      case 'turn_failed':
+      case 'tool_failed':
+        return [{ ...base, kind: 'tool', name: String(meta?.['tool'] ?? 'Turn'), detail: 'failed', state: 'failed' }];
+      case 'run_recovered':
+        return [{ ...base, kind: 'crash', name: 'Server lost, run taken over' }];
+      case 'message_received':
+        return [{ ...base, kind: 'decision', name: 'A person answered' }];
+      case 'run_completed':
+        return [{ ...base, kind: 'end', name: 'Run completed' }];
+      case 'run_cancelled':
+        return [{ ...base, kind: 'end', name: 'Run stopped' }];
+      case 'run_failed':
+        return [{ ...base, kind: 'end', name: 'Run failed', state: 'failed' }];
+      default:
+        return [];
+    }
+  });
+}
+
+/** What is going on and not in the journal yet. */
+function openRows({ status, live }: Sight['agent'], turns: number): Row[] {
+  const base = { detail: '', attempt: 1 };
+  const open = (live?.parts ?? []).filter(isToolUIPart).filter(({ state }) => !state.startsWith('output-'));
+  if (open.length > 0) {
+    return open.map((part): Row => {
+      const waits = part.state === 'approval-requested';
+      return {
+        ...base,
+        key: part.toolCallId,
+        kind: 'tool',
+        name: getToolName(part),
+        detail: waits ? 'waits for a person' : 'running',
+        state: waits ? 'waiting' : 'running',
+      };
+    });
+  }
+  if (status === 'waiting') return [];
+  return [{ ...base, key: 'open', kind: 'turn', name: `Turn ${turns + 1}`, detail: 'writing', state: 'running' }];
+}
+
+function tokensOf({ type, meta }: JournalItem): number {
+  const usage = meta?.['usage'] as { totalTokens?: number; inputTokens?: number; outputTokens?: number } | undefined;
+  if (type !== 'turn_completed' || usage === undefined) return 0;
+  return usage.totalTokens ?? (usage.inputTokens ?? 0) + (usage.outputTokens ?? 0);
+}

@@ -1,0 +1,96 @@
+import { getToolName } from 'ai';
+import type { DynamicToolUIPart, ToolUIPart } from 'ai';
+import type { DurableAgentHelpers } from 'everturn/react';
+import { ApprovalCard } from './approval-card.tsx';
+
+type Part = ToolUIPart | DynamicToolUIPart;
+
+const TITLES: Record<string, string> = {
+  searchOrders: 'Search orders',
+  readOrder: 'Read order',
+  refund: 'Refund',
+  sendMessage: 'Send message',
+};
+
+export interface ToolCallProps {
+  part: Part;
+  agent: DurableAgentHelpers;
+  /** Its run goes on. */
+  isActive: boolean;
+}
+
+export function ToolCall({ part, agent, isActive }: ToolCallProps) {
+  const approval = agent.approvals.find(({ toolCallId }) => toolCallId === part.toolCallId);
+  if (approval !== undefined) return <ApprovalCard approval={approval} />;
+  const name = getToolName(part);
+  const state = stateOf(part, isActive);
+  return (
+    <details className={`tool is-${state.kind}`} data-tool={name} data-state={part.state}>
+      <summary>
+        <i className="mark" aria-hidden="true" />
+        <span className="tool-name">{TITLES[name] ?? name}</span>
+        <span className="tool-brief">{briefOf(part)}</span>
+        <span className="tool-state">{state.text}</span>
+      </summary>
+      <div className="tool-body">
+        <h3>Input</h3>
+        <Fields value={part.input} />
+        {part.state === 'output-available' && (
+          <>
+            <h3>Result</h3>
+            <Fields value={part.output} />
+          </>
+        )}
+        {part.state === 'output-error' && (
+          <>
+            <h3>Error</h3>
+            <p>{part.errorText}</p>
+          </>
+        )}
+        <p className="mono faint">{part.toolCallId}</p>
+      </div>
+    </details>
+  );
+}
+
+function stateOf(part: Part, isActive: boolean): { kind: 'open' | 'done' | 'denied' | 'failed' | 'cut'; text: string } {
+  switch (part.state) {
+    case 'output-available':
+      return { kind: 'done', text: 'approval' in part && part.approval !== undefined ? 'approved, done' : 'done' };
+    case 'output-denied': {
+      const reason = part.approval?.reason;
+      return { kind: 'denied', text: reason === undefined ? 'denied' : `denied: ${reason}` };
+    }
+    case 'output-error':
+      return { kind: 'failed', text: 'failed' };
+    default:
+      if (!isActive) return { kind: 'cut', text: 'stopped' };
+      return { kind: 'open', text: part.state === 'input-streaming' ? 'being written' : 'running' };
+  }
+}
+
+/** What matters of the input, in a few words. */
+function briefOf({ input, state, output }: Part): string {
+  const fields = (typeof input === 'object' && input !== null ? input : {}) as Record<string, unknown>;
+  const paid = state === 'output-available' ? (output as { refunded?: unknown } | null)?.refunded : undefined;
+  const amount = paid ?? fields['amount'];
+  if (typeof amount === 'number') return `${amount.toFixed(2)} EUR, order ${String(fields['orderId'])}`;
+  if (fields['orderId'] !== undefined) return String(fields['orderId']);
+  return typeof fields['text'] === 'string' ? fields['text'] : '';
+}
+
+function Fields({ value }: { value: unknown }) {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return <pre>{typeof value === 'string' ? value : JSON.stringify(value, null, 2)}</pre>;
+  }
+  return (
+    <dl>
+      {Object.entries(value).map(([name, field]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{typeof field === 'string' ? field : JSON.stringify(field)}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
