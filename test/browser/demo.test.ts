@@ -1,0 +1,165 @@
+import type { Browser, BrowserContext } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { ChatPage, marksOf, PROMPT, wordsOf } from './chat-page.ts';
+import { launchChromium, noChromium } from './chromium.ts';
+import { startDemo } from './demo-process.ts';
+import type { Demo } from './demo-process.ts';
+
+const title = noChromium === undefined ? 'the page in Chromium' : `the page in Chromium (skipped: ${noChromium})`;
+
+describe.skipIf(noChromium !== undefined)(title, { timeout: 60_000 }, () => {
+  let demo: Demo;
+  let browser: Browser;
+  let context: BrowserContext;
+  let chats = 0;
+  let chat = '';
+  let errors: string[] = [];
+
+  beforeAll(async () => {
+    [demo, browser] = await Promise.all([startDemo({ pacingMs: 15 }), launchChromium()]);
+  }, 60_000);
+
+  afterAll(async () => {
+    await Promise.all([demo?.stop(), browser?.close()]);
+  });
+
+  beforeEach(async () => {
+    errors = [];
+    chats += 1;
+    chat = `chat-${chats}`;
+    context = await browser.newContext();
+    context.setDefaultTimeout(30_000);
+    context.on('weberror', (error) => errors.push(error.error().message));
+  });
+
+  afterEach(async () => {
+    await context.close();
+    expect(errors).toEqual([]);
+  });
+
+  const open = (): Promise<ChatPage> => ChatPage.open(context, { url: demo.url, chat });
+
+  /** The page's words are those of the server's stream, and nothing stands twice. */
+  async function expectSameText(tab: ChatPage): Promise<void> {
+    const [shown, stored] = [await tab.answers(), await demo.answers(chat)];
+    expect(shown.map(wordsOf)).toEqual(stored.map(wordsOf));
+    expect(Math.max(...shown.flatMap(marksOf))).toBe(3);
+  }
+
+  it('shows tokens as they come, goes on after a reload in mid-stream, and asks for an approval', async () => {
+    const tab = await open();
+    await tab.send(PROMPT);
+    await tab.untilWriting(120);
+    const early = await tab.answer();
+    await tab.untilWriting(early.length + 40);
+    await tab.page.reload();
+    await tab.untilWriting(early.length);
+    await tab.untilApproval();
+    expect(wordsOf(await tab.answer()).length).toBeGreaterThan(wordsOf(early).length);
+    await expectSameText(tab);
+    expect((await demo.state()).shop.refunds).toEqual([]);
+
+    await tab.page.locator('.amount input').fill('60');
+    await tab.click('Approve 60.00 EUR');
+    await tab.untilStatus('ready');
+    expect(await tab.answer()).toContain('60.00 EUR for the kettle');
+    expect((await demo.state()).shop.refunds).toMatchObject([{ orderId: 1042, amount: 60 }]);
+    await expectSameText(tab);
+  });
+
+  it('goes on where it was when the server is killed in mid-answer, and takes the approval from a second tab', async () => {
+    const tab = await open();
+    const before = (await demo.state()).shop.refunds.length;
+    await tab.send(PROMPT);
+    await tab.untilWriting(150);
+    await tab.click(/^Kill/);
+    await tab.page.getByText('The server is gone.', { exact: false }).first().waitFor();
+    await tab.untilApproval();
+    await expectSameText(tab);
+
+    await demo.killServer();
+    const other = await open();
+    await other.untilApproval();
+    await other.click('Approve');
+    await Promise.all([tab.untilStatus('ready'), other.untilStatus('ready')]);
+    expect(await tab.page.locator('.approval').count()).toBe(0);
+    expect(await tab.answers()).toEqual(await other.answers());
+    await expectSameText(tab);
+    const { shop } = await demo.state();
+    expect(shop.refunds.slice(before)).toMatchObject([{ orderId: 1042, amount: 89 }]);
+  });
+
+  it('tells the agent why a refund is denied', async () => {
+    const tab = await open();
+    const before = (await demo.state()).shop.refunds.length;
+    await tab.send(PROMPT);
+    await tab.untilApproval();
+    await tab.click('Deny');
+    await tab.page.keyboard.type('The guarantee has ended.');
+    await tab.page.keyboard.press('Enter');
+    await tab.untilStatus('ready');
+    expect(await tab.page.locator('[data-tool=refund]').innerText()).toContain('denied: The guarantee has ended.');
+    expect(await tab.answer()).toContain('was not approved');
+    expect((await demo.state()).shop.refunds).toHaveLength(before);
+    await expectSameText(tab);
+  });
+
+  it('changes the open card by itself when somebody decides elsewhere', async () => {
+    const tab = await open();
+    await tab.send(PROMPT);
+    await tab.untilApproval();
+    const id = await tab.page.locator('.approval').getAttribute('data-approval');
+    expect((await demo.post(`/api/approvals/${id}/decision`, { approved: true })).status).toBe(200);
+    await tab.untilStatus('ready');
+    expect(await tab.page.locator('[data-tool=refund]').innerText()).toContain('approved, done');
+  });
+
+  it('stops in mid-token, stays stopped after a reload, and answers the next message', async () => {
+    const tab = await open();
+    const other = await open();
+    await tab.send(PROMPT);
+    await other.untilWriting(120);
+    await other.click('Stop');
+    await Promise.all([tab.untilStatus('ready'), other.untilStatus('ready')]);
+    const partial = await tab.answer();
+    expect(partial).not.toContain('with the result');
+    await expectSameTextOnce(tab, partial);
+    await tab.page.reload();
+    await tab.page.locator('.is-agent').waitFor();
+    await tab.untilStatus('ready');
+    await expectSameTextOnce(tab, partial);
+
+    await tab.send('Thank you.');
+    await tab.page.locator('.is-agent').nth(1).waitFor();
+    await tab.untilStatus('ready');
+    expect(await tab.answer()).toContain('You said: Thank you.');
+  });
+
+  async function expectSameTextOnce(tab: ChatPage, partial: string): Promise<void> {
+    expect(wordsOf(await tab.answer())).toBe(wordsOf(partial));
+    expect((await demo.answers(chat)).map(wordsOf)).toEqual([wordsOf(partial)]);
+  }
+
+  it('works on a phone, by keyboard, and has a name for everything that can be used', async () => {
+    const tab = await open();
+    await tab.page.setViewportSize({ width: 390, height: 844 });
+    await tab.page.locator('.suggestions').waitFor();
+    const width = await tab.page.evaluate(() => document.documentElement.scrollWidth);
+    expect(width).toBeLessThanOrEqual(390);
+    const unnamed = await tab.page.evaluate(() =>
+      [...document.querySelectorAll<HTMLElement>('button, input, textarea')]
+        .filter((each) => each.innerText.trim() === '' && (each as HTMLInputElement).labels?.length !== 1)
+        .map((each) => each.outerHTML),
+    );
+    expect(unnamed).toEqual([]);
+    await tab.page.keyboard.press('Tab');
+    expect(await tab.page.evaluate(() => document.activeElement?.textContent)).toBe('Skip to the message');
+    await tab.page.keyboard.press('Enter');
+    await tab.page.keyboard.type('Hello');
+    await tab.page.keyboard.press('Enter');
+    await tab.page.locator('.is-agent').waitFor();
+    await tab.untilStatus('ready');
+    const said = await tab.page.locator('p[role=status]').textContent();
+    expect(said).toContain('The agent said: ');
+  });
+});

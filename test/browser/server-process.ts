@@ -1,0 +1,129 @@
+/** `startChild('server-process.ts', task)`: an agent that does what the user's words say, its API, and the page. May die at any moment. */
+
+import { appendFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { tool } from 'ai';
+import { MockLanguageModelV4 } from 'ai/test';
+import { createRuntime, DurableAgent } from 'everturn';
+import { createApp, serve } from 'everturn/server';
+import { sqliteStore } from 'everturn/sqlite';
+import { z } from 'zod';
+
+export interface ServerTask {
+  port: number;
+  database: string;
+  /** What the tools did, a line each. */
+  witness: string;
+  /** The page's script. */
+  script: string;
+}
+
+const { port, database, witness, script } = JSON.parse(process.argv[2] ?? '') as ServerTask;
+
+type Model = MockLanguageModelV4;
+type Options = Parameters<Model['doStream']>[0];
+type Part = Awaited<ReturnType<Model['doStream']>>['stream'] extends ReadableStream<infer PART> ? PART : never;
+
+const USAGE = {
+  inputTokens: { total: 1, noCache: 1, cacheRead: 0, cacheWrite: 0 },
+  outputTokens: { total: 1, text: 1, reasoning: 0 },
+};
+
+/**
+ * "count N MS": N words, MS apart, each with the id of this process, so that words of an abandoned attempt can be told apart. "refund N" and
+ * "slow" call a tool. After a tool's result the model says what it was.
+ */
+const model = new MockLanguageModelV4({
+  doStream: async ({ prompt, abortSignal }) => ({ stream: play(partsFor(prompt), abortSignal) }),
+});
+
+function partsFor(prompt: Options['prompt']): Array<Part | number> {
+  const last = prompt.at(-1);
+  if (last?.role === 'tool') {
+    const [result] = last.content;
+    return [...words([`Result: ${JSON.stringify(result)}`], 0), finish('stop')];
+  }
+  const said =
+    last?.role === 'user' ? last.content.map((part) => (part.type === 'text' ? part.text : '')).join('') : '';
+  const [what, first, second] = said.split(' ');
+  if (what === 'count') {
+    const all = Array.from({ length: Number(first) }, (_, index) => `p${process.pid}w${index} `);
+    return [...words(all, Number(second)), finish('stop')];
+  }
+  if (what === 'refund' || what === 'slow') {
+    const input = JSON.stringify({ amount: Number(first ?? 0) });
+    const toolCallId = `call-${prompt.length}`;
+    return [
+      ...words(['One moment. '], 0),
+      { type: 'tool-call', toolCallId, toolName: what, input },
+      finish('tool-calls'),
+    ];
+  }
+  return [...words([`You said: ${said}`], 0), finish('stop')];
+}
+
+function words(texts: string[], pauseMs: number): Array<Part | number> {
+  const deltas = texts.flatMap((delta): Array<Part | number> => [{ type: 'text-delta', id: '1', delta }, pauseMs]);
+  return [
+    { type: 'stream-start', warnings: [] },
+    { type: 'text-start', id: '1' },
+    ...deltas,
+    { type: 'text-end', id: '1' },
+  ];
+}
+
+function finish(unified: 'stop' | 'tool-calls'): Part {
+  return { type: 'finish', usage: USAGE, finishReason: { unified, raw: unified } };
+}
+
+function play(parts: Array<Part | number>, signal: AbortSignal | undefined): ReadableStream<Part> {
+  return new ReadableStream<Part>(
+    {
+      async pull(controller) {
+        for (let part = parts.shift(); ; part = parts.shift()) {
+          if (part === undefined) return controller.close();
+          if (typeof part !== 'number') return controller.enqueue(part);
+          await delay(part, undefined, signal === undefined ? {} : { signal });
+        }
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+const act = async (name: string, amount: number, ms: number): Promise<string> => {
+  appendFileSync(witness, `${name} ${amount} begins\n`);
+  await delay(ms);
+  appendFileSync(witness, `${name} ${amount} ends\n`);
+  return `${name} ${amount}`;
+};
+
+const inputSchema = z.object({ amount: z.number() });
+const agent = new DurableAgent({
+  model,
+  tools: {
+    refund: tool({ inputSchema, execute: ({ amount }) => act('refund', amount, 0) }),
+    slow: tool({ inputSchema, execute: ({ amount }) => act('slow', amount, amount) }),
+  },
+  toolApproval: { refund: 'user-approval' },
+});
+const app = createApp(createRuntime({ store: sqliteStore({ path: database }), agents: { support: agent } }));
+
+const PAGE =
+  '<!doctype html><meta charset="utf-8"><title>everturn</title><div id="root"></div><script src="/page.js"></script>';
+
+const server = await serve(
+  {
+    fetch: async (request: Request, ...rest: unknown[]) => {
+      const { pathname } = new URL(request.url);
+      if (pathname.startsWith('/api/')) return app.fetch(request, ...(rest as []));
+      if (pathname === '/page.js') {
+        return new Response(await readFile(script), { headers: { 'content-type': 'text/javascript' } });
+      }
+      return new Response(PAGE, { headers: { 'content-type': 'text/html' } });
+    },
+  } as Parameters<typeof serve>[0],
+  { port },
+);
+process.send?.({ kind: 'listening', url: server.url, port: server.port });
