@@ -3,6 +3,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { Activity } from './activity.ts';
 import { addAppend } from './append.ts';
+import { stringifyValue } from './codec.ts';
 import type { Payload } from './codec.ts';
 import { currentFrame } from './context.ts';
 import type { Append, Mailbox, NewScope, Operation, RunContext } from './context.ts';
@@ -232,32 +233,54 @@ export class ExecutionContext implements RunContext {
   async child(key: string, run: NewRun): Promise<unknown> {
     const core = this.#core;
     core.assertNotCancelled(core.scope());
-    if (!core.journal.facts(key).some((event) => event.type === 'child_started')) {
-      // Ids that are derived from the parent's are nobody else's.
-      if (!run.id.startsWith(`${core.run.id}.`)) await this.#assertFree(key, run.id);
-      const start = (): void => {
-        core.pending.starts.push({ ...run, parent: { run: core.run.id, key } });
-        core.record({ type: 'child_started', key, meta: { run: run.id, workflow: run.workflow } });
-      };
-      if (core.mayStart) start();
-      else core.hold(start);
-    }
+    // Ids that are derived from the parent's are nobody else's.
+    const isDerived = run.id.startsWith(`${core.run.id}.`);
+    const answered = { yet: false };
+    const confirm = (): void => {
+      if (!isDerived) void this.#confirmChild(run.id, { key, answered });
+    };
+    const start = (): void => {
+      core.pending.starts.push({ ...run, parent: { run: core.run.id, key } });
+      core.record({ type: 'child_started', key, meta: { run: run.id, workflow: run.workflow } });
+      core.pending.settled.push(confirm);
+    };
+    const isStarted = core.journal.facts(key).some((event) => event.type === 'child_started');
+    if (core.mayStart && !isStarted) start();
+    else if (!isStarted || !isDerived) core.hold(isStarted ? confirm : start);
     core.children.set(key, run.id);
-    const message = await core.mailbox(key).take();
-    core.children.delete(key);
-    if (message.status === 'completed') return message.value;
-    throw message.value ?? childEnded(run.id, message.status);
+    try {
+      const message = await core.mailbox(key).take();
+      core.children.delete(key);
+      if (message.status === 'completed') return message.value;
+      throw message.value ?? childEnded(run.id, message.status);
+    } finally {
+      answered.yet = true;
+    }
   }
 
-  /** A parent would wait for ever for the end of a run that is not its child. */
-  async #assertFree(key: string, child: string): Promise<void> {
-    const other = await this.#core.store.get(child);
-    if (other === null || (other.parent?.run === this.run.id && other.parent.key === key)) return;
-    throw new DurableError(
+  /**
+   * A parent would wait for ever for the end of a run that is not its child. Looked at after the start was committed, when it is
+   * certain whose the id is; the answer is journaled, as replay must not ask again. Busy meanwhile: the run does not go to wait.
+   */
+  async #confirmChild(id: string, { key, answered }: { key: string; answered: { yet: boolean } }): Promise<void> {
+    const core = this.#core;
+    if (answered.yet) return;
+    const leaf = core.root.activity.leaf('busy');
+    let other: Run | null | undefined;
+    while (other === undefined && !core.dropped && !answered.yet) {
+      other = await core.store.get(id).catch(() => undefined);
+      if (other === undefined) await new Promise<void>((resolve) => core.clock.schedule(resolve, CONFIRM_RETRY_MS));
+    }
+    leaf.leave();
+    if (other === undefined || other === null || core.dropped || answered.yet) return;
+    if (other.parent?.run === core.run.id && other.parent.key === key) return;
+    const error = new DurableError(
       'run_conflict',
-      `Cannot start the child "${child}" of run "${this.run.id}": there is a run with this id already (workflow "${other.workflow}", ${other.status}). Give the child another id, or leave it out.`,
-      { details: { run: child, workflow: other.workflow, status: other.status } },
+      `Cannot start the child "${id}" of run "${core.run.id}": there is a run with this id already (workflow "${other.workflow}", ${other.status}). Give the child another id, or leave it out.`,
+      { details: { run: id, workflow: other.workflow, status: other.status } },
     );
+    core.children.delete(key);
+    core.record({ type: 'hook_conflict', key, meta: { child: id }, text: stringifyValue(error, 'an error') });
   }
 
   emit(stream: string, chunks: Payload[]): Promise<void> | undefined {
@@ -288,6 +311,8 @@ export class ExecutionContext implements RunContext {
     return own < 0 ? runs : runs.slice(0, own);
   }
 }
+
+const CONFIRM_RETRY_MS = 500;
 
 /** The error for a child that left none: somebody ended it from outside. */
 function childEnded(run: string, status: EndStatus | null): DurableError {
