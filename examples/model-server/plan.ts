@@ -17,7 +17,8 @@ export interface PlanOptions {
 export function planResponse(reply: Reply, options: PlanOptions): PlannedResponse {
   const { wire, history, model, plain, limit = Infinity } = options;
   const token = newToken();
-  const text = reply.text === undefined ? [] : toWords(history.wantsJson || plain ? reply.text : markText(reply.text, token));
+  const text =
+    reply.text === undefined ? [] : toWords(history.wantsJson || plain ? reply.text : markText(reply.text, token));
   const toolCalls = (reply.toolCalls ?? []).map((call, index) => ({
     callId: call.id ?? `${wire.callPrefix}${token}_${index}`,
     name: call.name,

@@ -46,7 +46,8 @@ const [model, port] = await Promise.all([
   freePort(Number(options.port)),
   bundlePage(join(directory, 'page')),
 ]);
-const env = model === undefined ? process.env : { ...process.env, OPENAI_BASE_URL: model.baseURL, OPENAI_API_KEY: 'local' };
+const env =
+  model === undefined ? process.env : { ...process.env, OPENAI_BASE_URL: model.baseURL, OPENAI_API_KEY: 'local' };
 
 for (let life = 1; ; life += 1) {
   const startedAt = Date.now();
@@ -85,7 +86,12 @@ function introduce(url: string): void {
   line('      2. Kill it again while the refund waits for you. Then approve it, deny it, or change the amount.');
   line('      3. Reload in the middle. Open the page twice. Press Stop.');
   line();
-  line(styleText('dim', `model: ${isLocal ? 'a local server; set OPENAI_API_KEY for a real one' : 'OpenAI, by OPENAI_API_KEY'}`));
+  line(
+    styleText(
+      'dim',
+      `model: ${isLocal ? 'a local server; set OPENAI_API_KEY for a real one' : 'OpenAI, by OPENAI_API_KEY'}`,
+    ),
+  );
   line(styleText('dim', `files: ${directory}`));
   line();
 }

@@ -74,7 +74,9 @@ export function ApprovalCard({ approval }: { approval: PendingApproval }) {
           {failure}
         </p>
       )}
-      <p className="hint">No process waits: this is a row in a database. It may wait for days, and survive any number of restarts.</p>
+      <p className="hint">
+        No process waits: this is a row in a database. It may wait for days, and survive any number of restarts.
+      </p>
     </section>
   );
 }
@@ -102,7 +104,13 @@ function DenyForm({ isBusy, onBack, onDeny }: DenyFormProps) {
     >
       <div className="field">
         <label htmlFor={id}>Why not? The agent is told.</label>
-        <input ref={field} id={id} autoComplete="off" value={reason} onChange={(event) => setReason(event.target.value)} />
+        <input
+          ref={field}
+          id={id}
+          autoComplete="off"
+          value={reason}
+          onChange={(event) => setReason(event.target.value)}
+        />
       </div>
       <div className="actions">
         <button type="submit" className="button is-danger" disabled={isBusy}>

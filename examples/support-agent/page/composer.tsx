@@ -32,7 +32,7 @@ export function Composer({ agent }: { agent: DurableAgentHelpers }) {
       <textarea
         id="message"
         rows={1}
-        placeholder={isActive ? 'Write on; it is sent after this answer' : 'Write to the agent'}
+        placeholder={isActive ? 'Your next message' : 'Write to the agent'}
         value={text}
         onChange={(event) => setText(event.target.value)}
         onKeyDown={(event) => {

@@ -29,7 +29,9 @@ export function Conversation({ agent, server }: ConversationProps) {
         ))}
         {status === 'submitted' && server.isUp && <Thinking />}
         {!server.isUp && (
-          <p className="notice is-down">The server is gone. What was said is stored; the answer goes on when it is back.</p>
+          <p className="notice is-down">
+            The server is gone. What was said is stored; the answer goes on when it is back.
+          </p>
         )}
         {queued.map(({ message }) => (
           <div className="message is-user is-queued" key={message.id}>
@@ -61,8 +63,8 @@ function Welcome({ agent }: { agent: DurableAgentHelpers }) {
     <section className="welcome">
       <h2>Go ahead, kill it.</h2>
       <p>
-        This agent looks orders up, refunds, and writes to customers. Each turn and each tool call is recorded, so you may kill its server at
-        any moment: it goes on where it was, says nothing twice, and pays nothing twice.
+        This agent looks orders up, refunds, and writes to customers. Each turn and each tool call is recorded, so you
+        may kill its server at any moment: it goes on where it was, says nothing twice, and pays nothing twice.
       </p>
       <ul className="suggestions" aria-label="Something to begin with">
         {SUGGESTIONS.map((text) => (
@@ -108,7 +110,9 @@ function Message({ message, agent, isOpen }: MessageProps) {
             </div>
           );
         }
-        return isToolUIPart(part) ? <ToolCall key={part.toolCallId} part={part} agent={agent} isActive={isOpen} /> : null;
+        return isToolUIPart(part) ? (
+          <ToolCall key={part.toolCallId} part={part} agent={agent} isActive={isOpen} />
+        ) : null;
       })}
     </article>
   );

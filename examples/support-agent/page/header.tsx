@@ -20,7 +20,13 @@ export function Header({ server, onNewChat, isPanelOpen, onTogglePanel }: Header
       </h1>
       <ServerSign server={server} />
       <nav className="header-actions" aria-label="Demo">
-        <button type="button" className="button panel-toggle" aria-expanded={isPanelOpen} aria-controls="run-panel" onClick={onTogglePanel}>
+        <button
+          type="button"
+          className="button panel-toggle"
+          aria-expanded={isPanelOpen}
+          aria-controls="run-panel"
+          onClick={onTogglePanel}
+        >
           Run
         </button>
         <button type="button" className="button" onClick={onNewChat}>
@@ -44,8 +50,9 @@ function ServerSign({ server }: { server: Server }) {
   if (state === undefined) return <p className="server-sign" />;
   return (
     <p className="server-sign" data-life={state.life}>
-      <i aria-hidden="true" /> <span className="wide">server </span>process {state.life}
-      <span className="wide mono"> pid {state.pid}</span>
+      <i aria-hidden="true" />
+      <span>server process {state.life}</span>
+      <span className="wide mono faint">pid {state.pid}</span>
     </p>
   );
 }
@@ -58,7 +65,13 @@ function KillButton({ server }: { server: Server }) {
     setKilling(false);
   };
   return (
-    <button type="button" className="button is-danger" disabled={!server.isUp || isKilling} title="SIGKILL, as kill -9 does" onClick={() => void kill()}>
+    <button
+      type="button"
+      className="button is-danger"
+      disabled={!server.isUp || isKilling}
+      title="SIGKILL, as kill -9 does"
+      onClick={() => void kill()}
+    >
       Kill<span className="wide"> the server</span>
     </button>
   );

@@ -23,12 +23,6 @@ export interface RunFacts {
   tokens: number;
 }
 
-interface Journal {
-  attempts: number;
-  status: string;
-  events: JournalItem[];
-}
-
 interface JournalItem {
   seq: number;
   type: string;
@@ -53,8 +47,8 @@ export function useRunFacts(agent: DurableAgentHelpers): RunFacts {
 function useJournal(
   runId: string | undefined,
   { isActive, change }: { isActive: boolean; change: string },
-): Journal | undefined {
-  const [found, setFound] = useState<{ runId: string; journal: Journal }>();
+): JournalItem[] | undefined {
+  const [found, setFound] = useState<{ runId: string; journal: JournalItem[] }>();
   useEffect(() => {
     if (runId === undefined) return undefined;
     const controller = new AbortController();
@@ -73,14 +67,12 @@ function useJournal(
 }
 
 /** Undefined: the server is away, and the page keeps what it has. */
-async function readJournal(runId: string, signal: AbortSignal): Promise<Journal | undefined> {
+async function readJournal(runId: string, signal: AbortSignal): Promise<JournalItem[] | undefined> {
   try {
-    const path = `/api/runs/${encodeURIComponent(runId)}`;
-    const [run, events] = await Promise.all([fetch(path, { signal }), fetch(`${path}/events`, { signal })]);
-    if (!run.ok || !events.ok) return undefined;
-    const { attempts, status } = (await run.json()) as { attempts: number; status: string };
-    const { items } = (await events.json()) as { items: JournalItem[] };
-    return { attempts, status, events: items };
+    const response = await fetch(`/api/runs/${encodeURIComponent(runId)}/events`, { signal });
+    if (!response.ok) return undefined;
+    const { items } = (await response.json()) as { items: JournalItem[] };
+    return items;
   } catch {
     return undefined;
   }
@@ -88,12 +80,12 @@ async function readJournal(runId: string, signal: AbortSignal): Promise<Journal 
 
 interface Sight {
   runId: string | undefined;
-  journal: Journal | undefined;
+  journal: JournalItem[] | undefined;
   agent: { status: string; live: UIMessage | undefined; isActive: boolean };
 }
 
-export function toFacts({ runId, journal, agent }: Sight): RunFacts {
-  const events = journal?.events ?? [];
+function toFacts({ runId, journal, agent }: Sight): RunFacts {
+  const events = journal ?? [];
   const recorded = toRows(events);
   const turns = recorded.filter(({ kind }) => kind === 'turn').length;
   const rows = agent.isActive && runId !== undefined ? [...recorded, ...openRows(agent, turns)] : recorded;
@@ -102,7 +94,7 @@ export function toFacts({ runId, journal, agent }: Sight): RunFacts {
     rows,
     turns,
     tools: recorded.filter(({ kind }) => kind === 'tool').length,
-    attempts: journal?.attempts ?? 0,
+    attempts: rows.reduce((sum, { kind, attempt }) => sum + (kind === 'turn' || kind === 'tool' ? attempt : 0), 0),
     tokens: events.reduce((sum, event) => sum + tokensOf(event), 0),
   };
 }
@@ -111,7 +103,12 @@ function toRows(events: readonly JournalItem[]): Row[] {
   let turns = 0;
   return events.flatMap((event): Row[] => {
     const { type, seq, attempt, meta } = event;
-    const base = { key: String(seq), detail: '', attempt: Number(attempt ?? meta?.['attempt'] ?? 1), state: 'done' as const };
+    const base = {
+      key: String(seq),
+      detail: '',
+      attempt: Number(attempt ?? meta?.['attempt'] ?? 1),
+      state: 'done' as const,
+    };
     switch (type) {
       case 'turn_completed':
         turns += 1;
@@ -119,8 +116,11 @@ function toRows(events: readonly JournalItem[]): Row[] {
       case 'tool_completed':
         return [{ ...base, kind: 'tool', name: String(meta?.['tool']) }];
       case 'turn_failed':
+        // Of a turn that was cut off, the crash above and the next attempt say enough.
+        if (meta?.['outcome'] === 'unknown') return [];
+        return [{ ...base, kind: 'turn', name: `Turn ${turns + 1}`, detail: 'failed', state: 'failed' }];
       case 'tool_failed':
-        return [{ ...base, kind: 'tool', name: String(meta?.['tool'] ?? 'Turn'), detail: 'failed', state: 'failed' }];
+        return [{ ...base, kind: 'tool', name: String(meta?.['tool']), detail: 'failed', state: 'failed' }];
       case 'run_recovered':
         return [{ ...base, kind: 'crash', name: 'Server lost, run taken over' }];
       case 'message_received':
@@ -159,7 +159,6 @@ function openRows({ status, live }: Sight['agent'], turns: number): Row[] {
 }
 
 function tokensOf({ type, meta }: JournalItem): number {
-  const usage = meta?.['usage'] as { totalTokens?: number; inputTokens?: number; outputTokens?: number } | undefined;
-  if (type !== 'turn_completed' || usage === undefined) return 0;
-  return usage.totalTokens ?? (usage.inputTokens ?? 0) + (usage.outputTokens ?? 0);
+  const usage = meta?.['usage'] as { inputTokens?: number; outputTokens?: number } | undefined;
+  return type === 'turn_completed' ? (usage?.inputTokens ?? 0) + (usage?.outputTokens ?? 0) : 0;
 }

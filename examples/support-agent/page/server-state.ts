@@ -52,5 +52,9 @@ async function readState(): Promise<DemoState | undefined> {
 }
 
 async function kill(): Promise<void> {
-  await fetch('/demo/kill', { method: 'POST' });
+  try {
+    await fetch('/demo/kill', { method: 'POST' });
+  } catch {
+    // Whoever is killed may not have answered; the next look tells.
+  }
 }

@@ -73,8 +73,12 @@ function stateOf(part: Part, isActive: boolean): { kind: 'open' | 'done' | 'deni
 function briefOf({ input, state, output }: Part): string {
   const fields = (typeof input === 'object' && input !== null ? input : {}) as Record<string, unknown>;
   const paid = state === 'output-available' ? (output as { refunded?: unknown } | null)?.refunded : undefined;
-  const amount = paid ?? fields['amount'];
-  if (typeof amount === 'number') return `${amount.toFixed(2)} EUR, order ${String(fields['orderId'])}`;
+  const asked = fields['amount'];
+  const amount = paid ?? asked;
+  if (typeof amount === 'number') {
+    const instead = typeof asked === 'number' && asked !== amount ? ` instead of ${asked.toFixed(2)}` : '';
+    return `${amount.toFixed(2)} EUR${instead}, order ${String(fields['orderId'])}`;
+  }
   if (fields['orderId'] !== undefined) return String(fields['orderId']);
   return typeof fields['text'] === 'string' ? fields['text'] : '';
 }
