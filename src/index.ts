@@ -33,6 +33,8 @@ export type { Hook, HookOptions } from './hooks/create-hook.ts';
 export type { StreamCursor, StreamItem, StreamReader, StreamReadOptions } from './streams/reader.ts';
 export { smoothStream } from './streams/smooth-stream.ts';
 export type { SmoothStreamOptions } from './streams/smooth-stream.ts';
+export { writeUIMessageStream } from './streams/ui-message-stream.ts';
+export type { StreamedAnswer, UIMessageStreamTarget } from './streams/ui-message-stream.ts';
 export { getWritable } from './streams/writable.ts';
 export type { WritableOptions } from './streams/writable.ts';
 

@@ -3,7 +3,7 @@
  * apart so that loading a journal parses headers only; a value is decoded when replay asks for it.
  */
 
-import { decodeText, encodeText, parseValue, stringifyValue } from './codec.ts';
+import { decodeText, encodeWithHeader, parseValue, stringifyValue } from './codec.ts';
 import type { Payload } from './codec.ts';
 import { DurableError } from './errors.ts';
 
@@ -17,6 +17,7 @@ export const EVENT_TYPES = [
   'hook_conflict',
   'child_started',
   'chunk_written',
+  'stream_joined',
   'message_received',
   'cancel_requested',
   'run_recovered',
@@ -69,8 +70,7 @@ export function draftEvent(header: EventHeader, value: { value: unknown; what: s
 /** Header and value are separated by the first line feed; JSON has no raw ones. Throws `value_too_large`. */
 export function encodeEvent(draft: EventDraft): Payload {
   const { text, ...header } = draft;
-  const line = JSON.stringify(header);
-  return encodeText(text === undefined ? line : `${line}\n${text}`, `the event ${draft.type} of "${draft.key}"`);
+  return encodeWithHeader(JSON.stringify(header), text, `the event ${draft.type} of "${draft.key}"`);
 }
 
 export function decodeEvent(payload: Payload): JournalEvent {

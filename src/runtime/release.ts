@@ -5,6 +5,7 @@
  *  R2 A keyed completion that nobody has asked for yet holds back those behind it.
  *  R3 While an agent call is busy, only completions below it and its own are released; the others keep their place.
  *  R4 Messages to the run itself (user messages) and cancel are released whoever is busy.
+ *  R5 An agent call that only waits for replay to end does not hold back the completions that replay has left.
  */
 
 import type { Clock } from './clock.ts';
@@ -15,9 +16,17 @@ export interface ReleaseOptions {
   /** Hands the completion to whoever asked; false if nobody did. */
   deliver: (entry: Entry) => boolean;
   /** Key prefixes of the agent calls that are busy. */
-  busyAgents: () => string[];
+  busyAgents: () => BusyAgent[];
   /** Nothing more can be released now. */
   onRest: () => void;
+  /** A completion could not be handed over. */
+  broken: (error: unknown) => void;
+}
+
+export interface BusyAgent {
+  path: string;
+  /** It only waits for replay to end. */
+  isHeld: boolean;
 }
 
 export class ReleaseQueue {
@@ -92,14 +101,17 @@ export class ReleaseQueue {
   kick(): void {
     if (this.#running || this.#stopped) return;
     this.#running = true;
-    void this.#loop();
+    this.#loop().catch(this.#options.broken);
   }
 
   /** The same, once the code that runs now has settled: what it reads meanwhile (`now()`) must not depend on replay (R1). */
   kickSoon(): void {
     if (this.#running || this.#stopped || this.empty) return;
     this.#running = true;
-    void this.#options.clock.settle().then(() => this.#loop(true));
+    this.#options.clock
+      .settle()
+      .then(() => this.#loop(true))
+      .catch(this.#options.broken);
   }
 
   /** `tell`: somebody may have found the queue not at rest meanwhile. */
@@ -126,6 +138,9 @@ export class ReleaseQueue {
     if (this.#entries.length === 0) return undefined;
     const busy = this.#options.busyAgents();
     if (busy.length === 0) return this.#entries[0];
-    return this.#entries.find(({ event }) => event.key === '' || busy.some((path) => `${event.key}/`.startsWith(path)));
+    const own = this.#entries.find(
+      ({ event }) => event.key === '' || busy.some(({ path }) => `${event.key}/`.startsWith(path)),
+    );
+    return own ?? (busy.every(({ isHeld }) => isHeld) ? this.#entries[0] : undefined); // R5
   }
 }

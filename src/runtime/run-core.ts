@@ -23,6 +23,7 @@ import { Outbox } from './outbox.ts';
 import { emptyPending, pendingEvent } from './pending.ts';
 import type { Pending } from './pending.ts';
 import { ReleaseQueue } from './release.ts';
+import type { BusyAgent } from './release.ts';
 import { RunScope } from './run-scope.ts';
 import type { Run, Store } from './store.ts';
 import { Timers } from './timers.ts';
@@ -40,6 +41,8 @@ export interface RunCoreOptions {
   requestFlush: () => void;
   /** Something changed that may let the run suspend, end or start held bodies. */
   evaluate: () => void;
+  /** Something failed that no code of the run can catch: the run must not go on. */
+  broken: (error: unknown) => void;
 }
 
 /** An await of user code that the runtime settles. */
@@ -80,6 +83,7 @@ export class RunCore {
   readonly checkpoint: JournalEvent | null;
   readonly request: () => void;
   readonly evaluate: () => void;
+  readonly broken: (error: unknown) => void;
   pending: Pending = emptyPending();
   /** Set when cancel was released. */
   cancelled: DurableError | undefined;
@@ -120,6 +124,7 @@ export class RunCore {
     this.journal = options.journal;
     this.request = options.request;
     this.evaluate = options.evaluate;
+    this.broken = options.broken;
     this.checkpoint = options.run.checkpoint > 0 ? (options.journal.first?.event ?? null) : null;
     this.#now = options.run.createdAt;
     this.#storeTime = { now: options.run.updatedAt, at: options.clock.monotonic() };
@@ -131,6 +136,7 @@ export class RunCore {
       deliver: (entry) => this.#deliver(entry),
       busyAgents: () => this.#busyAgents(),
       onRest: options.evaluate,
+      broken: options.broken,
     });
     this.#passed = this.journal.passedMessages();
     const replayable = this.journal.replayable();
@@ -239,7 +245,12 @@ export class RunCore {
         settle.reject(error);
       };
       this.#cancellable.set(onCancel, scope);
-      const disarm = arm(settle, activity);
+      let disarm = (): void => {};
+      try {
+        disarm = arm(settle, activity);
+      } catch (error) {
+        settle.reject(error);
+      }
     });
   }
 
@@ -315,11 +326,13 @@ export class RunCore {
     this.#cancellable.clear();
   }
 
-  #busyAgents(): string[] {
-    const busy: string[] = [];
+  #busyAgents(): BusyAgent[] {
+    const busy: BusyAgent[] = [];
     for (const agent of this.#agents) {
       if (!agent.open) this.#agents.delete(agent);
-      else if (agent.state !== 'waiting' && agent.agentPath !== null) busy.push(`${agent.agentPath}/`);
+      else if (agent.state !== 'waiting' && agent.agentPath !== null) {
+        busy.push({ path: `${agent.agentPath}/`, isHeld: agent.state === 'held' });
+      }
     }
     return busy;
   }
@@ -342,7 +355,10 @@ export class RunCore {
   #releaseMessage(event: JournalEvent): void {
     const message = messageOf(event);
     // A wake has done its work: the run was claimed.
-    if (message.kind !== 'wake') this.mailbox(event.key).put(message);
+    if (message.kind !== 'wake') {
+      // Decoded now: one that cannot be read breaks the run here, and not the code that takes it.
+      this.mailbox(event.key).put({ ...message, value: event.value });
+    }
     this.#unreleased -= 1;
     if (this.#unreleased === 0) for (const resolve of this.#onReleased.splice(0)) resolve();
   }

@@ -24,7 +24,7 @@ export interface WritableOptions {
  * accepted at once and waits only while the run's buffer is full; it is stored within milliseconds and readers see it
  * then. Several writables of one stream may be open. Closing one closes the stream for all; it also closes with the run.
  * Inside a step or tool a write happens once per attempt, in a workflow's own code once. Each write there is an event of
- * the journal: stream tokens from a step.
+ * the journal: for an agent's answer use `writeUIMessageStream`, for other tokens write from a step.
  * Writes reject with `value_not_serializable`, `value_too_large` and `stream_closed`. Throws `outside_run` and
  * `invalid_argument`.
  */
