@@ -5,36 +5,17 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
-import { chromium } from 'playwright-core';
-import type { Browser, BrowserContext, Page } from 'playwright-core';
+import type { BrowserContext, Page } from 'playwright-core';
 import { describe } from 'vitest';
 import { startChild } from '../support/child.ts';
 import type { Child } from '../support/child.ts';
+import { noChromium } from './chromium.ts';
 import type { ServerTask } from './server-process.ts';
 
-const CHROMIUM = process.env['CHROMIUM_PATH'] ?? '/usr/bin/chromium';
-const isMissing = !existsSync(CHROMIUM);
-
 /** Skipped, visibly, where there is no Chromium; in CI that is a failure. */
-export const inBrowser: typeof describe =
-  isMissing && process.env['CI'] === undefined
-    ? (Object.assign(
-        (name: string, tests: () => void) => describe.skip(`${name} (no Chromium at ${CHROMIUM})`, tests),
-        describe,
-      ) as typeof describe)
-    : describe;
-
-export function startBrowser(): Promise<Browser> {
-  return chromium.launch({
-    executablePath: CHROMIUM,
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  });
+export function inBrowser(name: string, tests: () => void): void {
+  const title = noChromium === undefined ? name : `${name} (skipped: ${noChromium})`;
+  describe.skipIf(noChromium !== undefined)(title, { timeout: 60_000 }, tests);
 }
 
 export interface Stage {
@@ -115,6 +96,8 @@ export interface Screen {
   status(): Promise<string | null>;
   /** Resolves when the page has this status. */
   is(status: string): Promise<void>;
+  /** Resolves when the message at this place has words. */
+  answers(index: number): Promise<void>;
   /** Resolves when the page shows it somewhere in a message. */
   shows(text: string): Promise<void>;
 }
@@ -136,6 +119,7 @@ function screenOf(page: Page): Screen {
         ),
     status: () => main.getAttribute('data-status'),
     is: (status) => page.locator(`main[data-status="${status}"]`).waitFor(),
+    answers: (index) => page.locator('li').nth(index).locator('span', { hasText: /./ }).first().waitFor(),
     shows: (text) => page.locator('li', { hasText: text }).first().waitFor(),
   };
 }

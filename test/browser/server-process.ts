@@ -123,7 +123,7 @@ const server = await serve(
       }
       return new Response(PAGE, { headers: { 'content-type': 'text/html' } });
     },
-  } as Parameters<typeof serve>[0],
+  },
   { port },
 );
 process.send?.({ kind: 'listening', url: server.url, port: server.port });
