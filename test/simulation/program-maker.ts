@@ -61,6 +61,7 @@ export class ProgramMaker {
     if (draw < 0.79)
       return { kind: 'hook', id: this.#next(), gapMs: random.chance(0.3) ? random.int(1, 200) : 0, isAnswered: true };
     if (draw < 0.81) return { kind: 'clash', token: SHARED_TOKEN };
+    if (draw < 0.82) return { kind: 'ownId' };
     if (draw < 0.85) return { kind: 'inbox', id: this.#next(), count: random.int(1, 3) };
     if (draw < 0.9) return this.#child(depth);
     return { kind: 'write', id: this.#next() };

@@ -13,6 +13,7 @@ export type Node =
   | { kind: 'inbox'; id: number; count: number }
   | { kind: 'clash'; token: string }
   | { kind: 'child'; id: number; program: Program }
+  | { kind: 'ownId' }
   | { kind: 'write'; id: number }
   | { kind: 'plain'; ms: number }
   | { kind: 'cleanup'; body: Node; cleanup: Node };
@@ -89,6 +90,8 @@ class Interpreter {
         return this.#inbox(node);
       case 'clash':
         return this.#clash(node);
+      case 'ownId':
+        return this.#ownId();
       case 'child':
         return this.#child(node);
       case 'write':
@@ -169,6 +172,20 @@ class Interpreter {
     }
   }
 
+  /** A child cannot have the id of a run that is there. */
+  async #ownId(): Promise<unknown> {
+    try {
+      return await child(
+        this.#program,
+        { id: this.#run, root: { kind: 'seq', nodes: [] }, fails: false },
+        { id: this.#run },
+      );
+    } catch (error) {
+      if (DurableError.is(error, 'run_conflict')) return 'conflict';
+      throw error;
+    }
+  }
+
   async #cleanup({ body, cleanup }: Extract<Node, { kind: 'cleanup' }>): Promise<unknown> {
     try {
       return await this.execute(body);
@@ -210,6 +227,8 @@ export function misfit(node: Node, value: unknown, payloads: (id: number) => unk
         ? undefined
         : `${JSON.stringify(got)} are not the payloads ${JSON.stringify(expected)}`;
     }
+    case 'ownId':
+      return value === 'conflict' ? undefined : `${JSON.stringify(value)} is no conflict`;
     case 'clash':
       return typeof value === 'string' ? undefined : `${JSON.stringify(value)} is no payload`;
     case 'child':
