@@ -67,7 +67,7 @@ function toolCells({
   output,
 }: ToolSummary & { shown: string }): Cell[] {
   const took = tookMs === null ? '' : spanText(tookMs);
-  const given = input === undefined ? '' : `${briefValue(input)}${isEdited ? ' (edited)' : ''}`;
+  const given = input === undefined ? '' : `${isEdited ? 'edited ' : ''}${briefValue(input)}`;
   return [
     tool,
     statusCell(shown),
