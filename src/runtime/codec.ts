@@ -3,12 +3,14 @@
  * be added as another tag without touching a store.
  *
  *  C1 decode(encode(value)) equals value for whatever devalue keeps (plain objects, arrays, Date, Map, Set, URL, bigint,
- *     typed arrays, undefined, cycles) and for errors, which come back with name, message, stack, cause and own fields, and
- *     with the brands (`Symbol.for` markers) by which the AI SDK recognizes its errors.
+ *     typed arrays, undefined, cycles). Errors come back with name, message, stack, cause, own fields and the brands (`Symbol.for`
+ *     markers) by which the AI SDK recognizes its errors, cut to a size that can always be stored (`error-text.ts`).
  *  C2 What cannot be kept is an error that names the path inside the value.
  */
 
 import { DevalueError, parse, stringify } from 'devalue';
+import { CauseAt, errorFields, flatFields, messageOfThrown } from './error-text.ts';
+import type { ErrorFields } from './error-text.ts';
 import { DurableError, FatalError, RetryableError } from './errors.ts';
 
 /** Encoded value: one byte of format tag, then the body. */
@@ -18,6 +20,10 @@ const TAG_TEXT = 1;
 const TAG_BYTES = 2;
 /** Largest encoded value, until large values go out of line. */
 export const MAX_VALUE_BYTES = 1_048_576;
+/** Beside its value, what an event may say of itself. */
+const MAX_HEADER_BYTES = 65_536;
+/** UTF-8, from UTF-16. */
+const MAX_BYTES_PER_CHAR = 3;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -64,13 +70,38 @@ export function parseValue(text: string): unknown {
   }
 }
 
+/** The text form of what somebody threw. Never throws: what cannot be stored is kept as its message. */
+export function stringifyThrown(thrown: unknown): string {
+  try {
+    const text = stringifyValue(thrown, 'an error');
+    if (text.length * MAX_BYTES_PER_CHAR <= MAX_VALUE_BYTES) return text;
+  } catch (reason) {
+    return stringifyValue(new Error(messageOfThrown(thrown), { cause: reason }), 'an error');
+  }
+  return stringifyValue(new Error(messageOfThrown(thrown)), 'an error');
+}
+
+/** `stringifyThrown` as a payload. */
+export function encodeThrown(thrown: unknown): Payload {
+  return encodeText(stringifyThrown(thrown), 'an error');
+}
+
 export function encodeText(text: string, what: string): Payload {
-  return tagged(TAG_TEXT, encoder.encode(text), what);
+  return tagged(TAG_TEXT, encoder.encode(text), { what, limit: MAX_VALUE_BYTES });
+}
+
+/** A text that carries a value, with a header before it. Throws `value_too_large` if either is. */
+export function encodeWithHeader(header: string, text: string | undefined, what: string): Payload {
+  const whole = encoder.encode(text === undefined ? header : `${header}\n${text}`);
+  const payload = tagged(TAG_TEXT, whole, { what, limit: MAX_VALUE_BYTES + MAX_HEADER_BYTES });
+  // Rare, so the value is measured by itself only now.
+  if (text !== undefined && whole.length > MAX_VALUE_BYTES) encodeText(text, what);
+  return payload;
 }
 
 /** Bytes as they are, for streams of bytes. Throws `value_too_large`. */
 export function encodeBytes(bytes: Uint8Array, what: string): Payload {
-  return tagged(TAG_BYTES, bytes, what);
+  return tagged(TAG_BYTES, bytes, { what, limit: MAX_VALUE_BYTES });
 }
 
 export function isBytes(payload: Payload): boolean {
@@ -81,12 +112,12 @@ export function decodeBytes(payload: Payload): Uint8Array {
   return payload.subarray(1);
 }
 
-function tagged(tag: number, body: Uint8Array, what: string): Payload {
-  if (body.length > MAX_VALUE_BYTES) {
+function tagged(tag: number, body: Uint8Array, { what, limit }: { what: string; limit: number }): Payload {
+  if (body.length > limit) {
     throw new DurableError(
       'value_too_large',
-      `Cannot store ${what}: it takes ${body.length} bytes and the limit is ${MAX_VALUE_BYTES}. Store the data elsewhere and return a reference to it.`,
-      { details: { bytes: body.length, limit: MAX_VALUE_BYTES } },
+      `Cannot store ${what}: it takes ${body.length} bytes and the limit is ${limit}. Store the data elsewhere and return a reference to it.`,
+      { details: { bytes: body.length, limit } },
     );
   }
   const payload = new Uint8Array(body.length + 1);
@@ -106,54 +137,29 @@ export function decodeText(payload: Payload): string {
 }
 
 const REDUCERS = {
-  Error: (value: unknown) => (value instanceof Error ? errorFields(value) : false),
+  Error: (value: unknown) => {
+    if (value instanceof Error) return errorFields(value, { depth: 0, keep: keepSmall });
+    return value instanceof CauseAt ? errorFields(value.error, { depth: value.depth, keep: keepSmall }) : false;
+  },
+};
+
+/** Errors inside a field of an error. */
+const FLAT_REDUCERS = {
+  Error: (value: unknown) => (value instanceof Error ? flatFields(value) : false),
 };
 
 const REVIVERS = {
   Error: (fields: ErrorFields) => reviveError(fields),
 };
 
-interface ErrorFields {
-  name: string;
-  message: string;
-  stack: string | undefined;
-  cause: unknown;
-  brands: string[];
-  own: Record<string, unknown>;
-}
-
-function errorFields(error: Error): ErrorFields {
-  const own: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(error)) {
-    if (key !== 'name' && key !== 'message' && key !== 'stack' && key !== 'cause' && isKeepable(value))
-      own[key] = value;
-  }
-  return {
-    name: error.name,
-    message: error.message,
-    stack: error.stack,
-    cause: isKeepable(error.cause) ? error.cause : undefined,
-    brands: brandsOf(error),
-    own,
-  };
-}
-
 /** Fields of foreign errors may hold anything (sockets, requests): those that cannot be kept are left out, not fatal. */
-function isKeepable(value: unknown): boolean {
-  if (value === null || (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol'))
-    return true;
+function keepSmall(value: unknown, maxChars: number): { value: unknown; chars: number } | undefined {
   try {
-    stringify(value, REDUCERS);
-    return true;
+    const text = stringify(value, FLAT_REDUCERS);
+    return text.length > maxChars ? undefined : { value: parse(text, REVIVERS) as unknown, chars: text.length };
   } catch {
-    return false;
+    return undefined;
   }
-}
-
-function brandsOf(error: Error): string[] {
-  return Object.getOwnPropertySymbols(error)
-    .map((symbol) => Symbol.keyFor(symbol))
-    .filter((key): key is string => key !== undefined);
 }
 
 function reviveError(fields: ErrorFields): Error {

@@ -8,6 +8,7 @@
  *     flushes come at least max(flushMs, twice the last one's duration) after the one before, whichever run's chunks they
  *     carry. A call that is made anyway takes the chunks of all runs along.
  *  G4 If a batch of several throws, its commits are sent one by one, so that one bad run does not hold the others.
+ *  G5 What a source throws is that source's alone.
  */
 
 import type { Clock } from './clock.ts';
@@ -20,11 +21,15 @@ const MAX_COMMITS = 256;
 const MAX_BYTES = 524_288;
 const RETRY_MS = 50;
 
+export type CommitOutcome = CommitResult | { kind: 'lost'; error: unknown };
+
 export interface CommitSource {
   /** The commit to send now, or null if there is nothing to send. Chunks alone are sent only if `flush`, or if they are urgent. */
   takeCommit(options: { flush: boolean }): Commit | null;
   /** Exactly one call per commit taken; `lost` when the source gave up waiting. */
-  commitSettled(commit: Commit, outcome: CommitResult | { kind: 'lost'; error: unknown }, sentAt: number): void;
+  commitSettled(commit: Commit, outcome: CommitOutcome, sentAt: number): void;
+  /** It threw at one of the two: it must not be able to stop the others. */
+  broken(error: unknown): void;
   /** Whether it is still worth repeating its commit. */
   holdsLease(): boolean;
 }
@@ -108,7 +113,7 @@ export class Committer {
       if (hasChunks) this.#pace.answered({ sentAt, now: clock.monotonic() });
       batch.forEach(({ source, commit }, index) => {
         const answer = answers[index];
-        if (answer !== undefined) source.commitSettled(commit, answer, sentAt);
+        if (answer !== undefined) settled({ source, commit }, answer, sentAt);
       });
     } catch (error) {
       await this.#repeat(batch, error);
@@ -118,7 +123,7 @@ export class Committer {
   async #repeat(batch: Sent[], error: unknown): Promise<void> {
     const alive = batch.filter(({ source, commit }) => {
       if (source.holdsLease()) return true;
-      source.commitSettled(commit, { kind: 'lost', error }, 0);
+      settled({ source, commit }, { kind: 'lost', error }, 0);
       return false;
     });
     if (alive.length === 0) return;
@@ -159,10 +164,29 @@ function take(batch: Batch, sources: Set<CommitSource>, options: { flush: boolea
   for (const source of sources) {
     if (batch.sent.length >= MAX_COMMITS || batch.bytes >= MAX_BYTES) return;
     sources.delete(source);
-    const commit = source.takeCommit(options);
+    const commit = commitOf(source, options);
     if (commit === null) continue;
     batch.sent.push({ source, commit });
     batch.bytes += commitBytes(commit);
+  }
+}
+
+/** G5 */
+function commitOf(source: CommitSource, options: { flush: boolean }): Commit | null {
+  try {
+    return source.takeCommit(options);
+  } catch (error) {
+    source.broken(error);
+    return null;
+  }
+}
+
+/** G5 */
+function settled({ source, commit }: Sent, outcome: CommitOutcome, sentAt: number): void {
+  try {
+    source.commitSettled(commit, outcome, sentAt);
+  } catch (error) {
+    source.broken(error);
   }
 }
 

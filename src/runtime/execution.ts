@@ -5,13 +5,15 @@
  *  E2 `wait`, `yield` and `end` carry all that is pending; they are sent when nothing else is in flight.
  *  E3 A suspended continuation stays usable; it goes on in place if the next claim's epoch is its own plus one.
  *  E4 After a lost lease nothing of it is awaited, written or counted.
+ *  E5 A failure of the run's own machinery parks it; the process and its other runs do not notice.
  */
 
-import type { CommitSource } from './committer.ts';
+import type { CommitOutcome, CommitSource } from './committer.ts';
 import { encodeValue } from './codec.ts';
 import { COMPLETIONS, currentFrame } from './context.ts';
 import { DivergenceWatch } from './divergence.ts';
 import type { Difference } from './divergence.ts';
+import { messageOfThrown } from './error-text.ts';
 import { DurableError } from './errors.ts';
 import { endOf, leftoverRuns } from './run-end.ts';
 import type { Outcome } from './run-end.ts';
@@ -150,7 +152,7 @@ export class Execution implements CommitSource {
     this.#state = 'running';
     this.#wantsWait = false;
     this.#woken = false;
-    this.core.active = true;
+    this.core.active = this.#parking === undefined;
     this.core.syncTime(options.now);
     this.#intake.take(options.messages, claim.run.cancel);
     this.core.timers.resume(options.now);
@@ -230,7 +232,8 @@ export class Execution implements CommitSource {
       .then(() => {
         this.#evaluateScheduled = false;
         this.#evaluate();
-      });
+      })
+      .catch((error: unknown) => this.broken(error));
   }
 
   takeCommit({ flush }: { flush: boolean }): Commit | null {
@@ -260,7 +263,7 @@ export class Execution implements CommitSource {
     return this.core.outbox.urgent || (isDue && !this.core.outbox.empty);
   }
 
-  commitSettled(commit: Commit, outcome: CommitResult | { kind: 'lost'; error: unknown }, sentAt: number): void {
+  commitSettled(commit: Commit, outcome: CommitOutcome, sentAt: number): void {
     const sent = this.#inFlight;
     this.#inFlight = undefined;
     this.core.hooksInFlight = false;
@@ -467,10 +470,23 @@ export class Execution implements CommitSource {
   }
 
   #park(code: string, details: Record<string, unknown>): void {
-    this.#parking = { code, details };
+    this.#parking ??= { code, details };
     this.core.active = false;
-    this.core.logger.error({ code, ...details }, 'the run is parked; resume it after a fix');
-    this.#options.host.request(this);
+    this.core.logger.error({ ...details, code }, 'the run is parked; resume it after a fix');
+    this.requested();
+  }
+
+  /** Something failed that no code of the run can catch: it is parked, and the others live on (E5). */
+  broken(error: unknown): void {
+    if (this.#state === 'finished') return;
+    const code = DurableError.is(error) ? error.code : 'internal_error';
+    if (this.#parking === undefined) {
+      this.core.logger.error({ code, err: error }, 'the run cannot go on');
+      this.#park(code, { message: messageOfThrown(error) });
+      return;
+    }
+    this.core.logger.error({ code, err: error }, 'the run cannot be parked; its lease runs out');
+    this.drop('lease_lost', `The run "${this.id}" could not go on in this process: ${messageOfThrown(error)}`);
   }
 
   #diverged(difference: Difference): void {

@@ -1,6 +1,6 @@
 /** A hook whose token belongs to another run: its row is left out, and whoever awaits it learns why. */
 
-import { stringifyValue } from './codec.ts';
+import { stringifyThrown } from './codec.ts';
 import { DurableError } from './errors.ts';
 import { pendingEvent } from './pending.ts';
 import type { Pending } from './pending.ts';
@@ -20,7 +20,7 @@ export function withHookConflict(
     `Cannot create the hook "${hook.key}" of run "${run}": its token belongs to the hook "${holder.key}" of run "${holder.run}". Use another token.`,
     { details: { run, key: hook.key, holder } },
   );
-  const text = stringifyValue(error, 'an error');
+  const text = stringifyThrown(error);
   const conflict = pendingEvent({ type: 'hook_conflict', key: hook.key, at, meta: { holder }, text });
   return {
     ...pending,

@@ -9,7 +9,7 @@
 
 import type { Activity } from './activity.ts';
 import { backoffMs, STEP_BACKOFF } from './backoff.ts';
-import { stringifyValue } from './codec.ts';
+import { stringifyThrown, stringifyValue } from './codec.ts';
 import { currentFrame } from './context.ts';
 import type { Operation } from './context.ts';
 import type { Difference } from './divergence.ts';
@@ -60,7 +60,7 @@ export function performOperation<T>(options: OperationsOptions, operation: Opera
       state: 'held',
       arm: (settle, leaf) => new OpenOperation(options, { operation, scope, leaf, settle }).begin(),
     })
-    .then(outcomeOf) as Promise<T>;
+    .then((completed) => outcomeOf(core, completed)) as Promise<T>;
 }
 
 function replayed(
@@ -76,15 +76,23 @@ function replayed(
     options.diverged({ key: operation.key, recorded: type, asked: operation.kind, why });
     return new Promise(() => {});
   }
-  if (core.isReleased(operation.key)) return Promise.resolve(entry).then(outcomeOf);
+  if (core.isReleased(operation.key)) return outcomeOf(core, entry);
   return core
     .wait<Entry>({ scope: core.scope(), state: 'held', arm: (settle) => core.ask(operation.key, settle) })
-    .then(outcomeOf);
+    .then((released) => outcomeOf(core, released));
 }
 
-function outcomeOf({ event }: Entry): unknown {
-  if (event.type.endsWith('_failed')) throw event.value;
-  return event.value;
+/** A record that cannot be read parks the run; nothing goes on with it (P8 of the design: not of its own journal). */
+async function outcomeOf(core: RunCore, { event }: Entry): Promise<unknown> {
+  let value: unknown;
+  try {
+    value = event.value;
+  } catch (error) {
+    core.broken(error);
+    return new Promise(() => {});
+  }
+  if (event.type.endsWith('_failed')) throw value;
+  return value;
 }
 
 interface OpenOptions<T> {
@@ -149,7 +157,7 @@ class OpenOperation<T> {
       if (kind === 'agent') this.#core.addAgent(this.#activity);
       leaf.leave();
     } else this.#activity.set('busy');
-    void this.#attempts();
+    this.#attempts().catch((error: unknown) => this.#core.broken(error));
   }
 
   async #attempts(): Promise<void> {
@@ -285,7 +293,7 @@ class OpenOperation<T> {
       await this.#ready();
       this.#core.retrying -= 1;
     } else {
-      this.#core.record({ type: EVENTS[kind].retrying, key, attempt, dueAt, text: errorText(error) });
+      this.#core.record({ type: EVENTS[kind].retrying, key, attempt, dueAt, text: stringifyThrown(error) });
       await this.#pauseUntil(dueAt);
       await this.#ready();
     }
@@ -334,7 +342,7 @@ class OpenOperation<T> {
   #fail(error: unknown, attempt: number): void {
     const { key, kind } = this.#operation;
     this.#core.logger.warn({ step: key, attempt, code: 'step_failed', err: error }, `a ${kind} failed`);
-    this.#core.record({ type: EVENTS[kind].failed, key, attempt, text: errorText(error) });
+    this.#core.record({ type: EVENTS[kind].failed, key, attempt, text: stringifyThrown(error) });
   }
 
   #reject(error: unknown): void {
@@ -372,16 +380,6 @@ function nextAttempt<T>(core: RunCore, { key }: Operation<T>): number {
 
 function isRetryable(error: unknown): boolean {
   return !FatalError.is(error) && !DurableError.is(error, 'inside_step') && !DurableError.is(error, 'outside_run');
-}
-
-/** An error that cannot be stored is kept as its text: the failure itself must not be lost. */
-function errorText(error: unknown): string {
-  try {
-    return stringifyValue(error, 'an error');
-  } catch (reason) {
-    const text = error instanceof Error ? error.message : String(error);
-    return stringifyValue(new Error(text, { cause: reason }), 'an error');
-  }
 }
 
 function duplicateKey(core: RunCore, key: string): DurableError {

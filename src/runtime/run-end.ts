@@ -1,6 +1,6 @@
 /** How a run ends, as the store takes it. */
 
-import { encodeValue } from './codec.ts';
+import { encodeThrown, encodeValue } from './codec.ts';
 import type { ReceivedMessage } from './context.ts';
 import { DurableError } from './errors.ts';
 import type { NewRun, Run, Then } from './store.ts';
@@ -18,22 +18,10 @@ export function endOf(outcome: Outcome): Then {
     kind: 'end',
     status,
     result: value === undefined ? null : encodeValue(value, 'the result'),
-    error: encodeError(outcome.error),
+    error: encodeThrown(outcome.error),
     errorCode:
       status === 'cancelled' ? 'cancelled' : DurableError.is(outcome.error) ? outcome.error.code : 'run_failed',
   };
-}
-
-/** An error that cannot be stored is kept as its text. */
-function encodeError(error: unknown): Uint8Array {
-  try {
-    return encodeValue(error, 'an error');
-  } catch (reason) {
-    return encodeValue(
-      new Error(error instanceof Error ? error.message : String(error), { cause: reason }),
-      'an error',
-    );
-  }
 }
 
 /** User messages that no turn has consumed become the thread's next runs; their ids make that happen once. */

@@ -6,10 +6,12 @@
  *  N2 The end of a cancelled run is `cancelled`, whatever its function did.
  *  N3 What a stopped or failed run leaves behind is settled once, however often its end is refused.
  *  N4 A result that cannot be stored fails the run instead of losing it.
+ *  N5 What a failed or cancelled run leaves is dropped, and logged, if it cannot be stored: its end does not depend on it.
  */
 
 import { encodeValue } from './codec.ts';
 import { currentFrame } from './context.ts';
+import { DurableError } from './errors.ts';
 import type { WorkflowDefinition } from './registrable.ts';
 import type { RunCore } from './run-core.ts';
 import type { Outcome } from './run-end.ts';
@@ -71,7 +73,7 @@ export class RunEnding {
     const messagesLeft = core.pending.events.some(({ event }) => event.type === 'message_received');
     if (!core.queue.empty || messagesLeft) return;
     this.#settling = true;
-    void this.#settle(this.#outcome);
+    this.#settle(this.#outcome).catch((error: unknown) => core.broken(error));
   }
 
   async #settle(outcome: Outcome): Promise<void> {
@@ -102,6 +104,8 @@ export class RunEnding {
       }
       this.#commit(ended);
     } catch (error) {
+      if (core.cancelled !== undefined && error !== core.cancelled && !core.dropped)
+        core.logger.error({ code: 'cancelled', err: error }, 'what a cancelled run leaves behind could not be settled');
       this.#commit({ status: core.cancelled === undefined ? 'failed' : 'cancelled', error });
     }
   }
@@ -109,19 +113,23 @@ export class RunEnding {
   #commit(outcome: Outcome): void {
     const { core, ready } = this.#options;
     if (core.dropped) return;
-    const checked = checkedOutcome(outcome, core.run.id);
+    const checked = checkedOutcome(outcome, core);
     if (checked.status === 'failed') core.logger.error({ code: 'run_failed', err: checked.error }, 'the run failed');
     this.#committable = checked;
     ready();
   }
 }
 
-function checkedOutcome(outcome: Outcome, run: string): Outcome {
-  if (outcome.status !== 'completed') return outcome;
+/** N4, N5 */
+function checkedOutcome(outcome: Outcome, { run, logger }: RunCore): Outcome {
+  if (outcome.value === undefined) return outcome;
   try {
-    encodeValue(outcome.value, `the result of run "${run}"`);
+    encodeValue(outcome.value, `the result of run "${run.id}"`);
     return outcome;
   } catch (error) {
-    return { status: 'failed', error };
+    if (outcome.status === 'completed') return { status: 'failed', error };
+    const code = DurableError.is(error) ? error.code : 'value_not_serializable';
+    logger.error({ code, err: error }, `what the ${outcome.status} run has left cannot be stored and is dropped`);
+    return { status: outcome.status, error: outcome.error };
   }
 }

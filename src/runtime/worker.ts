@@ -431,6 +431,7 @@ export class Worker implements ExecutionHost {
           request: () => self.requested(),
           requestFlush: () => self.flushRequested(),
           evaluate: () => self.evaluate(),
+          broken: (error) => self.broken(error),
         }),
     });
     this.#executing.set(run.id, execution);
