@@ -16,6 +16,7 @@ import type { AgentCallFailure, AgentCallOptions, SteeredMessage } from './agent
 import type { DurableSettings } from '../durable-settings.ts';
 import { OfflineReplay } from './offline-replay.ts';
 import { toolKey } from '../tool/tool-key.ts';
+import { CallDigests, digestOf } from '../turn/digest.ts';
 import { PartIds } from '../turn/part-ids.ts';
 import { toolCallIdsOf } from '../turn/turn-record.ts';
 import type { TurnRecord } from '../turn/turn-record.ts';
@@ -61,6 +62,7 @@ export class CallState {
   readonly bindings: CallBindings;
   readonly callId: string;
   readonly partIds: PartIds = new PartIds();
+  readonly digests: CallDigests = new CallDigests();
   /** Something of this call was recorded before it was entered. */
   readonly began: boolean;
   /** The completion of the call itself, if it was recorded: nothing live can happen any more. */
@@ -165,21 +167,18 @@ export class CallState {
     return this.#turnOfCall.get(toolCallId) ?? this.turn?.key ?? `${this.path}/init`;
   }
 
-  /** Stable on replay, unique over runs. */
+  /** Stable on replay, unique over runs; those of approvals cannot be guessed. */
   nextId(): string {
     const turn = this.turn;
     if (turn === undefined) return this.#id('aid_', `${this.path}/init`);
-    if (!turn.responseNamed) {
-      turn.responseNamed = true;
-      return this.#id('res_', turn.key);
-    }
+    if (!turn.responseNamed) return this.responseId(turn);
     turn.approvals += 1;
     return this.#id('apr_', `${turn.key}/${turn.approvals}`);
   }
 
   responseId(turn: Turn): string {
     turn.responseNamed = true;
-    return this.#id('res_', turn.key);
+    return `res_${digestOf([this.context.run.id, turn.key])}`;
   }
 
   #id(prefix: string, text: string): string {

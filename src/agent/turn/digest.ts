@@ -1,8 +1,7 @@
 /**
  * A short digest of JSON-like values: it tells prompts apart for people, nothing is looked up by it. Not for secrets.
  *
- * Hot: the whole prompt once per turn, files included (bench `agent`). Two lanes of 32 bits (cyrb53's mixing, public domain) over what is
- * there, without making text or bytes of it first.
+ * Two lanes of 32 bits (cyrb53's mixing, public domain) over what is there, without making text or bytes of it first.
  */
 
 const MIX_A = 2_654_435_761;
@@ -18,9 +17,73 @@ export function digestOf(value: unknown): string {
   return digest.text();
 }
 
+/**
+ * Digests of the prompts and tools of one call's turns. Each prompt mostly is the one before and something new: its digest goes on where
+ * that of the part they share ended, and is the same that `digestOf` makes.
+ *
+ * Hot: once per turn, files included (bench `agent`).
+ */
+export class CallDigests {
+  #prompt: readonly unknown[] = [];
+  /** After the messages of `#prompt`. */
+  #state: Digest = openList();
+  #tools: { value: unknown; digest: string } | undefined;
+
+  ofPrompt(prompt: readonly unknown[]): string {
+    const known = this.#prompt;
+    const goesOn = known.length <= prompt.length && known.every((message, index) => isSame(message, prompt[index]));
+    if (!goesOn) this.#state = openList();
+    for (const message of goesOn ? prompt.slice(known.length) : prompt) this.#state.add(message);
+    this.#prompt = prompt;
+    return this.#state.closedList();
+  }
+
+  ofTools(value: unknown): string {
+    if (this.#tools === undefined || !isSame(this.#tools.value, value))
+      this.#tools = { value, digest: digestOf(value) };
+    return this.#tools.digest;
+  }
+}
+
+function openList(): Digest {
+  const digest = new Digest();
+  digest.openList();
+  return digest;
+}
+
+/** Equal as JSON-like values; false where that is not plain to see. What two values share is not looked into. */
+function isSame(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (Array.isArray(a) !== Array.isArray(b) || isOpaque(a) || isOpaque(b)) return false;
+  const keys = Object.keys(a);
+  if (keys.length !== Object.keys(b).length) return false;
+  return keys.every((key) => key in b && isSame(a[key as keyof typeof a], b[key as keyof typeof b]));
+}
+
+function isOpaque(value: object): boolean {
+  return !Array.isArray(value) && Object.getPrototypeOf(value) !== Object.prototype;
+}
+
 class Digest {
-  #a = 0xdeadbeef;
-  #b = 0x41c6ce57;
+  #a: number;
+  #b: number;
+
+  constructor(a = 0xdeadbeef, b = 0x41c6ce57) {
+    this.#a = a;
+    this.#b = b;
+  }
+
+  openList(): void {
+    this.#mix(LIST);
+  }
+
+  /** The digest if the list ended here; it may go on. */
+  closedList(): string {
+    const closed = new Digest(this.#a, this.#b);
+    closed.#mix(END);
+    return closed.text();
+  }
 
   /** Undefined members count as missing ones, as in JSON. */
   add(value: unknown): void {

@@ -69,7 +69,13 @@ class LiveStream {
         kind: 'turn',
         label: this.#model.modelId,
         body: (attempt) => this.#run(attempt),
-        meta: () => turnMeta(this.#attempt, { call: this.#options, usage: usage(), finishReason: finishReason() }),
+        meta: () =>
+          turnMeta(this.#attempt, {
+            call: this.#options,
+            digests: this.#call.digests,
+            usage: usage(),
+            finishReason: finishReason(),
+          }),
         alongside: () => sealTurn(this.#call, this.#turn, { attempt: this.#attempt, usage: usage() }),
       })
       .then(
@@ -93,7 +99,9 @@ class LiveStream {
 
   async #pump(stream: ReadableStream<StreamPart>, signal: AbortSignal): Promise<void> {
     const reader = stream.getReader();
-    const cancel = (): void => {
+    const state = { left: signal.aborted };
+    const leave = (): void => {
+      state.left = true;
       this.#pipe.release();
       reader
         .cancel(signal.reason)
@@ -101,19 +109,24 @@ class LiveStream {
           this.#call.context.logger.debug({ turn: this.#turn.key, err: error }, 'a provider stream did not close'),
         );
     };
-    signal.addEventListener('abort', cancel, { once: true });
+    signal.addEventListener('abort', leave, { once: true });
     try {
-      for (let read = await reader.read(); !read.done && !signal.aborted; read = await reader.read()) {
-        const part = this.#call.partIds.rename(read.value, this.#turn.n);
-        if (part.type === 'tool-call') this.#call.noteToolCall(this.#turn, part.toolCallId);
-        for (const next of this.#recorder.add(part)) {
-          const full = this.#pass(next);
-          if (full !== undefined) await full;
-        }
+      // Hot: each part of each response (bench `agent`). A composed signal is slow to ask.
+      for (let read = await reader.read(); !read.done && !state.left; read = await reader.read()) {
+        const full = this.#take(read.value);
+        if (full !== undefined) await full;
       }
     } finally {
-      signal.removeEventListener('abort', cancel);
+      signal.removeEventListener('abort', leave);
     }
+  }
+
+  #take(from: StreamPart): Promise<void> | undefined {
+    const part = this.#call.partIds.rename(from, this.#turn.n);
+    if (part.type === 'tool-call') this.#call.noteToolCall(this.#turn, part.toolCallId);
+    const stamp = this.#recorder.stampBefore(part);
+    if (stamp !== undefined) void this.#pass(stamp);
+    return this.#pass(this.#recorder.add(part));
   }
 
   #pass(part: StreamPart): Promise<void> | undefined {
@@ -177,7 +190,13 @@ export async function liveGeneration(
         const generated = recordGeneration(live, { now: call.context.now(), responseId: call.responseId(turn) });
         return { generated, ...steered(call, turn) };
       },
-      meta: () => turnMeta(attempt, { call: options, usage: live?.usage, finishReason: live?.finishReason.unified }),
+      meta: () =>
+        turnMeta(attempt, {
+          call: options,
+          digests: call.digests,
+          usage: live?.usage,
+          finishReason: live?.finishReason.unified,
+        }),
       alongside: () => sealTurn(call, turn, { attempt, usage: live?.usage }),
     });
     call.commitTurn(turn, record);

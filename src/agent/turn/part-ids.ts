@@ -8,29 +8,50 @@
 
 import type { StreamPart } from './provider-types.ts';
 
-const BLOCK = /^(text|reasoning)-(start|delta|end)$/;
+type Kind = 'text' | 'reasoning';
+
+interface Ids {
+  used: Set<string>;
+  /** Of the block that was started last under an id. */
+  renamed: Map<string, string>;
+}
 
 export class PartIds {
-  readonly #used = new Set<string>();
-  readonly #renamed = new Map<string, string>();
+  readonly #ids: Record<Kind, Ids> = {
+    text: { used: new Set(), renamed: new Map() },
+    reasoning: { used: new Set(), renamed: new Map() },
+  };
 
   /** The part with its id made unique; other parts as they are. Call it for each part of each turn, in order. */
   rename(part: StreamPart, turn: number): StreamPart {
-    const block = BLOCK.exec(part.type);
-    if (block === null || !('id' in part)) return part;
-    const kind = block[1] ?? '';
-    const key = `${kind}:${part.id}`;
-    if (block[2] === 'start') this.#renamed.set(key, this.#reserve(kind, part.id, turn));
-    const id = this.#renamed.get(key) ?? part.id;
-    return id === part.id ? part : { ...part, id };
+    switch (part.type) {
+      case 'text-start':
+        return this.#start(part, { kind: 'text', turn });
+      case 'reasoning-start':
+        return this.#start(part, { kind: 'reasoning', turn });
+      case 'text-delta':
+      case 'text-end':
+        return withId(part, this.#ids.text.renamed.get(part.id));
+      case 'reasoning-delta':
+      case 'reasoning-end':
+        return withId(part, this.#ids.reasoning.renamed.get(part.id));
+      default:
+        return part;
+    }
   }
 
-  #reserve(kind: string, id: string, turn: number): string {
-    let unique = id;
-    for (let suffix = 0; this.#used.has(`${kind}:${unique}`); suffix += 1) {
-      unique = `${id}:t${turn}${suffix === 0 ? '' : `-${suffix}`}`;
+  #start<PART extends StreamPart & { id: string }>(part: PART, { kind, turn }: { kind: Kind; turn: number }): PART {
+    const { used, renamed } = this.#ids[kind];
+    let unique = part.id;
+    for (let suffix = 0; used.has(unique); suffix += 1) {
+      unique = `${part.id}:t${turn}${suffix === 0 ? '' : `-${suffix}`}`;
     }
-    this.#used.add(`${kind}:${unique}`);
-    return unique;
+    used.add(unique);
+    renamed.set(part.id, unique);
+    return withId(part, unique);
   }
+}
+
+function withId<PART extends { id: string }>(part: PART, id: string | undefined): PART {
+  return id === undefined || id === part.id ? part : { ...part, id };
 }

@@ -1,9 +1,8 @@
 /** Facts and ledger rows of model attempts. One row per attempt, failed and aborted ones included; rows never change. */
 
 import type { RunContext, Append } from '../../runtime/context.ts';
-import { encodeValue, parseValue, stringifyThrown } from '../../runtime/codec.ts';
-import { messageOfThrown } from '../../runtime/error-text.ts';
-import { draftEvent, encodeEvent } from '../../runtime/event.ts';
+import { encodeValue } from '../../runtime/codec.ts';
+import { draftEvent } from '../../runtime/event.ts';
 import type { EventDraft } from '../../runtime/event.ts';
 import type { LedgerRow } from '../../runtime/store.ts';
 import type { CallDigests } from './digest.ts';
@@ -79,7 +78,7 @@ export function turnFailed(context: RunContext, attempt: ModelAttempt, failure: 
     provider: attempt.provider,
     model: attempt.model,
     outcome: failure.outcome,
-    error: messageOfThrown(failure.error),
+    error: messageOf(failure.error),
     ...retryableOf(failure.error),
   };
   return {
@@ -115,16 +114,21 @@ export function failedAttempts(context: RunContext, key: string): number {
   return context.facts(key).filter((fact) => fact.type === 'turn_failed').length;
 }
 
-/** The parts that came before the failure are kept if there is room for them. */
+/** A provider's error may hold anything; what cannot be kept is reduced to its message. */
 function keepable(header: Omit<EventDraft, 'text'>, value: FailedTurn): EventDraft {
-  const what = `the failure of "${header.key}"`;
   try {
-    const draft = draftEvent(header, { value, what });
-    encodeEvent(draft);
-    return draft;
+    return draftEvent(header, { value, what: `the failure of "${header.key}"` });
   } catch {
-    return draftEvent(header, { value: { error: parseValue(stringifyThrown(value.error)), how: value.how }, what });
+    return draftEvent(header, {
+      value: { error: new Error(messageOf(value.error)), how: value.how },
+      what: `the failure of "${header.key}"`,
+    });
   }
+}
+
+export function messageOf(error: unknown): string {
+  if (error instanceof Error) return error.message;
+  return typeof error === 'string' ? error : (JSON.stringify(error) ?? String(error));
 }
 
 /** What the provider says of its error; nothing where it says nothing. */

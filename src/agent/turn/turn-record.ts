@@ -26,7 +26,8 @@ type DeltaPart = Extract<StreamPart, { type: 'text-delta' | 'reasoning-delta' | 
 /** Collects the parts of one doStream as they pass. */
 export class TurnRecorder {
   readonly parts: StreamPart[] = [];
-  readonly #open = new Map<string, DeltaPart>();
+  #open: DeltaPart[] = [];
+  #current: DeltaPart | undefined;
   readonly #now: () => number;
   #metadata = false;
   finish: FinishPart | undefined;
@@ -36,38 +37,38 @@ export class TurnRecorder {
     this.#now = now;
   }
 
-  /** Answers the parts to pass on: the same one, and before the first output a timestamp if the provider sent none. */
-  add(part: StreamPart): StreamPart[] {
+  /** The timestamp that goes before the part, if it ends a response that has none yet (T4). Ask before `add`. */
+  stampBefore(part: StreamPart): StreamPart | undefined {
+    return part.type === 'finish' && !this.#metadata ? this.add({ type: 'response-metadata' }) : undefined;
+  }
+
+  /** Answers the part to pass on: the same one, or with a timestamp if the provider sent none. */
+  add(part: StreamPart): StreamPart {
     switch (part.type) {
       case 'raw':
       case 'ping':
-        return [part];
+        return part;
       case 'error':
         this.failure ??= { error: part.error };
-        return [part];
+        return part;
       case 'finish':
-        return this.#finish(part);
+        this.finish = part;
+        return this.#keep(part);
       case 'response-metadata':
-        return [this.#keep(this.#stamped(part))];
+        return this.#keep(this.#stamped(part));
       case 'text-delta':
       case 'reasoning-delta':
       case 'tool-input-delta':
         this.#merge(part);
-        return [part];
+        return part;
       case 'text-end':
       case 'reasoning-end':
       case 'tool-input-end':
-        this.#open.delete(`${part.type.replace('-end', '-delta')}:${part.id}`);
-        return [this.#keep(part)];
+        this.#end(part.type.replace('-end', '-delta') as DeltaPart['type'], part.id);
+        return this.#keep(part);
       default:
-        return [this.#keep(part)];
+        return this.#keep(part);
     }
-  }
-
-  #finish(part: FinishPart): StreamPart[] {
-    this.finish = part;
-    const stamp = this.#metadata ? [] : [this.#keep(this.#stamped({ type: 'response-metadata' }))];
-    return [...stamp, this.#keep(part)];
   }
 
   #stamped(part: Extract<StreamPart, { type: 'response-metadata' }>): StreamPart {
@@ -81,16 +82,28 @@ export class TurnRecorder {
   }
 
   #merge(part: DeltaPart): void {
-    const key = `${part.type}:${part.id}`;
-    const block = this.#open.get(key);
+    const block = this.#blockOf(part);
     if (block === undefined) {
-      const merged = { ...part };
-      this.#open.set(key, merged);
-      this.parts.push(merged);
+      this.#current = { ...part };
+      this.#open.push(this.#current);
+      this.parts.push(this.#current);
       return;
     }
     block.delta += part.delta;
     if (part.providerMetadata !== undefined) block.providerMetadata = part.providerMetadata;
+  }
+
+  /** Deltas of one block mostly come in a row; few blocks are open at once. */
+  #blockOf({ type, id }: DeltaPart): DeltaPart | undefined {
+    const last = this.#current;
+    if (last !== undefined && last.id === id && last.type === type) return last;
+    this.#current = this.#open.find((block) => block.id === id && block.type === type);
+    return this.#current;
+  }
+
+  #end(type: DeltaPart['type'], id: string): void {
+    this.#open = this.#open.filter((block) => block.id !== id || block.type !== type);
+    this.#current = undefined;
   }
 }
 
