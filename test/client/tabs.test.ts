@@ -1,9 +1,14 @@
+import { manualClock } from 'everturn/testing';
+import type { ManualClock } from 'everturn/testing';
 import { tool } from 'ai';
 import type { UIMessage } from 'ai';
 import { afterEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { createAgentApi } from '../../src/client/agent-api.ts';
 import { AgentThread } from '../../src/react/agent-thread.ts';
 import type { AgentThreadEvents, AgentThreadOptions } from '../../src/react/agent-thread.ts';
+import type { Tabs } from '../../src/react/tabs.ts';
+import { openThreadLink } from '../../src/react/thread-link.ts';
 import { until } from '../agent/run-kit.ts';
 import { held, openRoom, textOf } from './rooms.ts';
 import type { Answers, Room } from './rooms.ts';
@@ -309,5 +314,81 @@ describe('eight tabs', () => {
     await tabs[0]?.thread.send({ text: 'go' });
     for (const tab of tabs) await shows(tab, 'go', 'One');
     expect(streams(room)).toBe(2);
+  });
+});
+
+describe('a leader that does not answer', () => {
+  /** A page that is suspended while it holds the lock. */
+  const suspendedLeader = async (room: Room): Promise<() => void> => {
+    const { hold, release } = held();
+    await new Promise<void>((resolve) => {
+      const robbed = navigator.locks.request(`everturn ${room.api} t1`, { steal: true }, async () => {
+        resolve();
+        await hold;
+      });
+      robbed.catch((error: Error) => expect(error.name).toBe('AbortError'));
+    });
+    closing.push(release);
+    return release;
+  };
+  const withClock = (): { clock: ManualClock; environment: object } => {
+    const clock = manualClock();
+    return { clock, environment: { clock, random: () => (ids += 1) / 1_000_003 } };
+  };
+
+  it('loses the connection to a tab that asks in vain for two seconds', async () => {
+    const room = await enter([{ text: 'One' }]);
+    await suspendedLeader(room);
+    const { clock, environment } = withClock();
+    const tab = openTab(room, { environment });
+    await clock.advance(1_900);
+    expect(tab.thread.snapshot().isLoaded).toBe(false);
+    await clock.advance(200);
+    await isIdle(tab);
+    await tab.thread.send({ text: 'go' });
+    await shows(tab, 'go', 'One');
+  });
+
+  it('may have been robbed of it by mistake: who was robbed goes on, and misses nothing', async () => {
+    const { hold, release } = held();
+    const room = await enter([{ text: 'One', hold }]);
+    const { clock, environment } = withClock();
+    const first = openTab(room, { environment });
+    await isIdle(first);
+    const freeze = await suspendedLeader(room);
+    const second = openTab(room);
+    await second.thread.send({ text: 'go' });
+    freeze();
+    await shows(second, 'go', 'One');
+    await clock.advance(100);
+    await shows(first, 'go', 'One');
+    release();
+    await isIdle(first);
+    expect(first.thread.snapshot().messages).toEqual(await room.stored('t1'));
+    expect(room.proxy.openPaths().filter((path) => path.includes('stream'))).toHaveLength(1);
+  });
+
+  it('is left alone by tabs that nobody looks at', async () => {
+    const room = await enter([]);
+    const asked: boolean[] = [];
+    const { clock, environment } = withClock();
+    const api = createAgentApi({ api: room.api, environment });
+    const tabs: Tabs = {
+      lead: ({ steal, signal }) => {
+        asked.push(steal);
+        return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+      },
+      join: () => ({ post: () => undefined, close: () => undefined }),
+      isVisible: () => isVisible,
+    };
+    let isVisible = false;
+    const sink = { record: undefined, reset: () => undefined, apply: () => undefined, setTrouble: () => undefined };
+    const link = openThreadLink({ api, thread: 't1', name: 'x', tabs, sink });
+    await clock.advance(60_000);
+    expect(asked).toEqual([false]);
+    isVisible = true;
+    await clock.advance(15_000);
+    expect(asked).toContain(true);
+    link.close();
   });
 });
