@@ -1,8 +1,9 @@
 /** Facts and ledger rows of model attempts. One row per attempt, failed and aborted ones included; rows never change. */
 
 import type { RunContext, Append } from '../../runtime/context.ts';
-import { encodeValue } from '../../runtime/codec.ts';
-import { draftEvent } from '../../runtime/event.ts';
+import { encodeValue, parseValue, stringifyThrown } from '../../runtime/codec.ts';
+import { messageOfThrown } from '../../runtime/error-text.ts';
+import { draftEvent, encodeEvent } from '../../runtime/event.ts';
 import type { EventDraft } from '../../runtime/event.ts';
 import type { LedgerRow } from '../../runtime/store.ts';
 import type { CallDigests } from './digest.ts';
@@ -78,7 +79,7 @@ export function turnFailed(context: RunContext, attempt: ModelAttempt, failure: 
     provider: attempt.provider,
     model: attempt.model,
     outcome: failure.outcome,
-    error: messageOf(failure.error),
+    error: messageOfThrown(failure.error),
     ...retryableOf(failure.error),
   };
   return {
@@ -114,21 +115,16 @@ export function failedAttempts(context: RunContext, key: string): number {
   return context.facts(key).filter((fact) => fact.type === 'turn_failed').length;
 }
 
-/** A provider's error may hold anything; what cannot be kept is reduced to its message. */
+/** The parts that came before the failure are kept if there is room for them. */
 function keepable(header: Omit<EventDraft, 'text'>, value: FailedTurn): EventDraft {
+  const what = `the failure of "${header.key}"`;
   try {
-    return draftEvent(header, { value, what: `the failure of "${header.key}"` });
+    const draft = draftEvent(header, { value, what });
+    encodeEvent(draft);
+    return draft;
   } catch {
-    return draftEvent(header, {
-      value: { error: new Error(messageOf(value.error)), how: value.how },
-      what: `the failure of "${header.key}"`,
-    });
+    return draftEvent(header, { value: { error: parseValue(stringifyThrown(value.error)), how: value.how }, what });
   }
-}
-
-export function messageOf(error: unknown): string {
-  if (error instanceof Error) return error.message;
-  return typeof error === 'string' ? error : (JSON.stringify(error) ?? String(error));
 }
 
 /** What the provider says of its error; nothing where it says nothing. */
