@@ -8,7 +8,7 @@ export async function bundlePage(directory: string): Promise<void> {
   const page = fileURLToPath(new URL('page/', import.meta.url));
   await mkdir(directory, { recursive: true });
   await build({
-    entryPoints: [join(page, 'main.tsx')],
+    entryPoints: [join(page, 'main.tsx'), join(page, 'styles.css')],
     outdir: directory,
     bundle: true,
     minify: true,

@@ -33,7 +33,7 @@ const file = (name: string, type: keyof typeof types) => (): Response =>
   });
 app.get('/', file('index.html', 'html'));
 app.get('/main.js', file('main.js', 'js'));
-app.get('/main.css', file('main.css', 'css'));
+app.get('/styles.css', file('styles.css', 'css'));
 app.get('/demo/state', async () => Response.json(await readState()));
 app.post('/demo/kill', ({ req }) => {
   if (req.header('origin') !== new URL(req.url).origin) return new Response(null, { status: 403 });

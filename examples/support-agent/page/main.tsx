@@ -9,7 +9,6 @@ import { announcementOf } from './announcement.ts';
 import { RunPanel } from './run-panel.tsx';
 import { useRunFacts } from './run-facts.ts';
 import { useServer } from './server-state.ts';
-import './styles.css';
 
 const REMEMBERED = 'everturn-demo-chat';
 

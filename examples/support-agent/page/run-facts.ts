@@ -94,7 +94,7 @@ function toFacts({ runId, journal, agent }: Sight): RunFacts {
     rows,
     turns,
     tools: recorded.filter(({ kind }) => kind === 'tool').length,
-    attempts: rows.reduce((sum, { kind, attempt }) => sum + (kind === 'turn' || kind === 'tool' ? attempt : 0), 0),
+    attempts: rows.reduce((sum, row) => sum + attemptsOf(row), 0),
     tokens: events.reduce((sum, event) => sum + tokensOf(event), 0),
   };
 }
@@ -156,6 +156,11 @@ function openRows({ status, live }: Sight['agent'], turns: number): Row[] {
   }
   if (status === 'waiting') return [];
   return [{ ...base, key: 'open', kind: 'turn', name: `Turn ${turns + 1}`, detail: 'writing', state: 'running' }];
+}
+
+/** What waits has not been tried. */
+function attemptsOf({ kind, state, attempt }: Row): number {
+  return state !== 'waiting' && (kind === 'turn' || kind === 'tool') ? attempt : 0;
 }
 
 function tokensOf({ type, meta }: JournalItem): number {

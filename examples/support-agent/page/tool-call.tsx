@@ -71,16 +71,15 @@ function stateOf(part: Part, isActive: boolean): { kind: 'open' | 'done' | 'deni
 
 /** What matters of the input, in a few words. */
 function briefOf({ input, state, output }: Part): string {
-  const fields = (typeof input === 'object' && input !== null ? input : {}) as Record<string, unknown>;
+  const fields = (input ?? {}) as { orderId?: number; amount?: number; text?: string };
   const paid = state === 'output-available' ? (output as { refunded?: unknown } | null)?.refunded : undefined;
-  const asked = fields['amount'];
+  const { orderId, amount: asked, text = '' } = fields;
   const amount = paid ?? asked;
   if (typeof amount === 'number') {
     const instead = typeof asked === 'number' && asked !== amount ? ` instead of ${asked.toFixed(2)}` : '';
-    return `${amount.toFixed(2)} EUR${instead}, order ${String(fields['orderId'])}`;
+    return `${amount.toFixed(2)} EUR${instead}, order ${orderId}`;
   }
-  if (fields['orderId'] !== undefined) return String(fields['orderId']);
-  return typeof fields['text'] === 'string' ? fields['text'] : '';
+  return orderId === undefined ? text : `${orderId}`;
 }
 
 function Fields({ value }: { value: unknown }) {
