@@ -131,6 +131,38 @@ describe('tsc', () => {
   );
 });
 
+describe('the program everturn', () => {
+  const bin = (): string => join(project, 'node_modules/.bin/everturn');
+  const runs = async (program: string, args: string[]): Promise<unknown> => {
+    const output = await run(program, [...args, 'inspect', 'runs', '--json', '--store', 'cli.db'], { cwd: project });
+    return (JSON.parse(output) as { items: Array<{ id: string }> }).items.map(({ id }) => id);
+  };
+  beforeAll(async () => {
+    const script = `
+      import { createRuntime, workflow } from 'everturn';
+      import { sqliteStore } from 'everturn/sqlite';
+      const runtime = createRuntime({ store: sqliteStore('cli.db'), workflows: [workflow('greet', async () => 'hi')] });
+      await (await runtime.start('greet', { id: 'greeting' })).result();
+      await runtime.close();
+    `;
+    await run(process.execPath, ['--input-type=module', '--eval', script], { cwd: project });
+  });
+
+  it('is installed with the package and runs', async () => {
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+    expect(await run(bin(), ['--version'], { cwd: project })).toBe(`${version}\n`);
+    expect(await runs(bin(), [])).toEqual(['greeting']);
+  });
+
+  it('runs on Node 22.13', async ({ skip }) => {
+    const node = await oldestNode();
+    if (node === undefined) return skip('npm has no Node 22.13 for this machine');
+    expect(await runs(node, [bin()])).toEqual(['greeting']);
+    const page = await run(node, [bin(), 'inspect', 'run', 'greeting', '--store', 'cli.db'], { cwd: project });
+    expect(page).toMatch(/^greeting {2}completed\n[^]*result +"hi"\n/);
+  });
+});
+
 describe('examples/hello.ts', () => {
   const environment = () => ({ OPENAI_BASE_URL: model.baseURL, OPENAI_API_KEY: 'local' });
   const orders = (folder: string): string[] => readFileSync(join(folder, 'orders.txt'), 'utf8').trim().split('\n');
