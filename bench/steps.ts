@@ -40,6 +40,7 @@ export const steps: Bench = {
 async function measure(context: BenchContext, store: StoreName, floor: SqliteFloor): Promise<Figure[]> {
   return withRuntime({ store: openStore(context, store), workflows: [sequence] }, async (runtime) => {
     const figures: Figure[] = [];
+    await marksOf(runtime, 2_000); // compiles
     for (const n of LENGTHS) {
       const rounds = context.quick ? 3 : n === 100 ? 15 : 9;
       const turns = await inTurns({
@@ -47,7 +48,7 @@ async function measure(context: BenchContext, store: StoreName, floor: SqliteFlo
         floor: async () => (await timed(() => insertAll(floor, n))) / n,
         ours: () => perStep(runtime, n),
       });
-      const what = `sequential step of 1 KB, n = ${n}`;
+      const what = `sequential step of 1 KB, n = ${n.toLocaleString('en-US')}`;
       figures.push(toFigure(what, turns, options(store)));
     }
     if (store === 'sqlite') figures.push(await slope(runtime, { floor, rounds: context.quick ? 3 : 9 }));
