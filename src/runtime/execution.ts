@@ -6,6 +6,8 @@
  *  E3 A suspended continuation stays usable; it goes on in place if the next claim's epoch is its own plus one.
  *  E4 After a lost lease nothing of it is awaited, written or counted.
  *  E5 A failure of the run's own machinery parks it; the process and its other runs do not notice.
+ *  E6 Code that awaits something plain while a durable wait is open cannot be seen. The run is looked at again after a while, and
+ *     woken if its continuation was dropped meanwhile.
  */
 
 import type { CommitOutcome, CommitSource } from './committer.ts';
@@ -22,6 +24,7 @@ import { Holding } from './holding.ts';
 import type { HoldingOptions, InFlight } from './holding.ts';
 import { withHookConflict } from './hook-conflict.ts';
 import { Intake } from './intake.ts';
+import { nextLookAt } from './next-look.ts';
 import { emptyPending, isEmptyPending, joinPending, pendingEvent, withRecovery } from './pending.ts';
 import type { Pending } from './pending.ts';
 import type { WorkflowDefinition } from './registrable.ts';
@@ -81,6 +84,7 @@ export class Execution implements CommitSource {
   #draining: 'no' | 'boundary' | 'now' = 'no';
   #evaluateScheduled = false;
   #woken = false;
+  #evicted = false;
 
   constructor(options: ExecutionOptions) {
     const { claim } = options;
@@ -108,6 +112,11 @@ export class Execution implements CommitSource {
 
   get state(): ExecutionState {
     return this.#state;
+  }
+
+  /** Dropped to make room: it may be that its run has to be woken. */
+  get evicted(): boolean {
+    return this.#evicted;
   }
 
   get epoch(): number {
@@ -192,6 +201,26 @@ export class Execution implements CommitSource {
     this.#options.host.finished(this, 'lost');
   }
 
+  /** Its memory is needed for others; it is replayed when something happens to it. */
+  evict(): void {
+    this.#evicted = true;
+    this.drop(
+      'runtime_closed',
+      `The continuation of run "${this.id}" was not used for a while and is dropped; it is replayed on demand.`,
+    );
+  }
+
+  /** Its code went on although it is dropped: it awaited something plain while the run waited (E6). */
+  strayed(): void {
+    if (!this.#evicted || this.#woken) return;
+    this.#woken = true;
+    this.core.logger.warn(
+      { code: 'runtime_closed' },
+      'the code awaited something that is not durable while the run waited, and its memory was given up: it runs again; put this await into step()',
+    );
+    this.#options.host.wake(this);
+  }
+
   /** Yields at the next boundary, or now. */
   drain(when: 'boundary' | 'now'): void {
     this.#draining = when;
@@ -209,7 +238,8 @@ export class Execution implements CommitSource {
 
   /** Something is to be committed; a suspended run has to be claimed first. */
   requested(): void {
-    if (this.#state === 'suspended') this.#wake();
+    if (this.#state === 'finished') this.strayed();
+    else if (this.#state === 'suspended') this.#wake();
     else this.#options.host.request(this);
   }
 
@@ -310,7 +340,7 @@ export class Execution implements CommitSource {
     }
     if (this.#ending.committable !== undefined) return endOf(this.#ending.committable);
     if (this.#mayYield()) return { kind: 'yield' };
-    if (this.#wantsWait && this.#mayWait()) return { kind: 'wait', dueAt: this.core.timers.nextDueAt };
+    if (this.#wantsWait && this.#mayWait()) return { kind: 'wait', dueAt: nextLookAt(this.core) };
     return this.#heartbeatDue ? { kind: 'run', heartbeat: true } : { kind: 'run' };
   }
 
@@ -343,9 +373,9 @@ export class Execution implements CommitSource {
       this.core.recoveries = 0;
       this.core.recoveriesInFlight += attempts;
     }
-    if (then.kind === 'end' && then.status !== 'completed') {
+    if (then.kind === 'end') {
       pending.starts.push(...leftoverRuns(run, this.core.mailbox('').drain()));
-      pending.cancels.push(...this.core.children.values());
+      if (then.status !== 'completed') pending.cancels.push(...this.core.children.values());
     }
     return pending;
   }
@@ -441,7 +471,7 @@ export class Execution implements CommitSource {
   }
 
   #functionEnded(outcome?: Outcome): void {
-    if (this.#state === 'finished') return;
+    if (this.#state === 'finished') return this.strayed();
     if (outcome !== undefined && !this.#ending.set(outcome)) return;
     if (this.#state === 'suspended') this.#wake();
     this.evaluate();

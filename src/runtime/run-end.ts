@@ -24,22 +24,23 @@ export function endOf(outcome: Outcome): Then {
   };
 }
 
-/** User messages that no turn has consumed become the thread's next runs; their ids make that happen once. */
+/** User messages that nobody has consumed become the thread's next runs; their ids make that happen once. */
 export function leftoverRuns(run: Run, messages: ReceivedMessage[]): NewRun[] {
   return messages
     .filter((message) => message.kind === 'user')
-    .map((message) => ({
-      id: message.id,
-      workflow: run.workflow,
-      version: run.version,
-      queue: run.queue,
-      thread: run.thread,
-      tenant: run.tenant,
-      input: encodeValue(message.value, 'a user message'),
-      inputHash: message.inputHash ?? '',
-      attributes: run.attributes,
-      parent: null,
-      supersedes: null,
-      whenBusy: 'queue',
-    }));
+    .map(({ id, value, inputHash }) => threadRun(run, { id, input: value, inputHash: inputHash ?? '' }));
+}
+
+/** A run of the same thread and workflow, queued behind this one. */
+export function threadRun(run: Run, next: { id: string; input: unknown; inputHash: string }): NewRun {
+  const { workflow, version, queue, thread, tenant, attributes } = run;
+  return {
+    ...{ workflow, version, queue, thread, tenant, attributes },
+    id: next.id,
+    input: encodeValue(next.input, 'a user message'),
+    inputHash: next.inputHash,
+    parent: null,
+    supersedes: null,
+    whenBusy: 'queue',
+  };
 }

@@ -14,6 +14,7 @@ import { currentFrame } from './context.ts';
 import { DurableError } from './errors.ts';
 import type { WorkflowDefinition } from './registrable.ts';
 import type { RunCore } from './run-core.ts';
+import { threadRun } from './run-end.ts';
 import type { Outcome } from './run-end.ts';
 import type { StreamWrite } from './store.ts';
 
@@ -98,7 +99,8 @@ export class RunEnding {
       } else if (definition.settle !== undefined) {
         const { settle } = definition;
         const end = { status: ended.status, error: ended.error };
-        const { result } = await currentFrame.run({ context, scope }, () => settle(context, end));
+        const { result, leftover } = await currentFrame.run({ context, scope }, () => settle(context, end));
+        core.pending.starts.push(...leftover.map(({ id, input }) => threadRun(core.run, { id, input, inputHash: '' })));
         this.#settled = ended;
         ended.value = result;
       }

@@ -12,6 +12,7 @@ import type { LanguageModelUsage, ModelMessage, UIMessageChunk } from 'ai';
 import type { RunContext } from '../../runtime/context.ts';
 import { draftEvent } from '../../runtime/event.ts';
 import type { EventDraft } from '../../runtime/event.ts';
+import type { SettledEnd } from '../../runtime/registrable.ts';
 import type { StreamWrite } from '../../runtime/store.ts';
 import { encodeChunk } from '../../streams/chunk.ts';
 import { createUiWriter } from '../../streams/ui-writer.ts';
@@ -45,6 +46,8 @@ export class AgentRun {
   readonly #agent: RunnableAgent;
   readonly #input: StoredInput;
   #state: AgentState;
+  /** Of the segment that is open. */
+  #steering: Steering | undefined;
   /** What the current segment starts with beyond the checkpoint: answers, or user messages. */
   #opening: ModelMessage[] = [];
   /** Inputs of the segment's approved calls that people changed, by tool call id. */
@@ -93,6 +96,7 @@ export class AgentRun {
       from: this.#recovering ? tail : null,
     });
     const steering = await this.#open(writer);
+    this.#steering = steering;
     const end = await runSegment(this.#context, {
       agent: this.#agent,
       number: segment,
@@ -109,6 +113,7 @@ export class AgentRun {
     });
     const next = end.kind === 'ended' ? await this.#ended(end.result) : await this.#diverged();
     await this.#checkpoint(next, steering);
+    this.#steering = undefined;
     this.#recovering = false;
     this.#opening = [];
   }
@@ -136,9 +141,11 @@ export class AgentRun {
       return new Steering(mailbox, queued);
     }
     if (awaitsTools(this.#state.messages)) return new Steering(mailbox, queued);
+    const steering = new Steering(mailbox, []);
+    this.#steering = steering;
     this.#opening = queued.map(({ message }) => message);
     for (const message of queued) await writer.write(toChunk(message));
-    return new Steering(mailbox, []);
+    return steering;
   }
 
   async #prompt(): Promise<ModelMessage[]> {
@@ -195,7 +202,7 @@ export class AgentRun {
   }
 
   /** A4. What the run leaves behind when it was stopped or failed. Writes the end of its message to the stream. */
-  async settle({ status, error }: { status: 'failed' | 'cancelled'; error: unknown }): Promise<AgentResult> {
+  async settle({ status, error }: { status: 'failed' | 'cancelled'; error: unknown }): Promise<SettledEnd> {
     const state = this.#state;
     // Stopped while answers were open: what had been approved did not run.
     const unstarted = this.#answered.length > 0;
@@ -220,7 +227,13 @@ export class AgentRun {
       ...this.#totals(recorded),
       ...(partial.trim() === '' ? {} : { text: partial }),
     };
-    return toResult(this.#state);
+    return { result: toResult(this.#state), leftover: this.#leftover() };
+  }
+
+  /** A3. User messages that are in no history become the thread's next runs. */
+  #leftover(): SettledEnd['leftover'] {
+    const untaken = this.#steering?.untaken() ?? this.#state.queued;
+    return untaken.map(({ id, message }) => ({ id, input: { messages: [message] } satisfies StoredInput }));
   }
 
   #recorded(): ReturnType<typeof recordedSegment> {

@@ -26,6 +26,6 @@ export function agentWorkflow(agent: RunnableAgent, name: string): WorkflowDefin
     run: (context, input) => runOf(context, input).run(),
     reopen: (context) => runOf(context, undefined).reopen(),
     closing: (context) => runOf(context, undefined).closing(),
-    settle: async (context, end) => ({ result: await runOf(context, undefined).settle(end) }),
+    settle: (context, end) => runOf(context, undefined).settle(end),
   };
 }

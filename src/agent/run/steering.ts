@@ -45,6 +45,12 @@ export class Steering {
     return [...this.#afterLastTurn, ...this.#waiting];
   }
 
+  /** What no turn has taken, oldest first. */
+  untaken(): QueuedMessage[] {
+    this.#collect();
+    return [...this.#waiting];
+  }
+
   #collect(): void {
     for (const received of this.#mailbox.drain()) this.#waiting.push(...toQueued(received));
   }
