@@ -1,6 +1,6 @@
 /**
  * The body of an event stream. A reader asks for a frame when it has room for one: what a slow one does not take is read later, and
- * buffered nowhere. An idle body says so by a comment; one that is cancelled leaves nothing behind.
+ * buffered nowhere. An idle body says so by a comment. One that is cancelled, or that nobody ever reads (HEAD), leaves nothing behind.
  */
 
 import { HEARTBEAT, OPENING } from './frames.ts';
@@ -22,9 +22,10 @@ export function createEventBody(
 }
 
 class EventBody implements UnderlyingDefaultSource<Uint8Array> {
-  readonly #source: FrameSource;
-  readonly #removeBeat: () => void;
-  #isOpening = true;
+  readonly #heartbeats: Heartbeats;
+  readonly #open: (wake: () => void) => FrameSource;
+  #source: FrameSource | undefined;
+  #removeBeat: (() => void) | undefined;
   #isCancelled = false;
   /** A frame was sent since the last beat. */
   #isBusy = true;
@@ -33,18 +34,19 @@ class EventBody implements UnderlyingDefaultSource<Uint8Array> {
   #resume: (() => void) | undefined;
 
   constructor(heartbeats: Heartbeats, open: (wake: () => void) => FrameSource) {
-    this.#source = open(() => this.#wake());
-    this.#removeBeat = heartbeats.add(() => this.#beat());
+    this.#heartbeats = heartbeats;
+    this.#open = open;
   }
 
   async pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
-    if (this.#isOpening) {
-      this.#isOpening = false;
+    if (this.#source === undefined) {
+      this.#source = this.#open(() => this.#wake());
+      this.#removeBeat = this.#heartbeats.add(() => this.#beat());
       controller.enqueue(OPENING);
       return;
     }
     try {
-      const frame = await this.#next();
+      const frame = await this.#next(this.#source);
       if (this.#isCancelled) return;
       this.#isBusy = true;
       this.#isBeating = false;
@@ -64,11 +66,11 @@ class EventBody implements UnderlyingDefaultSource<Uint8Array> {
     this.#resume?.();
   }
 
-  async #next(): Promise<Uint8Array | undefined> {
+  async #next(source: FrameSource): Promise<Uint8Array | undefined> {
     for (;;) {
       this.#isWoken = false;
-      const frame = (await this.#source.next()) ?? (this.#isBeating ? HEARTBEAT : undefined);
-      if (frame !== undefined || this.#source.isDone || this.#isCancelled) return frame;
+      const frame = (await source.next()) ?? (this.#isBeating ? HEARTBEAT : undefined);
+      if (frame !== undefined || source.isDone || this.#isCancelled) return frame;
       // It may have been woken while the source looked.
       if (!this.#isWoken) await new Promise<void>((resolve) => (this.#resume = resolve));
       this.#resume = undefined;
@@ -87,7 +89,7 @@ class EventBody implements UnderlyingDefaultSource<Uint8Array> {
   }
 
   #close(): void {
-    this.#removeBeat();
-    this.#source.close();
+    this.#removeBeat?.();
+    this.#source?.close();
   }
 }

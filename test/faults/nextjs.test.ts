@@ -80,10 +80,10 @@ async function start(command: 'dev' | 'start'): Promise<void> {
 }
 
 function environment(): NodeJS.ProcessEnv {
+  // NODE_ENV is the test's: the command decides on its own.
   const own = Object.entries(process.env).filter(([name]) => !/^(npm_|NODE_|VITEST|CI$)/i.test(name));
   return {
     ...Object.fromEntries(own),
-    NODE_ENV: undefined as unknown as 'test',
     NEXT_TELEMETRY_DISABLED: '1',
     OPENAI_BASE_URL: model.baseURL,
     OPENAI_API_KEY: 'local',

@@ -46,7 +46,9 @@ const message = (): RequestInit => ({
 it('in Express, beside other routes', async () => {
   const site = express();
   site.get('/', (_request, response) => void response.send('the page'));
-  site.use(getRequestListener(createApp(runtimeOf('From Express'), { authorize }).fetch, { overrideGlobalObjects: false }));
+  site.use(
+    getRequestListener(createApp(runtimeOf('From Express'), { authorize }).fetch, { overrideGlobalObjects: false }),
+  );
   const url = await listen(createServer(site));
   expect(await (await fetch(url)).text()).toBe('the page');
   expect(textOf(await chunksOf(await fetch(`${url}/api/chat`, message())))).toBe('From Express');
@@ -78,6 +80,7 @@ it('behind one catch-all route of a fetch-style server', async () => {
 
 it('none of them is served without authorize: who is at the other end is not known there', async () => {
   const app = createApp(runtimeOf('Never'));
-  const url = await listen(createServer(getRequestListener(app.fetch, { overrideGlobalObjects: false })));
+  const site = express().use(getRequestListener(app.fetch, { overrideGlobalObjects: false }));
+  const url = await listen(createServer(site));
   expect(await refusalOf(await fetch(`${url}/api/chat`, message()))).toMatchObject({ status: 403, code: 'forbidden' });
 });
