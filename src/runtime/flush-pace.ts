@@ -1,11 +1,15 @@
-/** When a process may send chunks alone: a share of its time, so that streaming runs leave it and its store room for others. */
+/**
+ * When a process may send chunks alone: for a third of its time at most, so that streaming runs leave it and its store room for
+ * others. What counts is the shorter one of the last two flushes: a sync that happens to be slow must not hold up the chunks after it.
+ */
 
-/** A single slow call must not hold up streams for long. */
+/** Nor must a store that is slow for good hold them up for long. */
 const MOST_MS = 50;
 
 export class FlushPace {
   readonly #leastMs: number;
   #lastMs = 0;
+  #beforeMs = 0;
   #notBefore = 0;
 
   /** `leastMs`: least time between two flushes. */
@@ -23,11 +27,12 @@ export class FlushPace {
   }
 
   answered({ sentAt, now }: { sentAt: number; now: number }): void {
+    this.#beforeMs = this.#lastMs;
     this.#lastMs = now - sentAt;
     this.#pauseFrom(now);
   }
 
   #pauseFrom(now: number): void {
-    this.#notBefore = now + Math.max(this.#leastMs, Math.min(2 * this.#lastMs, MOST_MS));
+    this.#notBefore = now + Math.max(this.#leastMs, Math.min(2 * this.#lastMs, 2 * this.#beforeMs, MOST_MS));
   }
 }

@@ -4,21 +4,38 @@ import { describe, expect, it } from 'vitest';
 import { FlushPace } from '../../src/runtime/flush-pace.ts';
 
 describe('the pace of flushes', () => {
-  it('lets the first one go at once and the next one after twice the time that it took', () => {
-    const pace = new FlushPace(2);
-    expect(pace.waitAt(100)).toBeLessThanOrEqual(0);
-    pace.sent(100);
-    pace.answered({ sentAt: 100, now: 105 });
-    expect(pace.waitAt(105)).toBe(10);
-    expect(pace.waitAt(115)).toBe(0);
+  const flushes = (pace: FlushPace, durations: number[]): number => {
+    let now = 100;
+    for (const duration of durations) {
+      pace.sent(now);
+      pace.answered({ sentAt: now, now: now + duration });
+      now += duration;
+    }
+    return pace.waitAt(now);
+  };
+
+  it('lets the first one go at once', () => {
+    expect(new FlushPace(2).waitAt(100)).toBeLessThanOrEqual(0);
   });
 
-  it('keeps the least distance after a fast flush, and is not stopped by a slow one', () => {
+  it('waits twice as long as flushes take', () => {
+    expect(flushes(new FlushPace(2), [5, 5])).toBe(10);
+  });
+
+  it('keeps the least distance after fast ones', () => {
+    expect(flushes(new FlushPace(2), [0.1, 0.1])).toBeCloseTo(2);
+  });
+
+  it('is not held up by a single slow one, nor for long by a slow store', () => {
+    expect(flushes(new FlushPace(2), [3, 900])).toBe(6);
+    expect(flushes(new FlushPace(2), [900, 3_000])).toBe(50);
+  });
+
+  it('is held up while a flush is on its way', () => {
     const pace = new FlushPace(2);
-    pace.answered({ sentAt: 100, now: 100.1 });
-    expect(pace.waitAt(100.1)).toBeCloseTo(2);
-    pace.answered({ sentAt: 200, now: 3_200 });
-    expect(pace.waitAt(3_200)).toBe(50);
+    flushes(pace, [5, 5]);
+    pace.sent(200);
+    expect(pace.waitAt(200)).toBe(10);
   });
 });
 
