@@ -1,14 +1,16 @@
 /**
  * Finds out that code and journal differ: the code rests, and a recorded completion is not asked for. Code may still be
  * on its way (a web stream, a dynamic import), so the difference must hold over several looks; an event loop that stalled
- * counts as one look.
+ * counts as one look. If the code has not answered the last release with anything new, it may await something plain: that
+ * gets more time.
  */
 
 import type { Entry } from './journal.ts';
 import type { RunCore } from './run-core.ts';
 
-const LOOK_MS = 50;
-const LOOKS = 6;
+/** Between two looks, and how long the difference must hold: where the code asks for something that is not recorded, and else. */
+const ASKED = { lookMs: 50, holdsMs: 300 };
+const SILENT = { lookMs: 500, holdsMs: 10_000 };
 
 export interface Difference {
   key: string;
@@ -21,7 +23,7 @@ export class DivergenceWatch {
   readonly #core: RunCore;
   readonly #report: (difference: Difference) => void;
   #entry: Entry | undefined;
-  #looks = 0;
+  #heldMs = 0;
   #cancel: (() => void) | undefined;
 
   constructor(core: RunCore, report: (difference: Difference) => void) {
@@ -33,14 +35,16 @@ export class DivergenceWatch {
   look(): void {
     const blocked = this.#core.root.activity.state === 'busy' ? undefined : this.#blocked();
     if (blocked === undefined || this.#cancel !== undefined) return;
-    this.#looks = blocked === this.#entry ? this.#looks + 1 : 0;
+    if (blocked !== this.#entry) this.#heldMs = 0;
     this.#entry = blocked;
-    if (this.#looks >= LOOKS) this.#found(blocked, 'the code waits for something else');
+    const { lookMs, holdsMs } = this.#core.asksAnew ? ASKED : SILENT;
+    if (this.#heldMs >= holdsMs) this.#found(blocked, 'the code waits for something else');
     else {
       this.#cancel = this.#core.clock.schedule(() => {
         this.#cancel = undefined;
+        this.#heldMs += lookMs;
         this.look();
-      }, LOOK_MS);
+      }, lookMs);
     }
   }
 

@@ -5,7 +5,7 @@ import { monotonicFactory } from 'ulid';
 export interface Ids {
   /** A new id that sorts by time: a ULID. */
   next(): string;
-  /** A value that nobody can guess, for a claim or a commit. 26 characters. */
+  /** A value that nobody can guess, for a claim or a commit: 128 random bits in hex. */
   nonce(): string;
   /** In [0, 1): jitter of retries. */
   random(): number;
@@ -14,7 +14,7 @@ export interface Ids {
 /** Ids from the platform's random source. */
 export function systemIds(): Ids {
   const next = monotonicFactory();
-  return { next: () => next(), nonce: () => next(), random: () => Math.random() };
+  return { next: () => next(), nonce: () => hexOf(randomBytes(16)), random: () => Math.random() };
 }
 
 /** A generator with a seed (mulberry32, public domain), for values that must be the same on replay. Not for secrets. */
@@ -39,6 +39,10 @@ export function uuidFrom(hex: string): string {
     hex.slice(20, 32),
   ];
   return parts.join('-');
+}
+
+function hexOf(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 /** Random bytes for a key. */

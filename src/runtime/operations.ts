@@ -133,7 +133,7 @@ class OpenOperation<T> {
       reject: (error) => this.#settle.reject(error),
     });
     if (this.#core.mayStart || this.#replaysBelow) this.#start();
-    else this.#core.hold(() => this.#start());
+    else this.#core.hold(() => this.#start(), true);
     return () => {
       this.#detached = true;
       this.#activity.leave();

@@ -181,7 +181,7 @@ export class ExecutionContext implements RunContext {
             });
           };
           if (core.mayStart) start();
-          else core.hold(start);
+          else core.hold(start, started === undefined);
           return () => {
             live = false;
             disarm();
@@ -205,7 +205,7 @@ export class ExecutionContext implements RunContext {
       core.pending.hooks.push(hook);
       core.record({ type: 'hook_created', key: hook.key, meta: { kind: hook.kind, tokenHash: hook.tokenHash } });
     };
-    if (core.queue.replaying || !core.active) core.hold(create);
+    if (core.queue.replaying || !core.active) core.hold(create, true);
     else create();
   }
 
@@ -246,7 +246,7 @@ export class ExecutionContext implements RunContext {
     };
     const isStarted = core.journal.facts(key).some((event) => event.type === 'child_started');
     if (core.mayStart && !isStarted) start();
-    else if (!isStarted || !isDerived) core.hold(isStarted ? confirm : start);
+    else if (!isStarted || !isDerived) core.hold(isStarted ? confirm : start, !isStarted);
     core.children.set(key, run.id);
     try {
       const message = await core.mailbox(key).take();
@@ -284,7 +284,10 @@ export class ExecutionContext implements RunContext {
   }
 
   emit(stream: string, chunks: Payload[]): Promise<void> | undefined {
-    if (this.#core.dropped) return new Promise(() => {});
+    if (this.#core.dropped) {
+      this.#core.strayed();
+      return new Promise(() => {});
+    }
     return this.#core.outbox.emit(stream, chunks);
   }
 

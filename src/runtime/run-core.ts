@@ -43,6 +43,8 @@ export interface RunCoreOptions {
   evaluate: () => void;
   /** Something failed that no code of the run can catch: the run must not go on. */
   broken: (error: unknown) => void;
+  /** Code of a dropped continuation asks for something durable. */
+  strayed: () => void;
 }
 
 /** An await of user code that the runtime settles. */
@@ -84,6 +86,7 @@ export class RunCore {
   readonly request: () => void;
   readonly evaluate: () => void;
   readonly broken: (error: unknown) => void;
+  readonly strayed: () => void;
   pending: Pending = emptyPending();
   /** Set when cancel was released. */
   cancelled: DurableError | undefined;
@@ -98,6 +101,8 @@ export class RunCore {
   /** False while a body must not start: draining, suspended, stale. */
   active = true;
   dropped = false;
+  /** The last await of user code that settled has led to no other yet: the code may await something plain, which nobody sees. */
+  codeMayRun = true;
   /** The context that user code sees; set once by the execution. */
   context!: RunContext;
   #now: number;
@@ -107,6 +112,8 @@ export class RunCore {
   readonly #mailboxes = new Map<string, RunMailbox>();
   /** Messages to hooks of agent calls that have ended: code that runs again finds them at once. */
   readonly #passed: ReadonlyMap<string, JournalEvent[]>;
+  /** Those of the held that the journal has nothing of. */
+  #heldAnew = 0;
   readonly #cancellable = new Map<(error: unknown) => void, RunScope>();
   readonly #agents = new Set<Activity>();
   #held: Array<() => void> = [];
@@ -125,6 +132,7 @@ export class RunCore {
     this.request = options.request;
     this.evaluate = options.evaluate;
     this.broken = options.broken;
+    this.strayed = options.strayed;
     this.checkpoint = options.run.checkpoint > 0 ? (options.journal.first?.event ?? null) : null;
     this.#now = options.run.createdAt;
     this.#storeTime = { now: options.run.updatedAt, at: options.clock.monotonic() };
@@ -190,10 +198,17 @@ export class RunCore {
     return this.active && !this.leaving && !this.queue.replaying && hooksStored && !this.dropped;
   }
 
-  /** Calls `start` when bodies may start, in the order of asking. */
-  hold(start: () => void): void {
-    this.#held.push(start);
+  /** Calls `start` when bodies may start, in the order of asking. `isNew`: the journal has nothing of it. */
+  hold(start: () => void, isNew = false): void {
+    if (this.dropped) this.strayed();
+    if (isNew) this.#heldAnew += 1;
+    this.#held.push(isNew ? () => ((this.#heldAnew -= 1), start()) : start);
     this.evaluate();
+  }
+
+  /** Something is asked for that the journal has nothing of, and it is the code's answer to what was released last. */
+  get asksAnew(): boolean {
+    return this.#heldAnew > 0 && !this.codeMayRun;
   }
 
   startHeld(): void {
@@ -223,10 +238,13 @@ export class RunCore {
     arm: (settle: Await<T>, activity: Activity) => () => void;
   }): Promise<T> {
     const { scope, state, arm } = options;
+    this.codeMayRun = false;
+    if (this.dropped) this.strayed();
     if (this.cancelled !== undefined && !scope.shielded) return Promise.reject(this.cancelled);
     return new Promise((resolve, reject) => {
       const activity = scope.activity.leaf(state);
       const done = (): void => {
+        this.codeMayRun = true;
         this.#cancellable.delete(onCancel);
         activity.leave();
       };

@@ -91,11 +91,7 @@ export class Worker implements ExecutionHost {
       ttlResolution: 0, // else it sets a timer of its own
       // Not `dispose`: that is called in mid-change, and a drop changes the cache.
       disposeAfter: (execution, _id, reason) => {
-        if (reason !== 'delete')
-          execution.drop(
-            'runtime_closed',
-            `The continuation of run "${execution.id}" was not used for a while and is dropped; it is replayed on demand.`,
-          );
+        if (reason !== 'delete') execution.evict();
       },
     });
   }
@@ -197,7 +193,8 @@ export class Worker implements ExecutionHost {
     const { store, ids, logger, clock } = this.#parts;
     const to = { run: execution.id };
     const message = { to, id: ids.nonce(), kind: 'wake' as const, payload: encodeValue(null, 'a wake') };
-    for (let failures = 0; execution.state === 'suspended'; failures += 1) {
+    const { evicted } = execution;
+    for (let failures = 0; evicted ? this.#state === 'open' : execution.state === 'suspended'; failures += 1) {
       try {
         await this.#withTimeout(() => store.deliver([message]));
         return;
@@ -432,6 +429,7 @@ export class Worker implements ExecutionHost {
           requestFlush: () => self.flushRequested(),
           evaluate: () => self.evaluate(),
           broken: (error) => self.broken(error),
+          strayed: () => self.strayed(),
         }),
     });
     this.#executing.set(run.id, execution);
