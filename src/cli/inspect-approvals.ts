@@ -11,11 +11,11 @@ import type { Column } from './table.ts';
 import { briefValue, printable, shellWord, wrapped } from './text.ts';
 
 const COLUMNS: readonly Column[] = [
-  { title: 'APPROVAL', isId: true },
-  { title: 'STATUS' },
+  { title: 'APPROVAL', isWhole: true },
+  { title: 'STATUS', isWhole: true },
   { title: 'TOOL' },
-  { title: 'ASKED' },
-  { title: 'RUN', isId: true },
+  { title: 'ASKED', isWhole: true },
+  { title: 'RUN', isWhole: true },
 ];
 const INDENT = '  ';
 

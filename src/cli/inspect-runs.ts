@@ -13,11 +13,11 @@ import type { Column } from './table.ts';
 import { shellWord } from './text.ts';
 
 const COLUMNS: readonly Column[] = [
-  { title: 'RUN', isId: true },
-  { title: 'STATUS' },
+  { title: 'RUN', isWhole: true },
+  { title: 'STATUS', isWhole: true },
   { title: 'WORKFLOW' },
   { title: 'THREAD' },
-  { title: 'STARTED' },
+  { title: 'STARTED', isWhole: true },
   { title: 'WHY' },
 ];
 

@@ -1,6 +1,7 @@
 /** Stores by URL. Each store's code is loaded when one of its scheme is asked for. */
 
 import { statSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
 import { DurableError } from '../runtime/errors.ts';
 import type { Runtime } from '../app/create-runtime.ts';
 import type { Store } from '../runtime/store.ts';
@@ -49,10 +50,21 @@ export async function openRuntime(location: StoreLocation): Promise<Runtime> {
 async function openStore({ scheme, path }: StoreLocation): Promise<Store> {
   switch (scheme) {
     case 'sqlite': {
+      assertSqlite(path);
       const { sqliteStore } = await import('../sqlite.ts');
       return sqliteStore(path);
     }
   }
+}
+
+/** A shell may find an older Node than the application does. */
+function assertSqlite(path: string): void {
+  if (isBuiltin('node:sqlite')) return;
+  throw new DurableError(
+    'store_unavailable',
+    `Cannot open the store "${path}": this is Node ${process.versions.node}, and SQLite needs Node 22.13 or newer.`,
+    { details: { path, node: process.versions.node } },
+  );
 }
 
 /** SQLite would make one. */

@@ -13,7 +13,7 @@ const MOST = 20;
 
 const TURN_COLUMNS: readonly Column[] = [
   { title: 'TURN' },
-  { title: 'STATUS' },
+  { title: 'STATUS', isWhole: true },
   { title: 'MODEL' },
   { title: 'ATTEMPTS', align: 'right' },
   { title: 'IN', align: 'right' },
@@ -43,9 +43,9 @@ function turnCells({
 
 const TOOL_COLUMNS: readonly Column[] = [
   { title: 'TOOL' },
-  { title: 'STATUS' },
+  { title: 'STATUS', isWhole: true },
   { title: 'ATTEMPTS', align: 'right' },
-  { title: 'TOOK', align: 'right' },
+  { title: 'TOOK', align: 'right', isWhole: true },
   { title: 'INPUT' },
   { title: 'OUTPUT' },
 ];
@@ -80,7 +80,7 @@ function toolCells({
 
 const STEP_COLUMNS: readonly Column[] = [
   { title: 'STEP' },
-  { title: 'STATUS' },
+  { title: 'STATUS', isWhole: true },
   { title: 'ATTEMPTS', align: 'right' },
   { title: 'RESULT' },
 ];

@@ -5,8 +5,8 @@ import { fit, printable, widthOf } from './text.ts';
 export interface Column {
   title: string;
   align?: 'right';
-  /** Ids are there to be pasted: they are never cut, and the table grows past its width if it must. */
-  isId?: boolean;
+  /** Never cut, as ids, which are there to be pasted: the table grows past its width if it must. */
+  isWhole?: boolean;
 }
 
 /** Names a style of the terminal. */
@@ -32,9 +32,9 @@ export function tableLines(columns: readonly Column[], rows: readonly Cell[][], 
   const shown = columns.map((_, index) => index).filter((index) => texts.some((row) => row[index] !== ''));
   const widths = fittedWidths(
     shown.map((index) => {
-      const { title = '', isId = false } = columns[index] ?? {};
+      const { title = '', isWhole = false } = columns[index] ?? {};
       const natural = Math.max(widthOf(title), ...texts.map((row) => widthOf(row[index] ?? '')));
-      return { natural, least: isId ? natural : Math.min(natural, Math.max(LEAST, widthOf(title))) };
+      return { natural, least: isWhole ? natural : Math.min(natural, Math.max(LEAST, widthOf(title))) };
     }),
     options.width,
   );

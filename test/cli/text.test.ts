@@ -90,7 +90,7 @@ describe('the due time of a run', () => {
 describe('a table', () => {
   const plain = { width: 40, paint: (_: string, text: string) => text };
   const columns = [
-    { title: 'ID', isId: true },
+    { title: 'ID', isWhole: true },
     { title: 'N', align: 'right' as const },
     { title: 'NONE' },
     { title: 'TEXT' },
