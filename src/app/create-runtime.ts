@@ -26,7 +26,6 @@ import type {
   RunQuery,
   StartResult,
   Store,
-  WhenBusy,
 } from '../runtime/store.ts';
 import { Worker } from '../runtime/worker.ts';
 import type { WorkerOptions } from '../runtime/worker.ts';
@@ -400,5 +399,3 @@ function hookGone(hook: Hook | null, { run, now }: { run: string; now: number })
 function codeOf(error: unknown): string {
   return DurableError.is(error) ? error.code : 'store_unavailable';
 }
-
-export type { WhenBusy };

@@ -126,7 +126,7 @@ function resultOf(run: Run): unknown {
     );
   }
   const cause = run.error === null ? undefined : decodeValue(run.error);
-  const reason = cause instanceof Error ? cause.message : String(cause ?? run.errorCode ?? 'no reason is known');
+  const reason = cause instanceof Error ? cause.message : typeof cause === 'string' ? cause : run.errorCode;
   throw new DurableError('run_failed', `The run "${run.id}" failed: ${reason}`, {
     cause,
     details: { ...details, code: run.errorCode },

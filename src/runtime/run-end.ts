@@ -35,7 +35,12 @@ export function leftoverRuns(run: Run, messages: ReceivedMessage[]): NewRun[] {
 export function threadRun(run: Run, next: { id: string; input: unknown; inputHash: string }): NewRun {
   const { workflow, version, queue, thread, tenant, attributes } = run;
   return {
-    ...{ workflow, version, queue, thread, tenant, attributes },
+    workflow,
+    version,
+    queue,
+    thread,
+    tenant,
+    attributes,
     id: next.id,
     input: encodeValue(next.input, 'a user message'),
     inputHash: next.inputHash,

@@ -7,7 +7,14 @@
  */
 
 import { currentFrame } from '../runtime/context.ts';
-import type { CallOptions, GenerateResult, ModelV4, StreamPart, StreamResult, Usage } from '../agent/turn/provider-types.ts';
+import type {
+  CallOptions,
+  GenerateResult,
+  ModelV4,
+  StreamPart,
+  StreamResult,
+  Usage,
+} from '../agent/turn/provider-types.ts';
 
 type Content = GenerateResult['content'][number];
 type FinishReason = GenerateResult['finishReason']['unified'];

@@ -65,22 +65,24 @@ function keeping({ test, durable }: Spec): void {
   });
 }
 
-function hints({ test }: Spec): void {
-  const heard = async (store: Store, change: () => Promise<unknown>): Promise<Hint[]> => {
-    const got: Hint[] = [];
-    const stop = store.watch?.((hint) => got.push(hint));
-    await change();
-    // At the latest with the next macrotasks of this process; only a hint from elsewhere may be lost.
-    for (let turn = 0; turn < 3; turn += 1) await systemClock().settle();
-    stop?.();
-    return got;
-  };
-  const includes = (got: Hint[], hint: Hint): void =>
-    assert.ok(
-      got.some((one) => one.kind === 'any' || JSON.stringify(one) === JSON.stringify(hint)),
-      `${JSON.stringify(hint)} is not in ${JSON.stringify(got)}`,
-    );
+async function heard(store: Store, change: () => Promise<unknown>): Promise<Hint[]> {
+  const got: Hint[] = [];
+  const stop = store.watch?.((hint) => got.push(hint));
+  await change();
+  // At the latest with the next macrotasks of this process; only a hint from elsewhere may be lost.
+  for (let turn = 0; turn < 3; turn += 1) await systemClock().settle();
+  stop?.();
+  return got;
+}
 
+function includes(got: Hint[], hint: Hint): void {
+  assert.ok(
+    got.some((one) => one.kind === 'any' || JSON.stringify(one) === JSON.stringify(hint)),
+    `${JSON.stringify(hint)} is not in ${JSON.stringify(got)}`,
+  );
+}
+
+function hints({ test }: Spec): void {
   test('a store that can be watched tells of due runs, of messages, of chunks and of ends', async ({ store, hold }) => {
     if (store.watch === undefined) return;
     includes(await heard(store, () => startOne(store, { id: 'new' })), { kind: 'due' });
