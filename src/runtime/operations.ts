@@ -20,11 +20,10 @@ import type { Entry } from './journal.ts';
 import { addAppend } from './append.ts';
 import type { Await, Body, RunCore } from './run-core.ts';
 import { RunScope } from './run-scope.ts';
+import { SUSPECT_ATTEMPTS } from './store.ts';
 
 /** Delays up to this are waited for in place; longer ones are timers of the run. */
 const INLINE_DELAY_MS = 1_000;
-/** From this many claims without progress on, the keys in flight are stored before their bodies start. */
-const SUSPECT_ATTEMPTS = 3;
 
 interface KindEvents {
   completed: EventType;

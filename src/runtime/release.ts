@@ -32,6 +32,8 @@ export interface BusyAgent {
 export class ReleaseQueue {
   readonly #options: ReleaseOptions;
   #entries: Entry[] = [];
+  /** Those before it were released: taking them out one by one would cost as much as the rest is long. */
+  #next = 0;
   #loaded = new Set<Entry>();
   #running = false;
   #stopped = false;
@@ -53,7 +55,7 @@ export class ReleaseQueue {
   }
 
   get empty(): boolean {
-    return this.#entries.length === 0;
+    return this.#next === this.#entries.length;
   }
 
   get resting(): boolean {
@@ -62,8 +64,10 @@ export class ReleaseQueue {
 
   /** Completions of a journal that was loaded. */
   load(entries: Entry[]): void {
-    this.#entries.push(...entries);
-    for (const entry of entries) this.#loaded.add(entry);
+    for (const entry of entries) {
+      this.#entries.push(entry);
+      this.#loaded.add(entry);
+    }
   }
 
   push(entry: Entry): void {
@@ -87,13 +91,15 @@ export class ReleaseQueue {
     const gone = (entry: Entry): boolean =>
       entry.event.key.startsWith(prefix) && entry.event.type !== 'message_received';
     for (const entry of this.#entries) if (gone(entry)) this.#loaded.delete(entry);
-    this.#entries = this.#entries.filter((entry) => !gone(entry));
+    this.#entries = this.#entries.slice(this.#next).filter((entry) => !gone(entry));
+    this.#next = 0;
   }
 
   /** The continuation is gone: nothing is released any more. */
   stop(): void {
     this.#stopped = true;
     this.#entries = [];
+    this.#next = 0;
     this.#loaded.clear();
   }
 
@@ -128,19 +134,28 @@ export class ReleaseQueue {
   #releaseNext(): boolean {
     const entry = this.#candidate();
     if (entry === undefined || !this.#options.deliver(entry)) return false;
-    if (this.#entries[0] === entry) this.#entries.shift();
-    else this.#entries.splice(this.#entries.indexOf(entry), 1);
+    if (this.#entries[this.#next] === entry) this.#next += 1;
+    else this.#entries.splice(this.#entries.indexOf(entry, this.#next), 1);
+    if (this.empty) {
+      this.#entries = [];
+      this.#next = 0;
+    }
     this.#loaded.delete(entry);
     return true;
   }
 
   #candidate(): Entry | undefined {
-    if (this.#entries.length === 0) return undefined;
+    const first = this.#entries[this.#next];
+    if (first === undefined) return undefined;
     const busy = this.#options.busyAgents();
-    if (busy.length === 0) return this.#entries[0];
-    const own = this.#entries.find(
-      ({ event }) => event.key === '' || busy.some(({ path }) => `${event.key}/`.startsWith(path)),
-    );
-    return own ?? (busy.every(({ isHeld }) => isHeld) ? this.#entries[0] : undefined); // R5
+    if (busy.length === 0) return first;
+    const mayGo = ({ event }: Entry): boolean =>
+      event.key === '' || busy.some(({ path }) => `${event.key}/`.startsWith(path));
+    if (mayGo(first)) return first;
+    for (let index = this.#next + 1; index < this.#entries.length; index += 1) {
+      const entry = this.#entries[index];
+      if (entry !== undefined && mayGo(entry)) return entry;
+    }
+    return busy.every(({ isHeld }) => isHeld) ? first : undefined; // R5
   }
 }

@@ -82,6 +82,12 @@ import type { Payload } from './codec.ts';
 
 export type { Payload } from './codec.ts';
 
+/**
+ * From this many claims without progress on a run is suspected of taking its process along (S8), and the keys in flight are stored
+ * before their bodies start. One death is no suspicion: all that ran died of it (docs/decisions/0006).
+ */
+export const SUSPECT_ATTEMPTS = 3;
+
 export type RunStatus = 'queued' | 'ready' | 'running' | 'waiting' | 'parked' | 'completed' | 'failed' | 'cancelled';
 
 export type EndStatus = 'completed' | 'failed' | 'cancelled';

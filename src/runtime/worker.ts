@@ -23,6 +23,7 @@ import { withFields } from './logger.ts';
 import type { Logger } from './logger.ts';
 import type { Registry } from './registry.ts';
 import { RunCore } from './run-core.ts';
+import { SUSPECT_ATTEMPTS } from './store.ts';
 import type { Claim, ClaimResult, Commit, Hint, Message, Store } from './store.ts';
 
 export interface WorkerOptions {
@@ -55,8 +56,8 @@ const DEFAULTS: Required<WorkerOptions> = {
   warm: { max: 64, ms: 30_000 },
   storeTimeoutMs: 3_000,
 };
-/** S8 of the store's contract. */
-const SUSPECT_ATTEMPTS = 3;
+/** Between two questions for news of all runs, where the store cannot say which has some. */
+const SWEEP_MS = 1_000;
 const RETRY_MS = { first: 50, cap: 2_000 };
 
 export class Worker implements ExecutionHost {
@@ -74,6 +75,7 @@ export class Worker implements ExecutionHost {
   #pollAgain = false;
   #cancelPoll: (() => void) | undefined;
   #cancelTick: (() => void) | undefined;
+  #cancelSweep: (() => void) | undefined;
   #unwatch: (() => void) | undefined;
   #lastTick = 0;
   #lastSweep = 0;
@@ -112,6 +114,7 @@ export class Worker implements ExecutionHost {
     this.#lastTick = clock.monotonic();
     this.#unwatch = store.watch?.((hint) => this.#hinted(hint));
     this.#scheduleTick();
+    if (!store.capabilities.push) this.#scheduleSweep();
     this.#pollSoon();
   }
 
@@ -151,6 +154,7 @@ export class Worker implements ExecutionHost {
       );
     }
     this.#cancelTick?.();
+    this.#cancelSweep?.();
     this.#state = 'closed';
   }
 
@@ -240,9 +244,17 @@ export class Worker implements ExecutionHost {
   /** Where the store cannot say which run has news, all are asked, once a second. */
   #sweep(): void {
     const now = this.#parts.clock.monotonic();
-    if (now - this.#lastSweep < 1_000) return;
+    if (now - this.#lastSweep < SWEEP_MS) return;
     this.#lastSweep = now;
     for (const execution of this.#executing.values()) execution.heartbeat();
+  }
+
+  /** No hint comes from other processes. */
+  #scheduleSweep(): void {
+    this.#cancelSweep = this.#parts.clock.schedule(() => {
+      this.#sweep();
+      this.#scheduleSweep();
+    }, SWEEP_MS);
   }
 
   #pollSoon(): void {
@@ -456,7 +468,6 @@ export class Worker implements ExecutionHost {
         );
       }
     }
-    if (!this.#parts.store.capabilities.push) this.#sweep();
     this.#scheduleTick();
   }
 

@@ -86,9 +86,6 @@ export function attemptsAfterClaim(attempts: number, from: Origin): number {
   return from === 'start' || from === 'lease' ? attempts + 1 : attempts;
 }
 
-/** S8: from this many attempts on a run is suspected of taking its process along. One death is no suspicion: all that ran died of it. */
-export const SUSPECT_ATTEMPTS = 3;
-
 /** S17: when the lease of a run that goes on ends; null if it stays as it is. */
 export function extendedLease(
   commit: Pick<Commit, 'then' | 'leaseMs'>,

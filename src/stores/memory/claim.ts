@@ -1,7 +1,8 @@
 /** Claiming due runs. */
 
 import type { Claim, ClaimOptions, ClaimRequest, ClaimResult } from '../../runtime/store.ts';
-import { attemptsAfterClaim, claimedFrom, SUSPECT_ATTEMPTS } from '../rules.ts';
+import { SUSPECT_ATTEMPTS } from '../../runtime/store.ts';
+import { attemptsAfterClaim, claimedFrom } from '../rules.ts';
 import { copyRun, heapOf, release, setDue } from './state.ts';
 import type { MemoryState, RunRecord } from './state.ts';
 

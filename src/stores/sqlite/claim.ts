@@ -1,7 +1,8 @@
 /** Claiming due runs. */
 
 import type { Claim, ClaimOptions, ClaimRequest, ClaimResult, Run } from '../../runtime/store.ts';
-import { attemptsAfterClaim, claimedFrom, SUSPECT_ATTEMPTS } from '../rules.ts';
+import { SUSPECT_ATTEMPTS } from '../../runtime/store.ts';
+import { attemptsAfterClaim, claimedFrom } from '../rules.ts';
 import type { Origin } from '../rules.ts';
 import { allRows } from './rows.ts';
 import type { Runs } from './runs.ts';

@@ -1,0 +1,47 @@
+import { getStepMetadata, sleep, step, workflow } from 'everturn';
+import { expect, it } from 'vitest';
+import { systemIds } from '../../src/runtime/ids.ts';
+import { processes } from './support.ts';
+
+it('without hints from the store a cancel reaches a running step within a second', async () => {
+  const { clock, inner, open, settle } = processes();
+  Object.assign(inner, { capabilities: { ...inner.capabilities, push: false }, watch: undefined });
+  const flow = workflow('flow', () =>
+    step('long', async () => {
+      const { signal } = getStepMetadata();
+      await new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
+    }),
+  );
+  const holder = open({ workflows: [flow] });
+  const run = await holder.start(flow);
+  await settle();
+  await open({ workflows: [] }).getRun(run.id).cancel();
+  await clock.advance(1_100);
+  expect(await run.status).toBe('cancelled');
+});
+
+it('says why what a cancelled run leaves behind could not be settled', async () => {
+  const { logs, open, settle } = processes();
+  const flow = {
+    name: 'flow',
+    toWorkflow: (name: string) => ({
+      ...workflow(name, () => sleep('1 hour')).toWorkflow(name),
+      settle: () => Promise.reject(new Error('the disk is full')),
+    }),
+  };
+  const run = await open({ workflows: [flow] }).start(flow);
+  await settle();
+  await run.cancel();
+  await settle();
+  expect(await run.status).toBe('cancelled');
+  expect(logs.filter(({ level }) => level === 'error').map(({ fields }) => String(fields['err']))).toEqual([
+    'Error: the disk is full',
+  ]);
+});
+
+it('nobody can tell the next nonce from one that was seen, or from a public id', () => {
+  const ids = systemIds();
+  const nonces = Array.from({ length: 100 }, () => ids.nonce());
+  for (const nonce of nonces) expect(nonce).toMatch(/^[0-9a-f]{32}$/);
+  expect(new Set(nonces.map((nonce) => nonce.slice(0, 12))).size).toBe(100);
+});
