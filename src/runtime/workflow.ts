@@ -12,7 +12,7 @@ export interface Workflow<INPUT = unknown, OUTPUT = unknown> extends Registrable
 
 /**
  * Defines a workflow: a function whose durable calls (`step`, `sleep`, `createHook`, agents, children) are recorded. Other code in it runs
- * again on replay and must do the same again. Throws `invalid_argument`.
+ * again on replay and must do the same again. Await durable calls only; put other awaits into `step()`. Throws `invalid_argument`.
  */
 export function workflow<INPUT = void, OUTPUT = unknown>(
   name: string,
