@@ -77,6 +77,8 @@ export async function openStage(): Promise<Stage> {
     },
     async open(context, { id = 't1', client = 'durable' } = {}) {
       const page = await context.newPage();
+      // A busy machine is slow; a page that is wrong waits for ever.
+      page.setDefaultTimeout(50_000);
       await page.goto(`${url}/?id=${id}&client=${client}`);
       return screenOf(page);
     },

@@ -28,9 +28,8 @@ export function useTheatre(): Theatre {
     [browser, stage] = await Promise.all([launchChromium(), openStage()]);
   }, 60_000);
   afterAll(async () => {
-    await browser?.close();
-    await stage?.close();
-  });
+    await Promise.all([browser?.close(), stage?.close()]);
+  }, 60_000);
   afterEach(async () => {
     for (const context of contexts) await context.close();
     contexts = [];
