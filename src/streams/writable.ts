@@ -22,7 +22,8 @@ export interface WritableOptions {
 /**
  * A stream of this run to write to, from a workflow, a step or a tool: JSON values or `Uint8Array`s, one chunk each. A write is
  * accepted at once and waits only while the run's buffer is full; it is stored within milliseconds and readers see it
- * then. Several writables of one stream may be open. Closing one closes the stream for all; it also closes with the run.
+ * then. Several writables of one stream may be open. Closing one closes the stream for all; it also closes with the run. The main
+ * stream of an agent goes on when a tool closes its writable.
  * Inside a step or tool a write happens once per attempt, in a workflow's own code once. Each write there is an event of
  * the journal: for an agent's answer use `writeUIMessageStream`, for other tokens write from a step.
  * Writes reject with `value_not_serializable`, `value_too_large` and `stream_closed`. Throws `outside_run` and
@@ -37,7 +38,11 @@ export function getWritable<T = unknown>(options: WritableOptions = {}): Writabl
     );
   }
   const { context, scope } = frameOf();
-  return new WritableStream<T>(isWorkflowCode(scope) ? onceSink(context, stream) : directSink(context, stream));
+  return new WritableStream<T>(
+    isWorkflowCode(scope)
+      ? onceSink(context, stream)
+      : directSink(context, { stream, isOwn: !isAnswer(scope, stream) }),
+  );
 }
 
 function frameOf(): Frame {
@@ -53,10 +58,16 @@ function isWorkflowCode(scope: Scope): boolean {
   );
 }
 
-function directSink<T>(context: RunContext, stream: string): UnderlyingSink<T> {
+/** The stream that the agent answers on, which goes on after its tools. */
+function isAnswer(scope: Scope | null, stream: string): boolean {
+  if (scope === null || stream !== DEFAULT_STREAM) return false;
+  return scope.kind === 'agent' || isAnswer(scope.parent, stream);
+}
+
+function directSink<T>(context: RunContext, { stream, isOwn }: { stream: string; isOwn: boolean }): UnderlyingSink<T> {
   return {
     write: (value) => emit(context, { stream, value }),
-    close: () => context.closeStream(stream),
+    close: () => (isOwn ? context.closeStream(stream) : undefined),
   };
 }
 

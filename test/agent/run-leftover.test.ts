@@ -1,5 +1,6 @@
 import { tool } from 'ai';
-import { createHook, DurableAgent, workflow } from 'everturn';
+import type { UIMessageChunk } from 'ai';
+import { createHook, DurableAgent, getWritable, workflow } from 'everturn';
 import { createTestRuntime, scriptedModel } from 'everturn/testing';
 import { expect, it } from 'vitest';
 import { z } from 'zod';
@@ -54,5 +55,30 @@ it('a message that was steered into a plain workflow that does not read it becom
   expect(await first.result()).toBe('first');
   expect(await runtime.getRun('second').result()).toBe('second');
   expect(seen).toEqual(['first', 'second']);
+  await runtime.close();
+});
+
+it("a tool that closes its writable of the agent's stream does not end the answer", async () => {
+  const announce = tool({
+    description: 'announce',
+    inputSchema: z.object({}),
+    execute: async () => {
+      const writer = getWritable<UIMessageChunk>().getWriter();
+      await writer.write({ type: 'data-note', id: 'n', data: 'half way' });
+      await writer.close();
+      return 'announced';
+    },
+  });
+  const agent = new DurableAgent({
+    model: scriptedModel([{ toolCalls: [{ toolName: 'announce', input: {} }] }, { text: 'Done.' }]),
+    tools: { announce },
+  });
+  const runtime = createTestRuntime({ agents: { agent } });
+  const run = await runtime.start(agent, { prompt: 'Go.' });
+  expect((await run.result()).text).toBe('Done.');
+  const types: string[] = [];
+  for await (const chunk of run.stream()) types.push(chunk.type);
+  expect(types).toContain('data-note');
+  expect(types.at(-1)).toBe('finish');
   await runtime.close();
 });

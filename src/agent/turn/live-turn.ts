@@ -258,6 +258,11 @@ async function recordFailure(call: CallState, { attempt, error, how, usage, part
   const stopped = call.signal.aborted;
   call.fail({ kind: stopped ? 'stopped' : 'turn', key: attempt.key, attempt: attempt.attempt, error });
   const outcome = stopped || isAbort(error) ? 'aborted' : 'failed';
+  if (!stopped) {
+    const { key: step, provider, model } = attempt;
+    const fields = { code: 'model_failed', step, attempt: attempt.attempt, provider, model, err: error };
+    call.context.logger.warn(fields, "a model's attempt at a turn failed");
+  }
   const failure = { error, how, outcome, usage, ...(parts === undefined ? {} : { parts }) } as const;
   // Shielded: the row of an aborted attempt is written although the run was cancelled.
   const shield = { path: call.path, kind: 'shield', shielded: true } as const;
