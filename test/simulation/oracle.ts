@@ -66,6 +66,7 @@ const ENDS: ReadonlySet<string> = new Set(['run_completed', 'run_failed', 'run_c
 export class Oracle {
   readonly #world: World;
   readonly #store: Store;
+  readonly #isAtOnce: boolean;
   readonly #shadows = new Map<string, Shadow>();
   readonly #resolved = new Set<string>();
   /** Ids of the messages that hooks took, by token hash. */
@@ -73,9 +74,11 @@ export class Oracle {
   onWait: ((id: string, token: Token) => void) | undefined;
   readonly #taken = new Map<string, string[]>();
 
-  constructor(world: World, store: Store) {
+  /** `isAtOnce`: the store answers in the same event, so that what is read next is what the call has left. */
+  constructor(world: World, store: Store, { isAtOnce = true }: { isAtOnce?: boolean } = {}) {
     this.#world = world;
     this.#store = store;
+    this.#isAtOnce = isAtOnce;
   }
 
   /** The store, watched. */
@@ -116,7 +119,7 @@ export class Oracle {
       control: async (id, control) => {
         const answer = await store.control(id, control);
         this.#world.note(() => `store: ${control} ${id} ${answer.kind}`);
-        if (answer.kind === 'ok' && (await store.get(id))?.status === 'waiting')
+        if (answer.kind === 'ok' && this.#isAtOnce && (await store.get(id))?.status === 'waiting')
           this.#world.fail(`${id} waits on after a ${control}`);
         return answer;
       },
@@ -226,11 +229,7 @@ export class Oracle {
   ): Promise<void> {
     const { id } = shadow;
     const { token } = commit;
-    if (shadow.ended !== null) this.#world.fail(`a commit of ${id} was accepted after its end`);
-    if (shadow.token === null) this.#world.fail(`a commit of ${id} was accepted though nobody holds it`);
-    else if (shadow.token.epoch !== token.epoch || shadow.token.nonce !== token.nonce) {
-      this.#world.fail(`a commit of ${id} was accepted under an old token`);
-    }
+    this.#checkHolder(shadow, token);
     if (commit.expect !== shadow.events.length)
       this.#world.fail(`a commit of ${id} was accepted at a head that had moved`);
     if (shadow.commitIds.has(commit.id)) this.#world.fail(`a commit of ${id} was applied twice`);
@@ -250,8 +249,19 @@ export class Oracle {
     if (commit.then.kind === 'yield') shadow.yields += 1;
     const row = await this.#store.get(id);
     if (row === null) return;
-    if (commit.then.kind === 'wait' || commit.then.kind === 'end') this.#checkInbox(row, commit.then.kind);
+    if (this.#isAtOnce && (commit.then.kind === 'wait' || commit.then.kind === 'end'))
+      this.#checkInbox(row, commit.then.kind);
     if (commit.then.kind === 'end') shadow.ended = row;
+  }
+
+  /** I2 */
+  #checkHolder(shadow: Shadow, token: Token): void {
+    const { id } = shadow;
+    if (shadow.ended !== null) this.#world.fail(`a commit of ${id} was accepted after its end`);
+    if (shadow.token === null) this.#world.fail(`a commit of ${id} was accepted though nobody holds it`);
+    else if (shadow.token.epoch !== token.epoch || shadow.token.nonce !== token.nonce) {
+      this.#world.fail(`a commit of ${id} was accepted under an old token`);
+    }
   }
 
   #checkInbox(row: Run, kind: string): void {
@@ -315,6 +325,7 @@ export class Oracle {
       if (this.#resolved.has(hook)) this.#world.fail(`a hook of ${answer.run} took two payloads`);
       this.#resolved.add(hook);
     }
+    if (!this.#isAtOnce) return;
     const row = await this.#store.get(answer.run);
     if (row?.status === 'waiting') this.#world.fail(`${answer.run} waits on after a message`);
   }
@@ -339,7 +350,8 @@ export class Oracle {
     const { ended, id } = shadow;
     if (ended === null) return;
     const facts = ['status', 'result', 'error', 'errorCode', 'head', 'inboxHead', 'endedAt', 'epoch'] as const;
-    for (const fact of facts) if (ended[fact] !== row[fact]) this.#world.fail(`${fact} of ${id} changed after its end`);
+    for (const fact of facts)
+      if (!isEqual(ended[fact], row[fact])) this.#world.fail(`${fact} of ${id} changed after its end`);
     for (const message of shadow.acknowledged) {
       const count = shadow.messages.filter((other) => other === message).length;
       if (count !== 1) this.#world.fail(`the message ${message} to ${id} was journaled ${count} times`);
@@ -358,5 +370,11 @@ function headerOf(event: Payload): Header {
 }
 
 function isSame(left: Payload[], right: Payload[]): boolean {
-  return left.length === right.length && left.every((payload, index) => payload === right[index]);
+  return left.length === right.length && left.every((payload, index) => isEqual(payload, right[index] ?? null));
+}
+
+function isEqual(left: unknown, right: unknown): boolean {
+  if (left instanceof Uint8Array && right instanceof Uint8Array)
+    return left === right || Buffer.compare(left, right) === 0;
+  return left === right;
 }

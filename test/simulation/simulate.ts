@@ -21,6 +21,8 @@ export interface SimulateOptions {
   profile?: ProfileName;
   /** The store under the network; default: the memory store. For mutants. */
   store?: (world: World) => Store;
+  /** Whether the store answers in the event of the call. Default true. */
+  isAtOnce?: boolean;
   /** What stands between a process and its network. For mutants. */
   between?: (store: Store, world: World, process: SimProcess) => Store;
   log?: (line: string) => void;
@@ -40,7 +42,7 @@ const SECRET = 'simulation';
 /** Runs a seed. The same seed gives the same history. */
 export async function simulate(seed: number, options: SimulateOptions = {}): Promise<Outcome> {
   const simulation = new Simulation(seed, options);
-  await simulation.run();
+  await simulation.run().catch((error: unknown) => simulation.world.fail(`the simulation stopped: ${String(error)}`));
   return { seed, violation: simulation.world.violation, events: simulation.world.events, calls: simulation.calls };
 }
 
@@ -69,7 +71,7 @@ class Simulation {
     this.world = new World(seed, options.log);
     this.#scenario = scenarioOf(this.world.random.fork(), options.profile ?? profileOf(seed));
     this.world.note(() => JSON.stringify(this.#scenario));
-    this.#oracle = new Oracle(this.world, this.#bottom());
+    this.#oracle = new Oracle(this.world, this.#bottom(), options);
     this.#store = this.#oracle.store;
     this.#effects = new Effects(this.world, this.#oracle, this.#scenario);
     this.#sites = Array.from({ length: this.#scenario.processes }, () => undefined);
@@ -102,16 +104,18 @@ class Simulation {
     await world.drive(() => this.#clients.isDone && this.#closing === 0, limit);
     if (this.#closing > 0) world.fail('a runtime does not close');
     if (world.violation === undefined) await this.#untilAllEnded(limit);
-    if (world.violation === undefined) await this.#oracle.verify();
+    if (world.violation === undefined) await this.#driven(this.#oracle.verify());
     if (world.violation === undefined) {
       this.#effects.verify({ exactlyOnce: isCalm });
-      await checkRuns({
-        world,
-        scenario: this.#scenario,
-        store: this.#store,
-        clients: this.#clients,
-        oracle: this.#oracle,
-      });
+      await this.#driven(
+        checkRuns({
+          world,
+          scenario: this.#scenario,
+          store: this.#store,
+          clients: this.#clients,
+          oracle: this.#oracle,
+        }),
+      );
     }
     if (world.violation === undefined && !isCalm) await this.#probe();
     this.#isOver = true;
@@ -201,14 +205,26 @@ class Simulation {
     if (row === null) this.world.fail(`a step after createHook ran before the row of "${token}" was committed`);
   }
 
+  /** What the store may take some events for. */
+  async #driven<T>(answer: Promise<T>): Promise<T> {
+    let isThere = false;
+    const there = (): void => {
+      isThere = true;
+    };
+    answer.then(there, there);
+    await this.world.drive(() => isThere, this.world.time + 1_000);
+    if (!isThere) throw new Error('The store does not answer.');
+    return answer;
+  }
+
   /** Runs that nobody waits for (children of branches that lost a race) end too. */
   async #untilAllEnded(limit: number): Promise<void> {
     const { world } = this;
     let open: string[] = ['runs that clients wait for'];
     while (open.length > 0 && world.violation === undefined && world.time < limit) {
-      const { items } = await this.#store.list({ limit: 500 });
+      const { items } = await this.#driven(this.#store.list({ limit: 500 }));
       const rows = items.filter((run) => run.endedAt === null);
-      for (const run of rows) if (run.status === 'parked') await this.#store.control(run.id, 'resume');
+      for (const run of rows) if (run.status === 'parked') await this.#driven(this.#store.control(run.id, 'resume'));
       open = rows.map(
         (run) => `${run.id} (${run.status}, due ${run.dueAt === null ? 'never' : run.dueAt - world.storeClock.now()})`,
       );
