@@ -1,6 +1,7 @@
 /** What a run did, read from its journal: turns, tools, steps, attempts, tokens. Pure. */
 
 import type { Decision } from '../agent/tool/approval.ts';
+import { keyPart } from '../agent/tool/tool-key.ts';
 import type { JournalEvent } from '../runtime/event.ts';
 import { spansOf } from './event-spans.ts';
 import { isApprovedCall, readTurn } from './turn-content.ts';
@@ -181,7 +182,7 @@ function endOf(own: readonly Timed[]): End | undefined {
 /** Of a tool without `execute`. */
 function clientAnswer({ toolCallId }: TurnCall, timed: readonly Timed[]): End | undefined {
   const answer = timed.find(
-    ({ event }) => event.type === 'message_received' && event.key.endsWith(`/client-tool:${toolCallId}`),
+    ({ event }) => event.type === 'message_received' && event.key.endsWith(`/client-tool:${keyPart(toolCallId)}`),
   );
   if (answer === undefined) return undefined;
   const value = answer.event.value as { output?: unknown; errorText?: string };
