@@ -11,13 +11,11 @@
  */
 
 import type { CommitOutcome, CommitSource } from './committer.ts';
-import { encodeValue } from './codec.ts';
-import { COMPLETIONS, currentFrame } from './context.ts';
+import { currentFrame } from './context.ts';
 import { DivergenceWatch } from './divergence.ts';
-import type { Difference } from './divergence.ts';
-import { messageOfThrown } from './error-text.ts';
 import { DurableError } from './errors.ts';
-import { endOf, leftoverRuns } from './run-end.ts';
+import { mayWait, takePending, withEnd } from './run-commit.ts';
+import { endOf } from './run-end.ts';
 import type { Outcome } from './run-end.ts';
 import { RunEnding } from './run-ending.ts';
 import { Holding } from './holding.ts';
@@ -25,14 +23,13 @@ import type { HoldingOptions, InFlight } from './holding.ts';
 import { withHookConflict } from './hook-conflict.ts';
 import { Intake } from './intake.ts';
 import { nextLookAt } from './next-look.ts';
-import { emptyPending, isEmptyPending, joinPending, pendingEvent, withRecovery } from './pending.ts';
-import type { Pending } from './pending.ts';
+import { isEmptyPending, joinPending } from './pending.ts';
+import { Parking } from './parking.ts';
 import type { WorkflowDefinition } from './registrable.ts';
 import { ExecutionContext } from './run-context.ts';
-import type { Guard } from './run-context.ts';
 import type { RunCore } from './run-core.ts';
 import { stepsAtStall } from './stall.ts';
-import type { Claim, Commit, CommitResult, Message, NewRun, Run, Then } from './store.ts';
+import type { Claim, Commit, CommitResult, Message, NewRun, Run, StreamWrite, Then } from './store.ts';
 
 export type ExecutionState = 'running' | 'suspended' | 'stale' | 'finished';
 
@@ -70,7 +67,7 @@ export class Execution implements CommitSource {
   readonly id: string;
   readonly core: RunCore;
   readonly #options: ExecutionOptions;
-  readonly #guards: Guard[] = [];
+  readonly #parking: Parking;
   readonly #holding: Holding;
   readonly #divergence: DivergenceWatch;
   readonly #intake: Intake;
@@ -80,7 +77,6 @@ export class Execution implements CommitSource {
   #heartbeatDue = false;
   #suspects: string[] | undefined;
   #wantsWait = false;
-  #parking: { code: string; details: Record<string, unknown> } | undefined;
   #draining: 'no' | 'boundary' | 'now' = 'no';
   #evaluateScheduled = false;
   #woken = false;
@@ -92,12 +88,17 @@ export class Execution implements CommitSource {
     this.id = claim.run.id;
     this.#holding = new Holding(options);
     this.core = options.core(this);
+    this.#parking = new Parking({
+      core: this.core,
+      request: () => this.requested(),
+      giveUp: (why) => this.drop('lease_lost', why),
+    });
     this.core.context = new ExecutionContext({
       core: this.core,
       secret: options.secret,
-      guards: this.#guards,
+      guards: this.#parking.guards,
       childRun: options.childRun,
-      diverged: (difference) => this.#diverged(difference),
+      diverged: (difference) => this.#parking.diverged(difference),
       suspect: (key) => this.#suspect(key),
     });
     this.#intake = new Intake(this.core, { received: claim.run.seen, onCancel: (at) => this.#limitCleanUp(at) });
@@ -107,7 +108,7 @@ export class Execution implements CommitSource {
       ready: () => options.host.request(this),
       ended: () => this.#functionEnded(),
     });
-    this.#divergence = new DivergenceWatch(this.core, (details) => this.#diverged(details));
+    this.#divergence = new DivergenceWatch(this.core, (difference) => this.#parking.diverged(difference));
   }
 
   get state(): ExecutionState {
@@ -139,7 +140,7 @@ export class Execution implements CommitSource {
     const deaths = claim.run.head === 0 ? attempts - 1 : attempts;
     this.core.recoveries = Math.max(claim.from === 'lease' ? 1 : 0, deaths);
     if (attempts >= MAX_ATTEMPTS) {
-      this.#park('crash_loop', { attempts, suspects: claim.run.suspects ?? [] });
+      this.#parking.park('crash_loop', { attempts, suspects: claim.run.suspects ?? [] });
       return;
     }
     this.#intake.take(messages, claim.run.cancel);
@@ -161,7 +162,7 @@ export class Execution implements CommitSource {
     this.#state = 'running';
     this.#wantsWait = false;
     this.#woken = false;
-    this.core.active = this.#parking === undefined;
+    this.core.active = !this.#parking.isDecided;
     this.core.syncTime(options.now);
     this.#intake.take(options.messages, claim.run.cancel);
     this.core.timers.resume(options.now);
@@ -277,8 +278,9 @@ export class Execution implements CommitSource {
     if (idle && isEmptyPending(this.core.pending) && !this.#mayFlush(flush)) return null;
     const writes = isEmptyPending(this.core.pending) ? this.core.outbox.take() : this.core.outbox.takeAll();
     if (!this.core.outbox.empty && then.kind !== 'run') then = { kind: 'run' };
-    const pending = this.#takePending(then);
-    this.#inFlight = { ...this.#withEnd({ pending, writes, then }), then, retry: { pending, writes } };
+    const pending = takePending(this.core, then);
+    const closing = (): StreamWrite[] => this.#ending.closingWrites();
+    this.#inFlight = { ...withEnd(this.core, { pending, writes, then, closing }), then, retry: { pending, writes } };
     this.core.hooksInFlight = pending.hooks.length > 0;
     this.core.leaving = then.kind !== 'run';
     return this.#holding.commit(this.#inFlight, {
@@ -331,67 +333,17 @@ export class Execution implements CommitSource {
   }
 
   #then(): Then {
-    if (this.#parking !== undefined) {
-      return {
-        kind: 'park',
-        code: this.#parking.code,
-        details: encodeValue(this.#parking.details, 'the reason of parking'),
-      };
-    }
+    const parked = this.#parking.then;
+    if (parked !== undefined) return parked;
     if (this.#ending.committable !== undefined) return endOf(this.#ending.committable);
     if (this.#mayYield()) return { kind: 'yield' };
-    if (this.#wantsWait && this.#mayWait()) return { kind: 'wait', dueAt: nextLookAt(this.core) };
+    if (this.#wantsWait && mayWait(this.core)) return { kind: 'wait', dueAt: nextLookAt(this.core) };
     return this.#heartbeatDue ? { kind: 'run', heartbeat: true } : { kind: 'run' };
-  }
-
-  #mayWait(): boolean {
-    const { queue, root, pending, holding } = this.core;
-    return (
-      root.activity.state === 'waiting' &&
-      queue.empty &&
-      queue.resting &&
-      !holding &&
-      !pending.events.some(({ event }) => COMPLETIONS.has(event.type))
-    );
   }
 
   #mayYield(): boolean {
     if (this.#draining === 'no') return false;
     return this.#draining === 'now' || [...this.core.bodies].every((body) => body.activity.state !== 'busy');
-  }
-
-  #takePending(then: Then): Pending {
-    let pending = this.core.pending;
-    this.core.pending = emptyPending();
-    const { recoveries, run, bodies, retrying } = this.core;
-    // What this process leaves in mid-attempt may have had its effect.
-    const tried = retrying > 0 || [...bodies].some((body) => body.activity.state === 'busy');
-    const left = then.kind === 'yield' && tried;
-    const attempts = recoveries + (left ? 1 : 0);
-    if (attempts > 0 && (pending.events.length > 0 || then.kind === 'park' || then.kind === 'yield')) {
-      pending = withRecovery(pending, { attempts, at: this.core.storeNow() });
-      this.core.recoveries = 0;
-      this.core.recoveriesInFlight += attempts;
-    }
-    if (then.kind === 'end') {
-      pending.starts.push(...leftoverRuns(run, this.core.mailbox('').drain()));
-      if (then.status !== 'completed') pending.cancels.push(...this.core.children.values());
-    }
-    return pending;
-  }
-
-  /** The event and the last chunks of an end are written with it or not at all. */
-  #withEnd({
-    pending,
-    writes,
-    then,
-  }: Pick<InFlight, 'pending' | 'writes' | 'then'>): Pick<InFlight, 'pending' | 'writes'> {
-    if (then.kind !== 'end') return { pending, writes };
-    const event = pendingEvent({ type: `run_${then.status}`, key: '', at: this.core.storeNow() });
-    return {
-      pending: joinPending(pending, { ...emptyPending(), events: [event] }),
-      writes: [...writes, ...this.#ending.closingWrites()],
-    };
   }
 
   #applied(sent: InFlight, answer: Extract<CommitResult, { kind: 'applied' }>, sentAt: number): void {
@@ -490,46 +442,18 @@ export class Execution implements CommitSource {
 
   #atRest(): void {
     this.#divergence.look();
-    if (this.core.root.activity.state !== 'waiting' || this.#inFlight !== undefined || !this.#mayWait()) return;
+    if (this.core.root.activity.state !== 'waiting' || this.#inFlight !== undefined || !mayWait(this.core)) return;
     this.#wantsWait = true;
     this.#options.host.request(this);
   }
 
   #end(): void {
-    if (this.#parking === undefined && !this.#divergence.lookAtEnd()) this.#ending.proceed();
-  }
-
-  #park(code: string, details: Record<string, unknown>): void {
-    this.#parking ??= { code, details };
-    this.core.active = false;
-    this.core.logger.error({ ...details, code }, 'the run is parked; resume it after a fix');
-    this.requested();
+    if (!this.#parking.isDecided && !this.#divergence.lookAtEnd()) this.#ending.proceed();
   }
 
   /** Something failed that no code of the run can catch: it is parked, and the others live on (E5). */
   broken(error: unknown): void {
-    if (this.#state === 'finished') return;
-    const code = DurableError.is(error) ? error.code : 'internal_error';
-    if (this.#parking === undefined) {
-      this.core.logger.error({ code, err: error }, 'the run cannot go on');
-      this.#park(code, { message: messageOfThrown(error) });
-      return;
-    }
-    this.core.logger.error({ code, err: error }, 'the run cannot be parked; its lease runs out');
-    this.drop('lease_lost', `The run "${this.id}" could not go on in this process: ${messageOfThrown(error)}`);
-  }
-
-  #diverged(difference: Difference): void {
-    const details = { ...difference };
-    const error = new DurableError(
-      'divergence',
-      `The code of run "${this.id}" no longer matches its journal at "${details.key}": recorded is ${details.recorded}, asked for is ` +
-        `${details.asked} (${details.why}). Bring the old code back or give the changed workflow a new version, then call runtime.resume("${this.id}").`,
-      { details },
-    );
-    const guard = this.#guards.findLast(({ prefix }) => details.key.startsWith(prefix));
-    if (guard !== undefined) guard.diverged(error);
-    else this.#park('divergence', details);
+    if (this.#state !== 'finished') this.#parking.broken(error);
   }
 
   #suspect(key: string): Promise<void> {

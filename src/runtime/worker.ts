@@ -11,12 +11,12 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from './clock.ts';
-import { decodeValue, encodeValue } from './codec.ts';
+import { decodeValue } from './codec.ts';
 import { Committer } from './committer.ts';
-import { DurableError } from './errors.ts';
+import type { DurableError } from './errors.ts';
 import { Execution } from './execution.ts';
 import type { ExecutionHost } from './execution.ts';
-import { handBack, isUnreadable, parkUnreadable } from './handback.ts';
+import { isUnreadable } from './handback.ts';
 import type { Ids } from './ids.ts';
 import { Journal } from './journal.ts';
 import { withFields } from './logger.ts';
@@ -24,7 +24,8 @@ import type { Logger } from './logger.ts';
 import type { Registry } from './registry.ts';
 import { RunCore } from './run-core.ts';
 import { SUSPECT_ATTEMPTS } from './store.ts';
-import type { Claim, ClaimResult, Commit, Hint, Message, Store } from './store.ts';
+import { codeOf, retryDelay, StoreCalls } from './store-calls.ts';
+import type { Claim, ClaimResult, Hint, Store } from './store.ts';
 
 export interface WorkerOptions {
   /** Runs that execute at once. Default 200. */
@@ -58,12 +59,12 @@ const DEFAULTS: Required<WorkerOptions> = {
 };
 /** Between two questions for news of all runs, where the store cannot say which has some. */
 const SWEEP_MS = 1_000;
-const RETRY_MS = { first: 50, cap: 2_000 };
 
 export class Worker implements ExecutionHost {
   readonly #parts: WorkerParts;
   readonly #options: Required<WorkerOptions>;
   readonly #committer: Committer;
+  readonly #calls: StoreCalls;
   readonly #executing = new Map<string, Execution>();
   /** Runs that were claimed and do not execute yet, with their attempts. */
   readonly #loading = new Map<string, number>();
@@ -86,6 +87,7 @@ export class Worker implements ExecutionHost {
     this.#parts = parts;
     this.#options = { ...DEFAULTS, ...options };
     this.#committer = new Committer({ ...parts, timeoutMs: this.#options.storeTimeoutMs });
+    this.#calls = new StoreCalls(parts, this.#options.storeTimeoutMs);
     this.#warm = new LRUCache({
       max: this.#options.warm.max,
       ttl: this.#options.warm.ms,
@@ -135,7 +137,7 @@ export class Worker implements ExecutionHost {
     this.#cancelPoll?.();
     this.#unwatch?.();
     this.#warm.purgeStale();
-    for (const execution of [...this.#warm.values()]) {
+    for (const execution of Array.from(this.#warm.values())) {
       execution.drop('runtime_closed', `The run "${execution.id}" waits; it goes on in another process.`);
     }
     for (const execution of this.#executing.values()) {
@@ -189,26 +191,8 @@ export class Worker implements ExecutionHost {
   }
 
   wake(execution: Execution): void {
-    void this.#wake(execution);
-  }
-
-  /** The run may have nothing else to wake it up. */
-  async #wake(execution: Execution): Promise<void> {
-    const { store, ids, logger, clock } = this.#parts;
-    const to = { run: execution.id };
-    const message = { to, id: ids.nonce(), kind: 'wake' as const, payload: encodeValue(null, 'a wake') };
     const { evicted } = execution;
-    for (let failures = 0; evicted ? this.#state === 'open' : execution.state === 'suspended'; failures += 1) {
-      try {
-        await this.#withTimeout(() => store.deliver([message]));
-        return;
-      } catch (error) {
-        const retryInMs = retryDelay(failures);
-        const code = DurableError.is(error) ? error.code : 'store_unavailable';
-        logger.warn({ ...to, code, err: error, retryInMs }, 'a wake could not be delivered');
-        await new Promise<void>((resolve) => clock.schedule(resolve, retryInMs));
-      }
-    }
+    void this.#calls.wake(execution.id, () => (evicted ? this.#state === 'open' : execution.state === 'suspended'));
   }
 
   /** A run of which nothing was heard for a while is alive: the next one of its kind may come. */
@@ -286,10 +270,7 @@ export class Worker implements ExecutionHost {
     } catch (error) {
       next = retryDelay(this.#failures);
       this.#failures += 1;
-      this.#parts.logger.warn(
-        { code: DurableError.is(error) ? error.code : 'store_unavailable', err: error, retryInMs: next },
-        'runs could not be claimed',
-      );
+      this.#parts.logger.warn({ code: codeOf(error), err: error, retryInMs: next }, 'runs could not be claimed');
     }
     this.#polling = false;
     const again = this.#pollAgain || (next <= 0 && this.hasRoom);
@@ -298,13 +279,13 @@ export class Worker implements ExecutionHost {
   }
 
   async #claim(): Promise<ClaimResult | null> {
-    const { registry, clock, ids, store } = this.#parts;
+    const { registry, clock, ids } = this.#parts;
     const limit = this.#options.concurrency - this.#executing.size - this.#loading.size + this.#staleCount();
     if (limit <= 0 || registry.queues.length === 0 || this.#state !== 'open') return null;
     const claimedAt = clock.monotonic();
     const suspects = this.#hasSuspect() ? 0 : 1;
     const request = { nonce: ids.nonce(), leaseMs: this.#options.leaseMs, queues: registry.queues, limit, suspects };
-    const result = await this.#withTimeout(() => store.claim(request));
+    const result = await this.#calls.inTime((store) => store.claim(request));
     for (const claim of result.claims) this.#track(this.#take(claim, { claimedAt, now: result.now }));
     if (this.#staleCount() > 0) await this.#dropTakenOver();
     return result;
@@ -328,7 +309,7 @@ export class Worker implements ExecutionHost {
   async #dropTakenOver(): Promise<void> {
     for (const execution of this.#executing.values()) {
       if (execution.state !== 'stale') continue;
-      const row = await this.#withTimeout(() => this.#parts.store.get(execution.id));
+      const row = await this.#calls.inTime((store) => store.get(execution.id));
       if (row === null || row.epoch > execution.epoch) {
         if (execution.state === 'stale')
           execution.drop(
@@ -349,10 +330,7 @@ export class Worker implements ExecutionHost {
       if (held !== undefined && goesOn(held, claim)) await this.#continue(held, claim, options);
       else await this.#begin(claim, options);
     } catch (error) {
-      this.#parts.logger.error(
-        { run: run.id, code: DurableError.is(error) ? error.code : 'store_unavailable', err: error },
-        'a claimed run could not be loaded',
-      );
+      this.#parts.logger.error({ run: run.id, code: codeOf(error), err: error }, 'a claimed run could not be loaded');
       if (held?.state === 'suspended') held.drop('lease_lost', `The run "${run.id}" could not be loaded to go on.`);
       if (isUnreadable(error)) await this.#leave(claim, error);
     } finally {
@@ -360,21 +338,9 @@ export class Worker implements ExecutionHost {
     }
   }
 
-  /** Gives up a run that was claimed and does not execute here: parked if it cannot be read, else for another worker. */
-  async #leave(claim: Claim, unreadable?: DurableError): Promise<void> {
-    const { store, ids, logger } = this.#parts;
-    const options = { id: ids.nonce(), leaseMs: this.#options.leaseMs };
-    const commit: Commit =
-      unreadable === undefined ? handBack(claim, options) : parkUnreadable(claim, { ...options, error: unreadable });
-    try {
-      await this.#withTimeout(() => store.commit([commit]));
-    } catch (error) {
-      const code = DurableError.is(error) ? error.code : 'store_unavailable';
-      logger.warn(
-        { run: claim.run.id, code, err: error },
-        'a claimed run could not be given back; it is claimed again when its lease has ended',
-      );
-    }
+  #leave(claim: Claim, unreadable?: DurableError): Promise<void> {
+    const { leaseMs } = this.#options;
+    return this.#calls.giveBack(claim, unreadable === undefined ? { leaseMs } : { leaseMs, unreadable });
   }
 
   #track(arrival: Promise<void>): void {
@@ -386,7 +352,7 @@ export class Worker implements ExecutionHost {
     const adopted = execution.state !== 'suspended';
     this.#warm.delete(claim.run.id);
     this.#executing.set(claim.run.id, execution);
-    const messages = claim.run.inboxHead > execution.received ? await this.#messages(claim) : [];
+    const messages = claim.run.inboxHead > execution.received ? await this.#calls.messages(claim) : [];
     if (execution.state === 'finished') return;
     if (this.#state !== 'open') {
       execution.drop('runtime_closed', `The run "${execution.id}" waits; it goes on in another process.`);
@@ -398,11 +364,6 @@ export class Worker implements ExecutionHost {
         'the run is still ours after the stall; it goes on in place',
       );
     execution.resume(claim, { ...options, messages });
-  }
-
-  async #messages(claim: Claim): Promise<Message[]> {
-    const loaded = await this.#withTimeout(() => this.#parts.store.load(claim.run.id, claim.run.head));
-    return loaded?.messages ?? [];
   }
 
   async #begin(claim: Claim, options: { claimedAt: number; now: number }): Promise<void> {
@@ -417,7 +378,7 @@ export class Worker implements ExecutionHost {
         'taken over from a worker whose lease ended',
       );
     const fresh = run.head === 0 && run.inboxHead === 0;
-    const loaded = fresh ? null : await this.#withTimeout(() => store.load(run.id));
+    const loaded = fresh ? null : await this.#calls.inTime((from) => from.load(run.id));
     if (!fresh && (loaded === null || loaded.run.epoch !== claim.token.epoch)) return;
     if (this.#state !== 'open') return this.#leave(claim);
     const execution = new Execution({
@@ -470,27 +431,6 @@ export class Worker implements ExecutionHost {
     }
     this.#scheduleTick();
   }
-
-  #withTimeout<T>(call: () => Promise<T>): Promise<T> {
-    const { clock } = this.#parts;
-    const { storeTimeoutMs } = this.#options;
-    return new Promise((resolve, reject) => {
-      const cancel = clock.schedule(
-        () =>
-          reject(
-            new DurableError('store_unavailable', `The store did not answer within ${storeTimeoutMs} ms.`, {
-              retryable: true,
-            }),
-          ),
-        storeTimeoutMs,
-      );
-      call().then(resolve, reject).finally(cancel);
-    });
-  }
-}
-
-function retryDelay(failures: number): number {
-  return Math.min(RETRY_MS.cap, RETRY_MS.first * 2 ** failures);
 }
 
 /** The continuation in this process is the one that the claim is for. */
