@@ -1,5 +1,5 @@
 /**
- * When a process may send chunks alone: for a third of its time at most, so that streaming runs leave it and its store room for
+ * When a process may send chunks alone: for about a third of its time, so that streaming runs leave it and its store room for
  * others. What counts is the shorter one of the last two flushes: a sync that happens to be slow must not hold up the chunks after it.
  */
 
