@@ -134,8 +134,9 @@ export class Clients {
         if (!known.includes(sender.payload)) this.acknowledged.set(sender.token, [...known, sender.payload]);
         return;
       }
-      if (final.has(outcome)) return;
-      if (outcome !== 'hook_not_found' && outcome !== 'store_unavailable') throw new Error(outcome);
+      const comesAgain = sender.isPatient && outcome === 'hook_already_resumed';
+      if (final.has(outcome) && !comesAgain) return;
+      if (!comesAgain && outcome !== 'hook_not_found' && outcome !== 'store_unavailable') throw new Error(outcome);
       await this.#pause(this.#random.between(20, 150));
     }
   }

@@ -236,6 +236,7 @@ export class Oracle {
     shadow.commitIds.add(commit.id);
     shadow.lastCommit = commit.id;
     for (const event of commit.events) this.#recorded(shadow, event);
+    for (const { key } of commit.hooks.create) this.#resolved.delete(`${id} ${key}`);
     if (commit.then.kind === 'park') shadow.claimsBeforePark = shadow.claimsSinceProgress;
     if (commit.events.length > 0) shadow.claimsSinceProgress = 0;
     if (answer.head !== shadow.events.length)

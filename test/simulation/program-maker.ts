@@ -59,7 +59,13 @@ export class ProgramMaker {
     if (draw < 0.63) return { kind: 'race', nodes: this.#nodes(depth, 2) };
     if (draw < 0.68) return { kind: 'seq', nodes: this.#nodes(depth, 3) };
     if (draw < 0.79)
-      return { kind: 'hook', id: this.#next(), gapMs: random.chance(0.3) ? random.int(1, 200) : 0, isAnswered: true };
+      return {
+        kind: 'hook',
+        id: this.#next(),
+        gapMs: random.chance(0.3) ? random.int(1, 200) : 0,
+        isAnswered: true,
+        isStrict: random.chance(0.3),
+      };
     if (draw < 0.81) return { kind: 'clash', token: SHARED_TOKEN };
     if (draw < 0.82) return { kind: 'ownId' };
     if (draw < 0.85) return { kind: 'inbox', id: this.#next(), count: random.int(1, 3) };
@@ -114,7 +120,8 @@ export class ProgramMaker {
     const nodes: Node[] = [this.#step()];
     if (this.#random.chance(0.3)) nodes.push({ kind: 'sleep', id: this.#next(), ms: this.#random.int(1, 500) });
     // Only a cancelled run cleans up, and it may do so for so long only.
-    if (this.#random.chance(0.1)) nodes.push({ kind: 'hook', id: this.#next(), gapMs: 0, isAnswered: false });
+    if (this.#random.chance(0.1))
+      nodes.push({ kind: 'hook', id: this.#next(), gapMs: 0, isAnswered: false, isStrict: false });
     return { kind: 'seq', nodes };
   }
 }

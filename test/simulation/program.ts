@@ -2,6 +2,7 @@
 
 import { child, createHook, DurableError, getWritable, now, randomUUID, shield, sleep, step, workflow } from 'everturn';
 import type { Workflow } from 'everturn';
+import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { Effects, StepPlan } from './effects.ts';
 import type { SimProcess } from './process.ts';
 
@@ -9,7 +10,7 @@ export type Node =
   | { kind: 'step'; plan: StepPlan; retries: number }
   | { kind: 'sleep'; id: number; ms: number }
   | { kind: 'seq' | 'par' | 'race'; nodes: Node[] }
-  | { kind: 'hook'; id: number; gapMs: number; isAnswered: boolean }
+  | { kind: 'hook'; id: number; gapMs: number; isAnswered: boolean; isStrict: boolean }
   | { kind: 'inbox'; id: number; count: number }
   | { kind: 'clash'; token: string }
   | { kind: 'child'; id: number; program: Program }
@@ -36,6 +37,9 @@ export const LOG = 'log';
 
 /** What a program throws that fails. */
 export const PLANNED = 'as planned';
+
+/** How payloads begin that a strict hook refuses. */
+export const BAD = 'bad';
 
 export function hookToken(run: string, id: number): string {
   return `${run}-hook-${id}`;
@@ -136,7 +140,7 @@ class Interpreter {
 
   async #hook(node: Extract<Node, { kind: 'hook' }>): Promise<unknown> {
     const token = hookToken(this.#run, node.id);
-    const hook = createHook({ token });
+    const hook = createHook(node.isStrict ? { token, schema: STRICT } : { token });
     await step(`announce ${node.id}`, () => this.#lab.announce(token));
     if (node.gapMs > 0) await sleep(node.gapMs);
     return hook;
@@ -196,6 +200,15 @@ class Interpreter {
   }
 }
 
+/** Takes no payload that says it is bad. */
+const STRICT: StandardSchemaV1<unknown, unknown> = {
+  '~standard': {
+    version: 1,
+    vendor: 'simulation',
+    validate: (value) => (String(value).startsWith(BAD) ? { issues: [{ message: 'it is bad' }] } : { value }),
+  },
+};
+
 async function writeLog(chunk: unknown): Promise<void> {
   const writer = getWritable({ namespace: LOG }).getWriter();
   await writer.write(chunk);
@@ -217,9 +230,7 @@ export function misfit(node: Node, value: unknown, payloads: (id: number) => unk
     case 'race':
       return misfitOfRace(node.nodes, value, payloads);
     case 'hook':
-      return payloads(node.id).includes(value)
-        ? undefined
-        : `${JSON.stringify(value)} is no payload of hook ${node.id}`;
+      return misfitOfHook(node, value, payloads);
     case 'inbox': {
       const expected = payloads(node.id).map(String).toSorted();
       const got = Array.isArray(value) ? (value as unknown[]).map(String).toSorted() : [];
@@ -236,6 +247,15 @@ export function misfit(node: Node, value: unknown, payloads: (id: number) => unk
     case 'cleanup':
       return misfit(node.body, value, payloads);
   }
+}
+
+function misfitOfHook(
+  { id, isStrict }: Extract<Node, { kind: 'hook' }>,
+  value: unknown,
+  payloads: (id: number) => unknown[],
+): string | undefined {
+  const isGood = payloads(id).includes(value) && !(isStrict && String(value).startsWith(BAD));
+  return isGood ? undefined : `${JSON.stringify(value)} is no payload of hook ${id}`;
 }
 
 function misfitOfStep(node: Extract<Node, { kind: 'step' }>, value: unknown): string | undefined {

@@ -2,7 +2,7 @@
 
 import { NO_FAULTS } from './network.ts';
 import type { NetworkFaults, Strike } from './network.ts';
-import { hookToken, nodesOf, programsOf } from './program.ts';
+import { BAD, hookToken, nodesOf, programsOf } from './program.ts';
 import type { Program } from './program.ts';
 import { named, ProgramMaker } from './program-maker.ts';
 import type { Random } from './random.ts';
@@ -16,10 +16,11 @@ export interface Disturbance {
 
 export interface Sender {
   run: string;
-  hook: number;
   token: string;
   id: string;
   payload: string;
+  /** Sends again when another payload was first: that one may be refused. */
+  isPatient: boolean;
   at: number;
 }
 
@@ -163,18 +164,15 @@ function sendersOf(random: Random, root: Program): Sender[] {
   for (const program of programsOf(root)) {
     for (const node of nodesOf(program.root)) {
       if ((node.kind !== 'hook' && node.kind !== 'inbox') || (node.kind === 'hook' && !node.isAnswered)) continue;
-      const count = node.kind === 'inbox' ? node.count : random.int(1, 2);
-      for (let index = 0; index < count; index += 1) {
+      const isStrict = node.kind === 'hook' && node.isStrict;
+      const good = node.kind === 'inbox' ? node.count : random.int(1, 2);
+      const bad = isStrict ? random.int(0, 2) : 0;
+      for (let index = 0; index < good + bad; index += 1) {
         const id = `${program.id}-${node.id}-${index}`;
         const token = hookToken(program.id, node.id);
-        senders.push({
-          run: program.id,
-          hook: node.id,
-          token,
-          id,
-          payload: `payload ${id}`,
-          at: random.between(0, 1_200),
-        });
+        const payload = `${index < good ? 'payload' : BAD} ${id}`;
+        const isPatient = isStrict && index < good;
+        senders.push({ run: program.id, token, id, payload, isPatient, at: random.between(0, 1_200) });
       }
     }
   }
