@@ -81,6 +81,8 @@ export interface RunContext {
 
   /** Buffers chunks for a stream of this run; a promise means: the buffer is full, await it. Throws `stream_closed`. */
   emit(stream: string, chunks: Payload[]): Promise<void> | undefined;
+  /** How many chunks this execution has emitted to a stream, whoever did. */
+  emittedTo(stream: string): number;
   /** Closes a stream after what was emitted. */
   closeStream(stream: string): void;
   /** Resolves when everything emitted so far is committed. */

@@ -35,6 +35,7 @@ export class Outbox {
   #roomWaiters: Array<() => void> = [];
   #flushWaiters: Array<{ upTo: number; resolve: () => void }> = [];
   readonly #closed = new Set<string>();
+  readonly #emittedTo = new Map<string, number>();
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -68,12 +69,18 @@ export class Outbox {
     for (const chunk of chunks) this.#bytes += chunk.length;
     this.#chunks += chunks.length;
     this.#emitted += chunks.length;
+    this.#emittedTo.set(stream, this.emittedTo(stream) + chunks.length);
     if (this.#bytes < MAX_BYTES && this.#chunks < MAX_CHUNKS) {
       this.#options.requestFlush();
       return undefined;
     }
     this.#options.request();
     return new Promise((resolve) => this.#roomWaiters.push(resolve));
+  }
+
+  /** How many chunks were emitted to a stream so far, whoever did. */
+  emittedTo(stream: string): number {
+    return this.#emittedTo.get(stream) ?? 0;
   }
 
   close(stream: string): void {

@@ -291,6 +291,10 @@ export class ExecutionContext implements RunContext {
     return this.#core.outbox.emit(stream, chunks);
   }
 
+  emittedTo(stream: string): number {
+    return this.#core.outbox.emittedTo(stream);
+  }
+
   closeStream(stream: string): void {
     this.#core.outbox.close(stream);
   }

@@ -49,12 +49,15 @@ export function foldPartial(chunks: Iterable<UIMessageChunk>): string {
 /** Neighbouring deltas of one part as one delta: the same message in fewer chunks. Never for readers that count offsets. */
 export function mergeDeltas(chunks: Iterable<UIMessageChunk>): UIMessageChunk[] {
   const merged: UIMessageChunk[] = [];
-  for (const chunk of chunks) {
-    const joined = joinDeltas(merged.at(-1), chunk);
-    if (joined === undefined) merged.push(chunk);
-    else merged[merged.length - 1] = joined;
-  }
+  for (const chunk of chunks) addMerged(merged, chunk);
   return merged;
+}
+
+/** Adds a chunk to those that `mergeDeltas` made. The chunks themselves are not changed. */
+export function addMerged(merged: UIMessageChunk[], chunk: UIMessageChunk): void {
+  const joined = joinDeltas(merged.at(-1), chunk);
+  if (joined === undefined) merged.push(chunk);
+  else merged[merged.length - 1] = joined;
 }
 
 function joinDeltas(last: UIMessageChunk | undefined, chunk: UIMessageChunk): UIMessageChunk | undefined {

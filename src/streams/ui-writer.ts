@@ -9,14 +9,16 @@
  *  U3 `error` and `abort` chunks end a client's message for good, so they are never piped: the caller decides whether the
  *     segment is entered again, or writes the end at last.
  *  U4 After a lost lease or a close of the runtime nothing is written: the next holder goes on.
+ *  U5 What was written is told as a reader gets it, or not at all if anybody else wrote to the stream meanwhile.
  */
 
 import type { UIMessageChunk } from 'ai';
+import type { Payload } from '../runtime/codec.ts';
 import type { RunContext } from '../runtime/context.ts';
 import { DurableError } from '../runtime/errors.ts';
 import { decodeChunk, encodeChunk } from './chunk.ts';
+import { addMerged } from './fold.ts';
 import { createRecoveryFilter, recoveryPlan } from './recovery.ts';
-import type { RecoveryPlan } from './recovery.ts';
 
 export interface UiWriterOptions {
   stream: string;
@@ -34,19 +36,33 @@ export interface UiWriter {
   pipe(chunks: ReadableStream<UIMessageChunk>): Promise<PipeEnd>;
   /** From now on this writer writes nothing: another one takes over, and an abandoned loop may still be running. */
   stop(): void;
+  /** All that the segment has in the stream, or will have with the next commit; null if it has to be read (U5). */
+  written(): Written | null;
+}
+
+export interface Written {
+  /** Deltas are merged. */
+  chunks: UIMessageChunk[];
+  /** How many chunks they are in the stream. */
+  count: number;
 }
 
 /** A writer for one execution of a segment. Create it before anything of this execution writes to the stream. */
 export async function createUiWriter(context: RunContext, options: UiWriterOptions): Promise<UiWriter> {
-  const filter = createRecoveryFilter(
-    options.from === null ? recoveryPlan([]) : await readPlan(context, { ...options, from: options.from }),
-  );
+  const copy = new Copy(context, options.stream);
+  const { stored, before } =
+    options.from === null ? { stored: [] } : await readSegment(context, { ...options, from: options.from });
+  const filter = createRecoveryFilter(recoveryPlan(stored, before));
+  for (const chunk of stored) copy.add(chunk);
 
   let isStopped = false;
 
   const append = (chunks: UIMessageChunk[]): Promise<void> | undefined => {
     if (chunks.length === 0 || isStopped || isLeaving(context.signal)) return undefined; // U4
-    return context.emit(options.stream, chunks.map(encodeChunk));
+    const payloads = chunks.map(encodeChunk);
+    const full = context.emit(options.stream, payloads);
+    chunks.forEach((chunk, index) => copy.addOwn(chunk, payloads[index] as Payload));
+    return full;
   };
   const write = (chunk: UIMessageChunk): Promise<void> | undefined => append(filter.next(chunk));
 
@@ -54,7 +70,7 @@ export async function createUiWriter(context: RunContext, options: UiWriterOptio
   const stop = (): void => {
     isStopped = true;
   };
-  return { write, pipe: (chunks) => pipe(chunks, write), stop };
+  return { write, pipe: (chunks) => pipe(chunks, write), stop, written: () => copy.read() };
 }
 
 async function pipe(chunks: ReadableStream<UIMessageChunk>, write: UiWriter['write']): Promise<PipeEnd> {
@@ -73,13 +89,50 @@ function endOf(chunk: UIMessageChunk): PipeEnd | undefined {
   return chunk.type === 'abort' ? { kind: 'aborted' } : undefined;
 }
 
-async function readPlan(
+/** What a segment has in its stream (U5). */
+class Copy {
+  readonly #context: RunContext;
+  readonly #stream: string;
+  readonly #before: number;
+  readonly #chunks: UIMessageChunk[] = [];
+  #count = 0;
+  #own = 0;
+
+  constructor(context: RunContext, stream: string) {
+    this.#context = context;
+    this.#stream = stream;
+    this.#before = context.emittedTo(stream);
+  }
+
+  add(chunk: UIMessageChunk): void {
+    addMerged(this.#chunks, chunk);
+    this.#count += 1;
+  }
+
+  /** Values may be other ones when they are read back (a Date is a text); deltas are text. */
+  addOwn(chunk: UIMessageChunk, payload: Payload): void {
+    this.add(isTextAlone(chunk) ? chunk : (decodeChunk(payload) as UIMessageChunk));
+    this.#own += 1;
+  }
+
+  read(): Written | null {
+    const emitted = this.#context.emittedTo(this.#stream) - this.#before;
+    return emitted === this.#own ? { chunks: this.#chunks, count: this.#count } : null;
+  }
+}
+
+function isTextAlone(chunk: UIMessageChunk): boolean {
+  if (chunk.type === 'text-delta' || chunk.type === 'reasoning-delta') return chunk.providerMetadata === undefined;
+  return chunk.type === 'tool-input-delta';
+}
+
+async function readSegment(
   context: RunContext,
   { stream, from }: { stream: string; from: number },
-): Promise<RecoveryPlan> {
-  if (from === 0) return recoveryPlan(await readStored(context, { stream, from }));
+): Promise<{ stored: UIMessageChunk[]; before?: UIMessageChunk }> {
+  if (from === 0) return { stored: await readStored(context, { stream, from }) };
   const [before, ...stored] = await readStored(context, { stream, from: from - 1 });
-  return recoveryPlan(stored, before);
+  return before === undefined ? { stored } : { stored, before };
 }
 
 async function readStored(context: RunContext, start: { stream: string; from: number }): Promise<UIMessageChunk[]> {

@@ -15,6 +15,7 @@ import type { EventDraft } from '../../runtime/event.ts';
 import type { SettledEnd } from '../../runtime/registrable.ts';
 import type { StreamWrite } from '../../runtime/store.ts';
 import { encodeChunk } from '../../streams/chunk.ts';
+import { foldMessage } from '../../streams/fold.ts';
 import { createUiWriter } from '../../streams/ui-writer.ts';
 import type { UiWriter } from '../../streams/ui-writer.ts';
 import { DEFAULT_STREAM } from '../../streams/wire.ts';
@@ -28,6 +29,7 @@ import type { Answered } from './approval-wait.ts';
 import { validHistory } from '../history/valid-history.ts';
 import { createInDoubtAsk } from '../tool/in-doubt-ask.ts';
 import { endMessage, foldStream, readSince } from './message-stream.ts';
+import type { FoldedStream } from './message-stream.ts';
 import { recordedSegment } from '../history/recorded-segment.ts';
 import { runSegment, segmentPath, segmentPrefix } from './segment.ts';
 import type { RunnableAgent } from './segment.ts';
@@ -112,7 +114,7 @@ export class AgentRun {
       messageId: this.#state.uiMessage.id,
     });
     const next = end.kind === 'ended' ? await this.#ended(end.result) : await this.#diverged();
-    await this.#checkpoint(next, steering);
+    await this.#checkpoint(next, { steering, shown: await this.#shown(writer) });
     this.#steering = undefined;
     this.#recovering = false;
     this.#opening = [];
@@ -260,15 +262,23 @@ export class AgentRun {
     };
   }
 
+  /** The message with what the segment has added to it; read back where others wrote to the stream too. */
+  async #shown(writer: UiWriter): Promise<Pick<FoldedStream, 'tail' | 'message'>> {
+    const { tail: from, uiMessage: message } = this.#state;
+    const written = writer.written();
+    if (written === null) return foldStream(this.#context, { from, message });
+    return { tail: from + written.count, message: (await foldMessage(written.chunks, { message })) ?? message };
+  }
+
   /** A1 */
-  async #checkpoint(next: AgentState, steering: Steering): Promise<void> {
+  async #checkpoint(
+    next: AgentState,
+    { steering, shown }: { steering: Steering; shown: Pick<FoldedStream, 'tail' | 'message'> },
+  ): Promise<void> {
     const context = this.#context;
-    const { tail, message: uiMessage } = await foldStream(context, {
-      from: this.#state.tail,
-      message: this.#state.uiMessage,
-    });
+    const { tail, message: uiMessage } = shown;
     const hooks = await hooksOf(next.pending, { agent: this.#agent, turn: next.turns, now: context.now() });
-    // crash here: chunks and turns are committed, the segment replays from its journal
+    // crash here: turns are committed, chunks up to the last ones; the segment replays from its journal
     await context.moveCheckpoint(() => {
       const queued = steering.undelivered(); // A3
       const done = next.done && next.pending.length === 0 && queued.length === 0;
