@@ -88,8 +88,10 @@ export function toOutputBody({ chatId, messageId, tool, toolCallId, output, erro
 
 interface OpenResponse {
   handle: string;
+  /** Id of the last event that was read. */
+  lastEventId: string | undefined;
   /** Settles when the response has ended, or is read no more. */
-  ended: Promise<'ended' | 'left'>;
+  ended: Promise<void>;
 }
 
 /** What is being read, by chat. */
@@ -115,14 +117,15 @@ class Responses {
     const events = await this.#connect(chatId, { ...source, signal });
     if (events === null) return null;
     const { handle, batches } = events;
-    let settle = (_how: 'ended' | 'left'): void => undefined;
-    const ended = new Promise<'ended' | 'left'>((resolve) => (settle = resolve));
-    const response = { handle, ended };
+    let settle = (): void => undefined;
+    const ended = new Promise<void>((resolve) => (settle = resolve));
+    const response: OpenResponse = { handle, lastEventId: undefined, ended };
     this.#open.set(chatId, response);
     return toChunkStream(batches, {
       cancel: () => controller.abort(),
-      onEnd: (how) => {
-        settle(how);
+      onEvents: (events) => (response.lastEventId = events.findLast(({ id }) => id)?.id ?? response.lastEventId),
+      onEnd: () => {
+        settle();
         if (this.#open.get(chatId) === response) this.#open.delete(chatId);
       },
     });
@@ -147,29 +150,37 @@ class Responses {
   }
 }
 
+interface ChunkStreamEvents {
+  cancel(): void;
+  onEvents(events: Events): void;
+  onEnd(): void;
+}
+
 function toChunkStream(
   batches: AsyncGenerator<Events, void, undefined>,
-  { cancel, onEnd }: { cancel: () => void; onEnd: (how: 'ended' | 'left') => void },
+  { cancel, onEvents, onEnd }: ChunkStreamEvents,
 ): ReadableStream<UIMessageChunk> {
   return new ReadableStream<UIMessageChunk>({
     async pull(controller) {
       try {
         const next = await batches.next();
-        const chunks = next.done === true ? [] : next.value.map(({ data }) => JSON.parse(data) as UIMessageChunk);
+        const events = next.done === true ? [] : next.value;
+        const chunks = events.map(({ data }) => JSON.parse(data) as UIMessageChunk);
         for (const chunk of chunks) controller.enqueue(chunk);
+        onEvents(events);
         // Nothing follows it, also if the connection broke before the response could say so.
         if (next.done !== true && !chunks.some(({ type }) => type === 'finish')) return;
         await batches.return();
         controller.close();
-        onEnd('ended');
+        onEnd();
       } catch (error) {
-        onEnd('left');
+        onEnd();
         throw error;
       }
     },
     cancel() {
       cancel();
-      onEnd('left');
+      onEnd();
     },
   });
 }
@@ -184,13 +195,13 @@ async function stop(api: AgentApi, { chatId, response, request }: StopOptions): 
   // The run that is being read, not one that may have begun meanwhile.
   const { runId } = await api.stop(response?.handle ?? chatId, request);
   if (runId === null) return;
-  if (response !== undefined && decodePosition(response.handle)?.run === runId) {
-    if ((await response.ended) === 'ended') return;
-  }
+  const isRead = response !== undefined && decodePosition(response.handle)?.run === runId;
+  if (isRead) await response.ended;
   const controller = new AbortController();
   const { signal } = controller;
   const whole = request?.signal === undefined ? signal : AbortSignal.any([request.signal, signal]);
-  const after = `${runId}~${encodeOffset(0)}`;
+  // The end of a response is not yet the end of the run.
+  const after = `${runId}~${(isRead ? response.lastEventId : undefined) ?? encodeOffset(0)}`;
   for await (const updates of readThreadFeed(api, {
     thread: chatId,
     after,

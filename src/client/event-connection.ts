@@ -86,7 +86,7 @@ class Connection {
           for (let events = await attempt.read(); events !== undefined; events = await attempt.read()) {
             const end = events.findIndex(({ data }) => data === DONE);
             const before = end < 0 ? events : events.slice(0, end);
-            this.#note(before, attempt);
+            this.#note(before);
             if (before.length > 0) yield before;
             if (end >= 0) return;
           }
@@ -103,21 +103,25 @@ class Connection {
   }
 
   /** E1, E4 */
-  #note(events: Events, attempt: Attempt): void {
+  #note(events: Events): void {
     const last = events.findLast(({ id }) => id !== undefined)?.id;
-    if (attempt.ageMs < GOOD_MS && (last === undefined || last === this.#lastEventId)) return;
+    if (last === undefined || last === this.#lastEventId) return;
     this.#retries.succeeded();
-    this.#lastEventId = last ?? this.#lastEventId;
+    this.#lastEventId = last;
   }
 
   async #failed(error: unknown, attempt: Attempt): Promise<void> {
     this.#options.signal.throwIfAborted();
     if (DurableError.is(error)) throw error;
+    if (error instanceof GoodNews) return;
     if (attempt.hadBytes && attempt.ageMs >= GOOD_MS) this.#retries.succeeded();
     const failure = error instanceof TransientFailure ? error : toTransient(error);
     await this.#retries.failed(failure, attempt.hadBytes ? 0 : Math.min(attempt.ageMs, STALL_MS));
   }
 }
+
+/** Not the fault of anybody: the next try is at once. */
+class GoodNews extends TransientFailure {}
 
 function toTransient(error: unknown): TransientFailure {
   return new TransientFailure(error instanceof Error ? error.message : String(error), { cause: error });
@@ -145,7 +149,7 @@ class Attempt {
     // E3
     const ignore = network.onNews((news) => {
       const silentMs = clock.monotonic() - this.#heardAt;
-      if (news === 'online' || silentMs > HEARTBEAT_MS + 1_000) this.#cut('the network came back');
+      if (news === 'online' || silentMs > HEARTBEAT_MS + 1_000) this.#cut(new GoodNews('the network came back'));
     });
     this.#release = () => {
       signal.removeEventListener('abort', abort);
@@ -192,8 +196,8 @@ class Attempt {
     this.#reader?.cancel().catch(() => undefined);
   }
 
-  #cut(why: string): void {
-    this.#controller.abort(new TransientFailure(why));
+  #cut(why: TransientFailure): void {
+    this.#controller.abort(why);
   }
 
   /** E3. A request or a body that ignores its signal does not hold this up. */
@@ -202,7 +206,10 @@ class Attempt {
   async #inTime<T>(promise: Promise<T> | undefined): Promise<T | undefined> {
     const { signal } = this.#controller;
     signal.throwIfAborted();
-    const cancel = this.#environment.clock.schedule(() => this.#cut('the server fell silent'), STALL_MS);
+    const cancel = this.#environment.clock.schedule(
+      () => this.#cut(new TransientFailure('the server fell silent')),
+      STALL_MS,
+    );
     let abort = (): void => undefined;
     const aborted = new Promise<never>((_, reject) => {
       abort = () => reject(signal.reason as Error);

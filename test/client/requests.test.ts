@@ -18,9 +18,10 @@ const thread = (run: unknown): string => `event: thread\ndata: ${JSON.stringify(
 describe('stop', () => {
   it('stops the run that is being read, and resolves when its end was read', async () => {
     const answer = openStream();
-    const server = fakeServer(({ path }) =>
-      path.endsWith('/stop') ? Response.json({ runId: RUN, status: 'running' }, { status: 202 }) : answer.response,
-    );
+    const server = fakeServer(({ path }) => {
+      if (path.endsWith('/stop')) return Response.json({ runId: RUN, status: 'running' }, { status: 202 });
+      return path.includes('/threads/') ? streamOf(thread(null)) : answer.response;
+    });
     const chunks = send(server).then(readAll);
     answer.write(framesOf(CHUNKS.slice(0, 4)).join(''));
     await server.clock.settleAll();
@@ -32,6 +33,7 @@ describe('stop', () => {
     answer.write(framesOf([{ type: 'abort' }, { type: 'finish' }], 4).join('') + END);
     await server.finish(stopped);
     expect((await chunks).map(({ type }) => type).slice(-2)).toEqual(['abort', 'finish']);
+    expect(server.requests.at(-1)?.headers.get('last-event-id')).toBe(`${RUN}~${offset(6)}`);
   });
 
   it('without a response at hand resolves when the thread has gone on', async () => {
