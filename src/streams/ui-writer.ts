@@ -109,7 +109,7 @@ class Copy {
     this.#count += 1;
   }
 
-  /** Values may be other ones when they are read back (a Date is a text); deltas are text. */
+  /** Values may be other ones when they are read back (a Date is a text); texts are the same. */
   addOwn(chunk: UIMessageChunk, payload: Payload): void {
     this.add(isTextAlone(chunk) ? chunk : (decodeChunk(payload) as UIMessageChunk));
     this.#own += 1;
@@ -122,8 +122,8 @@ class Copy {
 }
 
 function isTextAlone(chunk: UIMessageChunk): boolean {
-  if (chunk.type === 'text-delta' || chunk.type === 'reasoning-delta') return chunk.providerMetadata === undefined;
-  return chunk.type === 'tool-input-delta';
+  for (const key in chunk) if (typeof chunk[key as keyof typeof chunk] !== 'string') return false;
+  return true;
 }
 
 async function readSegment(

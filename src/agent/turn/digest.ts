@@ -55,14 +55,30 @@ function openList(): Digest {
 function isSame(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
-  if (Array.isArray(a) !== Array.isArray(b) || isOpaque(a) || isOpaque(b)) return false;
-  const keys = Object.keys(a);
-  if (keys.length !== Object.keys(b).length) return false;
-  return keys.every((key) => key in b && isSame(a[key as keyof typeof a], b[key as keyof typeof b]));
+  if (Array.isArray(a)) return Array.isArray(b) && isSameList(a, b);
+  if (Array.isArray(b) || isOpaque(a) || isOpaque(b)) return false;
+  return isSameRecord(a as Record<string, unknown>, b as Record<string, unknown>);
+}
+
+function isSameList(a: readonly unknown[], b: readonly unknown[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i += 1) if (!isSame(a[i], b[i])) return false;
+  return true;
+}
+
+/** Without lists of keys: this looks at the whole prompt. */
+function isSameRecord(a: Record<string, unknown>, b: Record<string, unknown>): boolean {
+  let left = 0;
+  for (const key in a) {
+    if (!(key in b) || !isSame(a[key], b[key])) return false;
+    left += 1;
+  }
+  for (const _ in b) left -= 1;
+  return left === 0;
 }
 
 function isOpaque(value: object): boolean {
-  return !Array.isArray(value) && Object.getPrototypeOf(value) !== Object.prototype;
+  return Object.getPrototypeOf(value) !== Object.prototype;
 }
 
 class Digest {
