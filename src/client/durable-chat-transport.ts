@@ -197,18 +197,22 @@ async function stop(api: AgentApi, { chatId, response, request }: StopOptions): 
   if (runId === null) return;
   const isRead = response !== undefined && decodePosition(response.handle)?.run === runId;
   if (isRead) await response.ended;
-  const controller = new AbortController();
-  const { signal } = controller;
-  const whole = request?.signal === undefined ? signal : AbortSignal.any([request.signal, signal]);
+  const position = isRead ? response.lastEventId : undefined;
   // The end of a response is not yet the end of the run.
-  const after = `${runId}~${(isRead ? response.lastEventId : undefined) ?? encodeOffset(0)}`;
-  for await (const updates of readThreadFeed(api, {
-    thread: chatId,
-    after,
-    signal: whole,
-    headers: request?.headers,
-  })) {
+  await waitForEnd(api, { thread: chatId, after: `${runId}~${position ?? encodeOffset(0)}`, request });
+}
+
+/** Resolves when the run of the position has the thread no more. */
+async function waitForEnd(
+  api: AgentApi,
+  { thread, after, request = {} }: { thread: string; after: string; request: RequestOptions | undefined },
+): Promise<void> {
+  const { signal, headers } = request;
+  const controller = new AbortController();
+  const whole = signal === undefined ? controller.signal : AbortSignal.any([signal, controller.signal]);
+  const run = decodePosition(after)?.run;
+  for await (const updates of readThreadFeed(api, { thread, after, signal: whole, headers })) {
     const state = updates.findLast((update) => update.kind === 'thread');
-    if (state !== undefined && state.status.run?.id !== runId) return controller.abort();
+    if (state !== undefined && state.status.run?.id !== run) return controller.abort();
   }
 }
