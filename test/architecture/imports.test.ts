@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { importsOf, root, sources } from './sources.ts';
+import { importsOf, root, sources, withoutComments } from './sources.ts';
 
 /** From the outside to the inside: a folder imports itself and what stands to its right. */
 const LAYERS = ['app', 'agent', 'tools', 'hooks', 'streams', 'runtime'];
@@ -120,6 +120,20 @@ describe('the imports of src', () => {
     const sdk = external.filter(({ to }) => to === 'ai' || to.startsWith('ai/') || to.startsWith('@ai-sdk/'));
     expect(list(sdk.filter(({ from }) => /^(runtime|stores)\//.test(from)))).toEqual([]);
   });
+});
+
+/** The folders of an agent, from the run to the turn; docs/architecture.md says what each owns. */
+const AGENT_FOLDERS = ['run', 'call', 'history', 'tool', 'turn'];
+const TYPE_IMPORT = /^import type [^;]*;$/gm;
+
+it('the folders of src/agent import code only from those after them', () => {
+  const agent = files.filter(({ path }) => path.startsWith('agent/'));
+  const code = agent.map((file) => ({ ...file, text: withoutComments(file.text).replace(TYPE_IMPORT, '') }));
+  const placed = code.flatMap((file) => importsOf(file).map((to) => ({ from: file.path, to })));
+  const place = (path: string): number => AGENT_FOLDERS.indexOf(path.split('/')[1] ?? '');
+  const inner = placed.filter(({ from, to }) => place(from) >= 0 && to.startsWith('agent/') && place(to) >= 0);
+  expect(inner.length).toBeGreaterThan(10);
+  expect(list(inner.filter(({ from, to }) => place(to) < place(from)))).toEqual([]);
 });
 
 it('folders have no index.ts: a file is imported where it is', () => {
