@@ -31,7 +31,7 @@ function deploy(
   const runtime = startRuntime({
     store,
     agents: { assistant: agent },
-    worker: { leaseMs: 150, pollMs: 20, storeTimeoutMs: 100 },
+    worker: { leaseMs: 400, pollMs: 20, storeTimeoutMs: 300 },
   });
   runtimes.push(runtime);
   return { runtime, agent, script };

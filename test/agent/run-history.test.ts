@@ -74,7 +74,7 @@ describe.each(providers)('the history that $name gets', ({ start, model }) => {
     const runtime = startRuntime({
       store,
       agents: { worker: agent },
-      worker: { leaseMs: 150, pollMs: 20, storeTimeoutMs: 100 },
+      worker: { leaseMs: 500, pollMs: 20, storeTimeoutMs: 400 },
     });
     runtimes.push(runtime);
     return { agent, runtime, store };

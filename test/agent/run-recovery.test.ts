@@ -72,7 +72,7 @@ function startProcess(store: Store, witness: Witness, works = true, answer = ans
   const runtime = startRuntime({
     store,
     agents: { support: agent },
-    worker: works ? { leaseMs: 150, pollMs: 20, storeTimeoutMs: 100 } : false,
+    worker: works ? { leaseMs: 300, pollMs: 20, storeTimeoutMs: 250 } : false,
   });
   runtimes.push(runtime);
   return { runtime, agent, asked: () => script.prompts.length };

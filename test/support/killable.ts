@@ -9,7 +9,10 @@ export interface Killable {
 }
 
 /** A process's view of a store that can die. `before` is called ahead of each commit and may kill. */
-export function killable(inner: Store, before: (commit: number) => 'go' | 'die before' | 'die after' = () => 'go'): Killable {
+export function killable(
+  inner: Store,
+  before: (commit: number) => 'go' | 'die before' | 'die after' = () => 'go',
+): Killable {
   let dead = false;
   let commits = 0;
   const never = (): Promise<never> => new Promise(() => {});
