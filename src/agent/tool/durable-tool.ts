@@ -9,7 +9,7 @@
  *  D4 A tool that was interrupted is handled as its `onInDoubt` says.
  */
 
-import { dynamicTool, jsonSchema } from 'ai';
+import { dynamicTool, experimental_toolCaller, jsonSchema } from 'ai';
 import type { ModelMessage, Tool, ToolExecutionOptions, ToolSet } from 'ai';
 import type { Attempt, Operation } from '../../runtime/context.ts';
 import { currentFrame } from '../../runtime/context.ts';
@@ -24,6 +24,7 @@ import { anySignal } from '../turn/live-turn.ts';
 import { memoizedNeedsApproval } from './approval-policy.ts';
 import { ValueFeed } from './value-feed.ts';
 
+type ToolCaller = Parameters<typeof experimental_toolCaller>[1];
 type Execute = (input: unknown, options: ToolExecutionOptions<unknown>) => unknown;
 
 export function durableTools(tools: ToolSet | undefined, call: CallState): ToolSet | undefined {
@@ -49,7 +50,16 @@ function durableTool(tool: Tool, { name, call }: Place): Tool {
   }
   if (typeof tool.needsApproval === 'function')
     wrapped['needsApproval'] = memoizedNeedsApproval(tool.needsApproval, call);
-  return wrapped as Tool;
+  return asCaller(wrapped as Tool, { of: tool, name, call });
+}
+
+/** A tool that calls other tools: what it is bound to is durable too. Its definition is not copied with its fields. */
+function asCaller(wrapped: Tool, { of, name, call }: Place & { of: Tool }): Tool {
+  const { experimental_toolCaller: caller } = of as { experimental_toolCaller?: ToolCaller };
+  if (caller === undefined) return wrapped;
+  if (caller.type !== 'local') return experimental_toolCaller(wrapped, caller);
+  const bind = (tools: ToolSet): Tool => durableTool(caller.bind(tools), { name, call });
+  return experimental_toolCaller(wrapped, { ...caller, bind });
 }
 
 interface ToolRun extends Place {
@@ -126,7 +136,7 @@ function doubtOf(run: ToolRun, key: string): InDoubtTool | undefined {
   return findDoubt(run.call.context, { key, toolName: run.name, toolCallId: run.options.toolCallId, input: run.input });
 }
 
-/** A tool that another tool calls (the SDK's tool callers make up toolCallIds): its key stands under the caller's. */
+/** A tool that another tool calls (the SDK's local tool callers make up toolCallIds): its key stands under the caller's. */
 function nestedKey({ name, call, options }: ToolRun): string | undefined {
   if (call.knowsToolCall(options.toolCallId)) return undefined;
   const scope = currentFrame.getStore()?.scope;
