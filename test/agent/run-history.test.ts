@@ -36,6 +36,12 @@ const scenarios: ModelServerOptions['scenarios'] = [
   { name: 'after', matches: /and now/, replies: [{ text: 'Here I am.' }] },
 ];
 
+/** Time-outs of the agent. */
+interface Limits {
+  toolMs?: number;
+  wholeMs?: number;
+}
+
 interface Provider {
   name: string;
   start: (options: ModelServerOptions) => Promise<ModelServer>;
@@ -65,12 +71,18 @@ describe.each(providers)('the history that $name gets', ({ start, model }) => {
     await server.close();
   });
 
-  function process(store = memoryStore(), look: () => unknown = () => 'seen') {
+  function process(store = memoryStore(), look: () => unknown = () => 'seen', limits: Limits = {}) {
     const tools = {
       look: tool({ description: 'look', inputSchema: z.object({}), execute: async () => look() }),
       pay: tool({ description: 'pay', inputSchema: z.object({ amount: z.number() }), execute: () => 'paid' }),
     };
-    const agent = new DurableAgent({ model: model(server.baseURL), tools, toolApproval: { pay: 'user-approval' } });
+    const agent = new DurableAgent({
+      model: model(server.baseURL),
+      tools,
+      toolApproval: { pay: 'user-approval' },
+      ...(limits.wholeMs === undefined ? {} : { timeout: { totalMs: limits.wholeMs } }),
+      ...(limits.toolMs === undefined ? {} : { durable: { tools: { look: { timeout: limits.toolMs } } } }),
+    });
     const runtime = startRuntime({
       store,
       agents: { worker: agent },
@@ -119,6 +131,24 @@ describe.each(providers)('the history that $name gets', ({ start, model }) => {
     await run.cancel();
     await expect(run.result()).rejects.toMatchObject({ code: 'cancelled' });
     await goOn(setup);
+  });
+
+  it('after a tool that took longer than its time-out is valid', async () => {
+    const setup = process(memoryStore(), () => new Promise(() => {}), { toolMs: 30 });
+    const run = await begin(setup);
+    const { id } = await approvalOf(setup.runtime);
+    await setup.runtime.approvals.approve(id, { by: 'a' });
+    expect((await run.result()).text).toContain('done now');
+    await goOn(setup);
+  });
+
+  it('after an answer that took longer than the time-out of its agent is valid', async () => {
+    const store = memoryStore();
+    const hasty = process(killable(store).store, () => new Promise(() => {}), { wholeMs: 150 });
+    const run = await begin(hasty);
+    await expect(run.result()).rejects.toMatchObject({ code: 'run_failed' });
+    await hasty.runtime.close();
+    await goOn(process(store));
   });
 
   it('after an approval, a denial or a stop at an approval is valid', async () => {
