@@ -11,6 +11,8 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 20_000,
+    // What a test waits for comes in milliseconds; the limit is for a machine with other work.
+    expect: { poll: { timeout: 10_000 } },
     reporters: ci ? ['default', 'json'] : ['default'],
     outputFile: { json: 'coverage/tests.json' },
   },

