@@ -23,8 +23,8 @@ export interface RunContext {
   readonly signal: AbortSignal;
   /** True while recorded completions wait to be released. */
   readonly replaying: boolean;
-  /** The event at the run's checkpoint, null if the run has none. */
-  readonly checkpoint: JournalEvent | null;
+  /** The events at the checkpoints that were there when this execution began, in order. Empty if the run had none. */
+  readonly checkpoints: readonly JournalEvent[];
   /** Store time of the last released event (the run's creation before the first). The same on replay. */
   now(): number;
   /** Hex HMAC-SHA256 of the text under the runtime's secret. Synchronous. */
@@ -52,8 +52,8 @@ export interface RunContext {
   /** Commits facts and what belongs to them in one transaction; resolves after the commit. */
   append(batch: Append): Promise<void>;
   /**
-   * Commits what `make` answers and moves the checkpoint to its first fact: recovery loads nothing before it. `make` is called in the
-   * same breath, when every message that was received has been released, so that none stands before the checkpoint unseen.
+   * Commits what `make` answers and moves the checkpoint to its first fact: recovery loads nothing before it but the facts at former
+   * checkpoints, so each holds only what is new. `make` is called in the same breath, when every message that was received has been released, so that none stands before the checkpoint unseen.
    */
   moveCheckpoint(make: () => Append): Promise<void>;
   /**

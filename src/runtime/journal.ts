@@ -9,7 +9,7 @@
 import { COMPLETIONS } from './context.ts';
 import { decodeEvent } from './event.ts';
 import type { EventType, JournalEvent } from './event.ts';
-import type { Payload } from './codec.ts';
+import type { Loaded } from './store.ts';
 
 /** An event with its position. */
 export interface Entry {
@@ -26,14 +26,23 @@ const SCOPED_ENDS: ReadonlySet<EventType> = new Set<EventType>([
 const TURN_IN_KEY = /\/t\d+(?=\/)/g;
 
 export class Journal {
+  /** The events at the run's checkpoints when it was loaded, in order. */
+  readonly checkpoints: readonly JournalEvent[];
   readonly #entries: Entry[] = [];
   readonly #completions = new Map<string, Entry>();
   readonly #recoveries: Entry[] = [];
   readonly #facts = new Map<string, Entry[]>();
 
-  static load(events: Payload[], from: number): Journal {
-    const journal = new Journal();
-    events.forEach((payload, index) => journal.add({ seq: from + index, event: decodeEvent(payload) }));
+  constructor(checkpoints: readonly JournalEvent[] = []) {
+    this.checkpoints = checkpoints;
+  }
+
+  /** `from`: the last checkpoint, 0 if the run has none. */
+  static load({ checkpoints, events }: Pick<Loaded, 'checkpoints' | 'events'>, from: number): Journal {
+    const entries = events.map((payload, index) => ({ seq: from + index, event: decodeEvent(payload) }));
+    const last = from === 0 ? [] : entries.slice(0, 1).map(({ event }) => event);
+    const journal = new Journal([...checkpoints.map((payload) => decodeEvent(payload)), ...last]);
+    for (const entry of entries) journal.add(entry);
     return journal;
   }
 
@@ -49,10 +58,6 @@ export class Journal {
     const list = this.#facts.get(key);
     if (list === undefined) this.#facts.set(key, [entry]);
     else list.push(entry);
-  }
-
-  get first(): Entry | undefined {
-    return this.#entries[0];
   }
 
   /** The first event of a type. */

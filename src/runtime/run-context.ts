@@ -54,8 +54,8 @@ export class ExecutionContext implements RunContext {
     return this.#core.queue.replaying;
   }
 
-  get checkpoint(): JournalEvent | null {
-    return this.#core.checkpoint;
+  get checkpoints(): readonly JournalEvent[] {
+    return this.#core.journal.checkpoints;
   }
 
   get userMessages(): Mailbox {

@@ -81,8 +81,6 @@ export class RunCore {
   readonly hookSchemas: Map<string, StandardSchemaV1> = new Map();
   /** Children that have not ended: run ids by key. */
   readonly children: Map<string, string> = new Map();
-  /** The event at the run's checkpoint. */
-  readonly checkpoint: JournalEvent | null;
   readonly request: () => void;
   readonly evaluate: () => void;
   readonly broken: (error: unknown) => void;
@@ -133,7 +131,6 @@ export class RunCore {
     this.evaluate = options.evaluate;
     this.broken = options.broken;
     this.strayed = options.strayed;
-    this.checkpoint = options.run.checkpoint > 0 ? (options.journal.first?.event ?? null) : null;
     this.#now = options.run.createdAt;
     this.#storeTime = { now: options.run.updatedAt, at: options.clock.monotonic() };
     this.root = new RunScope({ path: '', kind: 'workflow', parent: null, activity: Activity.root(options.evaluate) });

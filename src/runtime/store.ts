@@ -45,7 +45,7 @@
  *      `stream_closed` (closing it once more is none). A refusal applies nothing of that run and does not hinder the others of the batch.
  *  S15 Applied is all or nothing: events appended at head (seq = position, from 0), chunks at each stream's tail, hooks,
  *      starts (as S10, S11, `exists` is success; a `busy` thread queues), cancels (after the run's own transition), ledger
- *      rows (deduplicated by id), seen, checkpoint, suspects.
+ *      rows (deduplicated by id), seen, checkpoint (those before it are kept too), suspects.
  *      A hook (not an approval) that its run creates again under the same key after it was resolved is open again.
  *  S16 A commit with events sets `attempts` to 0 and `suspects` to null (unless it sets them). Chunks and heartbeats do not.
  *  S17 `run`: `dueAt` moves to now + lease if `heartbeat` is set or less than two thirds of the lease is left; `extended`
@@ -71,7 +71,8 @@
  *      (id and inputHash of the message, input its payload, the rest of the run). An ended run refuses all three.
  * Reading
  *  S23 `load` answers events from `from` on, in order, without a gap up to head, and the messages from the row's `seen` on;
- *      one consistent view.
+ *      without `from`, events from the last checkpoint on, and beside them in `checkpoints` those at the positions before it that
+ *      were checkpoints, in order. One consistent view.
  *  S24 Offsets of a stream are dense, from 0, never reused. `read` answers whole chunks from `from` on, at least one if there
  *      is one, else up to maxBytes; `closed` is true only with the chunks up to the tail.
  *  S25 `gc` removes only ended runs, with all that belongs to them but their ledger rows.
@@ -195,6 +196,8 @@ export interface Message {
 
 export interface Loaded {
   run: Run;
+  /** The events at former checkpoints, in order; none where the caller said from where to load. */
+  checkpoints: Payload[];
   events: Payload[];
   messages: Message[];
   now: number;
@@ -419,7 +422,7 @@ export interface Store {
   readonly capabilities: Capabilities;
   start(runs: NewRun[], claim?: ClaimOptions): Promise<StartResult[]>;
   claim(request: ClaimRequest): Promise<ClaimResult>;
-  /** Null if there is no such run. `from` defaults to the run's checkpoint. */
+  /** Null if there is no such run. `from` defaults to the run's checkpoint; only then there are `checkpoints`. */
   load(run: string, from?: number): Promise<Loaded | null>;
   /** At most one commit per run in a batch; answers in the order of the batch. */
   commit(batch: Commit[]): Promise<CommitResult[]>;

@@ -397,7 +397,7 @@ export class Worker implements ExecutionHost {
           clock,
           ids,
           logger: runLogger,
-          journal: Journal.load(loaded?.events ?? [], run.checkpoint),
+          journal: loaded === null ? new Journal() : Journal.load(loaded, run.checkpoint),
           request: () => self.requested(),
           requestFlush: () => self.flushRequested(),
           evaluate: () => self.evaluate(),

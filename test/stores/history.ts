@@ -249,6 +249,7 @@ export async function everything(store: Store): Promise<unknown> {
   const { items } = await store.list({});
   const perRun = await Promise.all(
     items.map(async ({ id }) => [
+      await store.load(id),
       await store.load(id, 0),
       ...(await Promise.all(
         STREAMS.flatMap((stream) => [0, 1, 3].map((from) => store.read(id, stream, { from, maxBytes: 3 }))),

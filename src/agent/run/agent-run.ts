@@ -1,7 +1,8 @@
 /**
- * An agent's run: a loop of segments over the state of the last checkpoint.
+ * An agent's run: a loop of segments over the state that the checkpoints make up.
  *
- *  A1 A segment's end is one commit: messages, the folded UI message, open approvals and their hook rows. Recovery starts there.
+ *  A1 A segment's end is one commit: what it changed of the state (messages, the folded UI message), open approvals and their hook
+ *     rows. Recovery starts there.
  *  A2 What reaches a segment's prompt is known at its checkpoint, or awaited durably; all else goes through turns, which
  *     record what they took. So a replay asks the model the same.
  *  A3 No user message is lost: what no turn took stands in the checkpoint, and a run with such messages is not done.
@@ -34,6 +35,8 @@ import { recordedSegment } from '../history/recorded-segment.ts';
 import { runSegment, segmentPath, segmentPrefix } from './segment.ts';
 import type { RunnableAgent } from './segment.ts';
 import { hooksOf, readOutcome } from './segment-outcome.ts';
+import { applyChange, changeOf } from './state-change.ts';
+import type { StateChange } from './state-change.ts';
 import { Steering, toQueued } from './steering.ts';
 import { threadMessages, toParts } from '../history/thread.ts';
 
@@ -64,8 +67,11 @@ export class AgentRun {
     this.#context = context;
     this.#agent = agent;
     this.#input = input;
-    this.#state = (context.checkpoint?.value as AgentState | undefined) ?? initialState(context.run.id);
-    this.#recovering = context.checkpoint !== null || context.run.epoch > 1;
+    this.#state = context.checkpoints.reduce(
+      (state, { value }) => applyChange(state, value as StateChange),
+      initialState(context.run.id),
+    );
+    this.#recovering = context.checkpoints.length > 0 || context.run.epoch > 1;
   }
 
   /** Until nothing is left to do. */
@@ -282,18 +288,19 @@ export class AgentRun {
     await context.moveCheckpoint(() => {
       const queued = steering.undelivered(); // A3
       const done = next.done && next.pending.length === 0 && queued.length === 0;
+      const former = this.#state;
       this.#state = { ...next, tail, uiMessage, queued, done };
-      return { facts: [this.#segmentCompleted()], hooks };
+      return { facts: [this.#segmentCompleted(changeOf(former, this.#state))], hooks };
     });
   }
 
-  #segmentCompleted(): EventDraft {
+  #segmentCompleted(value: StateChange): EventDraft {
     const { segment, turns, pending } = this.#state;
-    const value = { value: this.#state, what: `the state of the agent's run "${this.#context.run.id}"` };
+    const what = `what the agent's run "${this.#context.run.id}" has added`;
     const meta = { turns, open: pending.length };
     return draftEvent(
       { type: 'segment_completed', key: segmentPath(segment - 1), at: this.#context.now(), meta },
-      value,
+      { value, what },
     );
   }
 }

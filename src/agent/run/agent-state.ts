@@ -1,5 +1,5 @@
 /**
- * What an agent's run is between two segments: the value of its checkpoint. Earlier turns are never loaded again, so everything
+ * What an agent's run is between two segments: what its checkpoints make up. Earlier turns are never loaded again, so everything
  * that the next segment needs stands here.
  */
 

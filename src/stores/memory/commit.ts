@@ -106,7 +106,10 @@ function apply(state: MemoryState, pair: Pair): boolean {
   run.head += request.events.length;
   run.seen = request.seen;
   run.updatedAt = state.clock.now();
-  if (request.checkpoint !== undefined) run.checkpoint = request.checkpoint;
+  if (request.checkpoint !== undefined) {
+    run.checkpoint = request.checkpoint;
+    record.checkpoints.add(request.checkpoint);
+  }
   // S16
   if (request.events.length > 0) {
     run.attempts = 0;

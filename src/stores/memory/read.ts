@@ -23,10 +23,15 @@ export function load(state: MemoryState, request: { id: string; from: number | u
   const { run } = record;
   return {
     run: copyRun(run),
+    checkpoints: request.from === undefined ? formerCheckpoints(record) : [],
     events: record.events.slice(request.from ?? run.checkpoint),
     messages: record.inbox.slice(run.seen),
     now: state.clock.now(),
   };
+}
+
+function formerCheckpoints({ run, events, checkpoints }: RunRecord): Payload[] {
+  return events.filter((_, seq) => seq < run.checkpoint && checkpoints.has(seq));
 }
 
 /** S24 */

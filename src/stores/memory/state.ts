@@ -15,6 +15,8 @@ export interface RunRecord {
   /** Commits applied under the token. */
   commits: number;
   events: Payload[];
+  /** All positions that were the run's checkpoint. */
+  checkpoints: Set<number>;
   inbox: Message[];
   inboxIds: Set<string>;
   streams: Map<string, StreamRecord>;
@@ -181,6 +183,7 @@ export function insertRun(state: MemoryState, created: { start: NewRun; status: 
     lastCommit: null,
     commits: 0,
     events: [],
+    checkpoints: new Set(),
     inbox: [],
     inboxIds: new Set(),
     streams: new Map(),

@@ -139,6 +139,7 @@ function tailsOf({ commit, streams }: Pair): Record<string, number> {
 function prepareApply(session: Session, parts: Parts): (pair: Pair) => boolean {
   const { db } = session;
   const insertEvent = db.prepare('INSERT INTO events (run, seq, data) VALUES (?, ?, ?)');
+  const insertCheckpoint = db.prepare('INSERT INTO checkpoints (run, seq) VALUES (?, ?) ON CONFLICT DO NOTHING');
   const update = prepareUpdate(session, parts);
   return (pair) => {
     const { row, commit } = pair;
@@ -147,6 +148,7 @@ function prepareApply(session: Session, parts: Parts): (pair: Pair) => boolean {
       insertEvent.run(row.key, seq, event);
       seq += 1;
     }
+    if (commit.checkpoint !== undefined) insertCheckpoint.run(row.key, commit.checkpoint);
     for (const write of commit.chunks)
       parts.streams.write({ key: row.key, id: commit.run, streams: pair.streams }, write);
     for (const hook of commit.hooks.create) parts.hooks.create(row.key, hook);

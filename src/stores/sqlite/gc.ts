@@ -17,6 +17,7 @@ const DELETES = [
   'DELETE FROM streams WHERE run = ?',
   'DELETE FROM messages WHERE run = ?',
   'DELETE FROM events WHERE run = ?',
+  'DELETE FROM checkpoints WHERE run = ?',
   'DELETE FROM payloads WHERE run = ?',
   'DELETE FROM runs WHERE key = ?',
 ];

@@ -126,6 +126,9 @@ const MIGRATIONS: readonly string[] = [
 
    CREATE TABLE settings (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
    PRAGMA application_id = ${APPLICATION_ID};`,
+
+  `CREATE TABLE checkpoints (run INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (run, seq)) WITHOUT ROWID;
+   INSERT INTO checkpoints SELECT key, checkpoint FROM runs WHERE checkpoint > 0;`,
 ];
 
 /**

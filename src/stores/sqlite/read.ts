@@ -1,6 +1,7 @@
 /** Questions about runs: they change nothing. */
 
-import type { Loaded, Page, Run, RunQuery } from '../../runtime/store.ts';
+import type { StatementSync } from 'node:sqlite';
+import type { Loaded, Page, Payload, Run, RunQuery } from '../../runtime/store.ts';
 import { isEnded, pageSize } from '../rules.ts';
 import { ITEMS_PER_PAGE, isTenant, toPage, where } from './paging.ts';
 import { allRows, toMessage, toPayload, toRun } from './rows.ts';
@@ -15,10 +16,18 @@ export interface Reads {
   thread(id: string, tenant: string | null): Run[];
 }
 
+function payloads(statement: StatementSync, ...values: number[]): Payload[] {
+  return allRows<Row>(statement, ...values).map(({ data }) => toPayload(data));
+}
+
 export function prepareReads(session: Session, runs: Runs): Reads {
   const { db, clock } = session;
   const keyOf = db.prepare('SELECT key FROM runs WHERE id = ?');
   const events = db.prepare('SELECT data FROM events WHERE run = ? AND seq >= ? ORDER BY seq');
+  const formerCheckpoints = db.prepare(
+    `SELECT data FROM checkpoints JOIN events USING (run, seq) WHERE checkpoints.run = ? AND checkpoints.seq < ?
+      ORDER BY checkpoints.seq`,
+  );
   const messages = db.prepare('SELECT * FROM messages WHERE run = ? AND seq >= ? ORDER BY seq');
   const ofThread = db.prepare(
     `${FULL_RUNS} WHERE thread = ? AND tenant IS ? AND id NOT IN
@@ -32,7 +41,8 @@ export function prepareReads(session: Session, runs: Runs): Reads {
     if (run === null || row === undefined) return null;
     return {
       run,
-      events: allRows<Row>(events, row.key, from ?? run.checkpoint).map(({ data }) => toPayload(data)),
+      checkpoints: from === undefined ? payloads(formerCheckpoints, row.key, run.checkpoint) : [],
+      events: payloads(events, row.key, from ?? run.checkpoint),
       messages: allRows<Row>(messages, row.key, run.seen).map(toMessage),
       now: clock.now(),
     };

@@ -1,7 +1,7 @@
 /** S25. */
 
 import assert from 'node:assert/strict';
-import { bytes, COMPLETED, describeOperation, expectKind, newHook, newRun, only, startOne } from './kit.ts';
+import { bytes, COMPLETED, describeOperation, newHook, startOne } from './kit.ts';
 import type { DescribeOperation, Spec } from './kit.ts';
 
 /** Specs of `gc`. */
@@ -75,18 +75,24 @@ function extent({ timed }: Spec): void {
 
   timed('an id that was removed is free, and begins anew', async ({ store, hold, advance }) => {
     const held = await hold({ thread: 't' });
-    await held.apply({ events: [bytes('old')], chunks: [{ stream: 'out', chunks: [bytes('c')] }] });
+    await held.apply({
+      events: ['old', 'older'].map(bytes),
+      checkpoint: 1,
+      chunks: [{ stream: 'out', chunks: [bytes('c')] }],
+    });
     await held.end();
     await advance(10);
     await store.gc({ olderThanMs: 0, limit: 10 });
-    const { run } = expectKind(only(await store.start([newRun({ thread: 't', inputHash: 'other' })])), 'created');
+    const again = await hold({ thread: 't', inputHash: 'other' });
     assert.deepEqual(
       [
-        run.head,
-        (await store.load(run.id, 0))?.events,
-        (await store.read(run.id, 'out', { from: 0, maxBytes: 10 }))?.tail,
+        again.head,
+        (await store.load(again.id, 0))?.events,
+        (await store.read(again.id, 'out', { from: 0, maxBytes: 10 }))?.tail,
       ],
       [0, [], 0],
     );
+    await again.apply({ events: ['a', 'b', 'c'].map(bytes), checkpoint: 2 });
+    assert.deepEqual((await store.load(again.id))?.checkpoints, []);
   });
 }

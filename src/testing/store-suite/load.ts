@@ -2,10 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { bytes, describeOperation, texts } from './kit.ts';
-import type { DescribeOperation } from './kit.ts';
+import type { DescribeOperation, Spec } from './kit.ts';
 
 /** Specs of `load`. */
-export const describeLoad: DescribeOperation = describeOperation('load', ({ test }) => {
+export const describeLoad: DescribeOperation = describeOperation('load', (spec) => {
+  positions(spec);
+  views(spec);
+});
+
+function positions({ test }: Spec): void {
   test('a run that is not there is null', async ({ store }) => {
     assert.equal(await store.load('nobody'), null);
   });
@@ -29,9 +34,25 @@ export const describeLoad: DescribeOperation = describeOperation('load', ({ test
   test('without a position loading starts at the checkpoint', async ({ store, hold }) => {
     const held = await hold();
     await held.apply({ events: ['e0', 'e1', 'e2'].map(bytes), checkpoint: 2 });
-    assert.deepEqual(texts((await store.load(held.id))?.events ?? []), ['e2']);
+    const loaded = await store.load(held.id);
+    assert.deepEqual([texts(loaded?.events ?? []), loaded?.checkpoints], [['e2'], []]);
   });
 
+  test('the events at former checkpoints come beside those from the last one on', async ({ store, hold }) => {
+    const held = await hold();
+    await held.apply({ events: ['e0', 'e1'].map(bytes), checkpoint: 1 });
+    await held.apply({ events: [bytes('e2')] });
+    await held.apply({ events: ['e3', 'e4'].map(bytes), checkpoint: 3 });
+    await held.apply({ events: [bytes('e5')], checkpoint: 5 });
+    await held.apply({ events: [bytes('e6')] });
+    const loaded = await store.load(held.id);
+    assert.deepEqual(texts(loaded?.checkpoints ?? []), ['e1', 'e3']);
+    assert.deepEqual(texts(loaded?.events ?? []), ['e5', 'e6']);
+    for (const from of [0, 4]) assert.deepEqual((await store.load(held.id, from))?.checkpoints, []);
+  });
+}
+
+function views({ test }: Spec): void {
   test('messages come from the first that is not journaled', async ({ store, hold }) => {
     const held = await hold();
     await store.deliver(['m0', 'm1', 'm2'].map((id) => ({ to: { run: held.id }, id, payload: bytes(id) })));
@@ -64,4 +85,4 @@ export const describeLoad: DescribeOperation = describeOperation('load', ({ test
     };
     await Promise.all([write(), check()]);
   });
-});
+}
