@@ -20,6 +20,8 @@ const TAG_TEXT = 1;
 const TAG_BYTES = 2;
 /** Largest encoded value, until large values go out of line. */
 export const MAX_VALUE_BYTES = 1_048_576;
+/** Of what gathers many values: the result of a run, and what a segment of an agent has added. */
+export const MAX_GATHERED_BYTES: number = 16 * MAX_VALUE_BYTES;
 /** Beside its value, what an event may say of itself. */
 const MAX_HEADER_BYTES = 65_536;
 /** UTF-8, from UTF-16. */
@@ -37,6 +39,11 @@ const decoder = new TextDecoder();
  */
 export function encodeValue(value: unknown, what: string): Payload {
   return encodeText(stringifyValue(value, what), what);
+}
+
+/** `encodeValue` for what gathers many values. */
+export function encodeGathered(value: unknown, what: string): Payload {
+  return encodeLimited(stringifyValue(value, what), { what, limit: MAX_GATHERED_BYTES });
 }
 
 export function decodeValue(payload: Payload): unknown {
@@ -90,8 +97,17 @@ export function encodeThrown(thrown: unknown): Payload {
 }
 
 export function encodeText(text: string, what: string): Payload {
+  return encodeLimited(text, { what, limit: MAX_VALUE_BYTES });
+}
+
+interface Limits {
+  what: string;
+  limit: number;
+}
+
+function encodeLimited(text: string, limits: Limits): Payload {
   const short = text.length <= SHORT_CHARS ? encodeShort(text) : undefined;
-  return short ?? tagged(TAG_TEXT, encoder.encode(text), { what, limit: MAX_VALUE_BYTES });
+  return short ?? tagged(TAG_TEXT, encoder.encode(text), limits);
 }
 
 /** Hot: each chunk of a stream (bench `agent`). To enter the encoder takes longer than to copy a short text. Undefined beyond ASCII. */
@@ -106,12 +122,21 @@ function encodeShort(text: string): Payload | undefined {
   return payload;
 }
 
+export interface EncodedWithHeader {
+  header: string;
+  /** Of the value, if there is one. */
+  text: string | undefined;
+  what: string;
+  /** Of the value. */
+  limit: number;
+}
+
 /** A text that carries a value, with a header before it. Throws `value_too_large` if either is. */
-export function encodeWithHeader(header: string, text: string | undefined, what: string): Payload {
+export function encodeWithHeader({ header, text, what, limit }: EncodedWithHeader): Payload {
   const whole = encoder.encode(text === undefined ? header : `${header}\n${text}`);
-  const payload = tagged(TAG_TEXT, whole, { what, limit: MAX_VALUE_BYTES + MAX_HEADER_BYTES });
+  const payload = tagged(TAG_TEXT, whole, { what, limit: limit + MAX_HEADER_BYTES });
   // Rare, so the value is measured by itself only now.
-  if (text !== undefined && whole.length > MAX_VALUE_BYTES) encodeText(text, what);
+  if (text !== undefined && whole.length > limit) encodeLimited(text, { what, limit });
   return payload;
 }
 
@@ -128,7 +153,7 @@ export function decodeBytes(payload: Payload): Uint8Array {
   return payload.subarray(1);
 }
 
-function tagged(tag: number, body: Uint8Array, { what, limit }: { what: string; limit: number }): Payload {
+function tagged(tag: number, body: Uint8Array, { what, limit }: Limits): Payload {
   if (body.length > limit) {
     throw new DurableError(
       'value_too_large',

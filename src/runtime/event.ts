@@ -3,7 +3,14 @@
  * apart so that loading a journal parses headers only; a value is decoded when replay asks for it.
  */
 
-import { decodeText, encodeWithHeader, parseValue, stringifyValue } from './codec.ts';
+import {
+  decodeText,
+  encodeWithHeader,
+  MAX_GATHERED_BYTES,
+  MAX_VALUE_BYTES,
+  parseValue,
+  stringifyValue,
+} from './codec.ts';
 import type { Payload } from './codec.ts';
 import { DurableError } from './errors.ts';
 
@@ -38,6 +45,9 @@ export const EVENT_TYPES = [
 
 export type EventType = (typeof EVENT_TYPES)[number];
 
+/** Those that hold many values in one: a message may be the result of a child. */
+const GATHERING: ReadonlySet<EventType> = new Set<EventType>(['segment_completed', 'message_received']);
+
 export interface EventHeader {
   type: EventType;
   /** Scope path + name + occurrence; '' for events of the run itself. */
@@ -70,7 +80,12 @@ export function draftEvent(header: EventHeader, value: { value: unknown; what: s
 /** Header and value are separated by the first line feed; JSON has no raw ones. Throws `value_too_large`. */
 export function encodeEvent(draft: EventDraft): Payload {
   const { text, ...header } = draft;
-  return encodeWithHeader(JSON.stringify(header), text, `the event ${draft.type} of "${draft.key}"`);
+  return encodeWithHeader({
+    header: JSON.stringify(header),
+    text,
+    what: `the event ${draft.type} of "${draft.key}"`,
+    limit: GATHERING.has(draft.type) ? MAX_GATHERED_BYTES : MAX_VALUE_BYTES,
+  });
 }
 
 export function decodeEvent(payload: Payload): JournalEvent {

@@ -1,6 +1,6 @@
 /** How a run ends, as the store takes it. */
 
-import { encodeThrown, encodeValue } from './codec.ts';
+import { encodeGathered, encodeThrown, encodeValue } from './codec.ts';
 import type { ReceivedMessage } from './context.ts';
 import { DurableError } from './errors.ts';
 import type { NewRun, Run, Then } from './store.ts';
@@ -12,12 +12,12 @@ export type Outcome =
 export function endOf(outcome: Outcome): Then {
   const { status, value } = outcome;
   if (status === 'completed') {
-    return { kind: 'end', status, result: encodeValue(value, 'the result'), error: null, errorCode: null };
+    return { kind: 'end', status, result: encodeGathered(value, 'the result'), error: null, errorCode: null };
   }
   return {
     kind: 'end',
     status,
-    result: value === undefined ? null : encodeValue(value, 'the result'),
+    result: value === undefined ? null : encodeGathered(value, 'the result'),
     error: encodeThrown(outcome.error),
     errorCode:
       status === 'cancelled' ? 'cancelled' : DurableError.is(outcome.error) ? outcome.error.code : 'run_failed',

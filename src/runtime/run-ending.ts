@@ -9,7 +9,7 @@
  *  N5 What a failed or cancelled run leaves is dropped, and logged, if it cannot be stored: its end does not depend on it.
  */
 
-import { encodeValue } from './codec.ts';
+import { encodeGathered } from './codec.ts';
 import { currentFrame } from './context.ts';
 import { DurableError } from './errors.ts';
 import type { WorkflowDefinition } from './registrable.ts';
@@ -126,7 +126,7 @@ export class RunEnding {
 function checkedOutcome(outcome: Outcome, { run, logger }: RunCore): Outcome {
   if (outcome.value === undefined) return outcome;
   try {
-    encodeValue(outcome.value, `the result of run "${run.id}"`);
+    encodeGathered(outcome.value, `the result of run "${run.id}"`);
     return outcome;
   } catch (error) {
     if (outcome.status === 'completed') return { status: 'failed', error };

@@ -20,7 +20,7 @@ const fails = (value: unknown) =>
       return value;
     });
   });
-const returns = workflow('returns', async ({ big }: { big: boolean }) => (big ? huge : unserializable));
+const returns = workflow('returns', async ({ big }: { big: boolean }) => (big ? huge.repeat(16) : unserializable));
 const recovers = workflow('recovers', () =>
   step('load', () => new Account()).catch((error: DurableError) => [error.code, error.details['path']]),
 );
@@ -131,7 +131,11 @@ describe('a value that is too large', () => {
     open(returns);
     const run = await runtime.start(returns, { input: { big: true } });
     const cause = await causeOf(run);
-    expectError(cause, refusal);
+    expectError(cause, {
+      code: 'value_too_large',
+      says: /limit is 16777216.*Store the data elsewhere/,
+      details: { limit: 16_777_216 },
+    });
   });
 
   it('is refused as the payload of a hook', async () => {

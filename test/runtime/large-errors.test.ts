@@ -1,5 +1,5 @@
 import { APICallError, RetryError } from 'ai';
-import { createHook, FatalError, sleep, step, workflow } from 'everturn';
+import { child, createHook, FatalError, sleep, step, workflow } from 'everturn';
 import { describe, expect, it } from 'vitest';
 import { decodeValue, encodeThrown, encodeValue, MAX_VALUE_BYTES, parseValue } from '../../src/runtime/codec.ts';
 import { processes } from './support.ts';
@@ -63,6 +63,17 @@ describe('a payload as large as a value may be', () => {
     expect(encodeValue(payload, 'a payload')).toHaveLength(MAX_VALUE_BYTES + 1);
     await runtime.resumeHook('in', payload);
     expect(await run.result()).toBe(payload.length);
+  });
+});
+
+describe('a result larger than a value may be', () => {
+  it('reaches who asks for it, and the parent of its run', async () => {
+    const { open } = processes();
+    const gather = workflow('gather', () => Promise.resolve(HUGE.repeat(3)));
+    const parent = workflow('parent', () => child(gather, undefined));
+    const runtime = open({ workflows: [gather, parent] });
+    const run = await runtime.start(parent);
+    expect(await run.result()).toBe(HUGE.repeat(3));
   });
 });
 

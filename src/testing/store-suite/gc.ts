@@ -8,6 +8,7 @@ import type { DescribeOperation, Spec } from './kit.ts';
 export const describeGc: DescribeOperation = describeOperation('gc', (spec) => {
   choice(spec);
   extent(spec);
+  reuse(spec);
 });
 
 function choice({ timed }: Spec): void {
@@ -72,7 +73,9 @@ function extent({ timed }: Spec): void {
     assert.deepEqual([await store.thread('t'), (await store.listHooks({})).items], [[], []]);
     assert.equal((await store.ledger({ run: held.id })).items.length, 1);
   });
+}
 
+function reuse({ timed }: Spec): void {
   timed('an id that was removed is free, and begins anew', async ({ store, hold, advance }) => {
     const held = await hold({ thread: 't' });
     await held.apply({
