@@ -8,6 +8,8 @@ export interface BenchProcess {
   process: ChildProcess;
   /** What the process sends next. Rejects if it ends before. */
   answer: () => Promise<unknown>;
+  /** Sends a command, one at a time, and takes its answer. */
+  ask: (command: unknown) => Promise<unknown>;
   ended: Promise<unknown>;
 }
 
@@ -24,12 +26,18 @@ export function startProcess(file: URL, argument: unknown, options: BenchProcess
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   const ended = once(child, 'exit');
+  const next = async (): Promise<unknown> => {
+    const gone = ended.then(([code]) => Promise.reject(new Error(`${file.pathname} ended with ${String(code)}.`)));
+    const [message] = (await Promise.race([once(child, 'message'), gone])) as [unknown];
+    return message;
+  };
   return {
     process: child,
-    answer: async () => {
-      const gone = ended.then(([code]) => Promise.reject(new Error(`${file.pathname} ended with ${String(code)}.`)));
-      const [message] = (await Promise.race([once(child, 'message'), gone])) as [unknown];
-      return message;
+    answer: next,
+    ask(command) {
+      const answered = next();
+      child.send(command as object);
+      return answered;
     },
     ended,
   };
@@ -51,5 +59,12 @@ export function readArgument(): unknown {
 export function answer(message: unknown): Promise<void> {
   return new Promise((resolve, reject) => {
     process.send?.(message, (error: Error | null) => (error === null ? resolve() : reject(error)));
+  });
+}
+
+/** Answers each command of the parent, until it disconnects. What `obey` throws ends the process. */
+export function takeCommands(obey: (command: never) => Promise<unknown>): void {
+  process.on('message', (command) => {
+    void obey(command as never).then((done) => answer(done ?? null));
   });
 }

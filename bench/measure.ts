@@ -56,3 +56,8 @@ export async function timed(run: () => unknown): Promise<number> {
   await run();
   return performance.now() - startedAt;
 }
+
+/** Milliseconds on the machine's monotonic clock, the same in all processes. */
+export function machineNow(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}

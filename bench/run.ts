@@ -12,6 +12,7 @@ import { agentTurn } from './agent-turn.ts';
 import { burst } from './burst.ts';
 import { eventLoop } from './event-loop.ts';
 import { fan } from './fan.ts';
+import { http } from './http.ts';
 import { latency } from './latency.ts';
 import type { Bench, Figure } from './report.ts';
 import { toTable } from './report.ts';
@@ -21,7 +22,7 @@ import { steps } from './steps.ts';
 import { stream } from './stream.ts';
 import { waiting } from './waiting.ts';
 
-const BENCHES: readonly Bench[] = [steps, burst, latency, fan, agentTurn, stream, waiting, restart, eventLoop];
+const BENCHES: readonly Bench[] = [steps, burst, latency, fan, agentTurn, stream, waiting, restart, eventLoop, http];
 
 const { values } = parseArgs({
   options: {
