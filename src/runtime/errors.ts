@@ -27,6 +27,7 @@ export const ERROR_CODES = [
   'lease_lost',
   'model_failed',
   'outside_run',
+  'offset_expired',
   'payload_invalid',
   'response_unexpected',
   'route_not_found',

@@ -307,6 +307,13 @@ export class ExecutionContext implements RunContext {
     const page = await this.#core.store.read(this.run.id, stream, { from, maxBytes: 1_048_576 });
     if (page === null)
       throw new DurableError('run_not_found', `Cannot read the stream "${stream}": the run "${this.run.id}" is gone.`);
+    if (page.expired !== undefined)
+      throw new DurableError(
+        'offset_expired',
+        `Cannot go on with the stream "${stream}" of run "${this.run.id}" from ${from} on: retention has removed its chunks before ` +
+          `${page.expired.before}. Keep more chunks than one answer has.`,
+        { details: { run: this.run.id, stream, from, ...page.expired } },
+      );
     return page;
   }
 

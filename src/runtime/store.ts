@@ -74,11 +74,17 @@
  *      without `from`, events from the last checkpoint on, and beside them in `checkpoints` those at the positions before it that
  *      were checkpoints, in order. One consistent view.
  *  S24 Offsets of a stream are dense, from 0, never reused. `read` answers whole chunks from `from` on, at least one if there
- *      is one, else up to maxBytes; `closed` is true only with the chunks up to the tail.
+ *      is one, else up to maxBytes; `closed` is true only with the chunks up to the tail. Below what `trim` removed it answers
+ *      no chunk, but `expired`: the first offset that is kept, and the reason of the last removal.
  *  S25 `gc` removes only ended runs, with all that belongs to them but their ledger rows.
  *  S26 `watch` hints may be lost; each consumer has a poll behind it. Hints come after the transition is durable.
  */
 
+ *  S27 `trim` removes of a stream all chunks but the newest `keep`, and those that were written longer than `olderThanMs` ago (a store
+ *      may let these be an hour older); of runs that have not ended it leaves the streams in `spare` alone. Tails stay as they are.
+ *      It looks at `limit` streams at most and does a bounded part of the work; what is left is done when its cursor comes again.
+ *  S28 `compact` writes a bounded part of a stream anew, in the form that takes least room, in one transition, and says whether more
+ *      is left to do. No answer of any other operation changes by it, whoever writes or reads meanwhile.
 import type { Payload } from './codec.ts';
 
 export type { Payload } from './codec.ts';
@@ -355,6 +361,35 @@ export interface Page<T> {
   cursor: string | null;
 }
 
+  /** There only if `from` is below what is kept: the page has no chunk then. */
+  expired?: StreamExpiry;
+}
+
+/** What retention has removed of a stream. */
+export interface StreamExpiry {
+  /** The first offset that is kept. */
+  before: number;
+  reason: 'age' | 'count';
+}
+
+export interface TrimRequest {
+  /** How many chunks of a stream to keep, the newest. Default all. */
+  keep?: number;
+  /** How long to keep a chunk. Default for ever. */
+  olderThanMs?: number;
+  /** Streams of runs that have not ended to leave alone. */
+  spare: string[];
+  /** How many streams to look at. */
+  limit: number;
+  /** Of the answer before; without it at the first stream. */
+  cursor?: string;
+}
+
+export interface TrimResult {
+  /** How many chunks are no longer there. */
+  removed: number;
+  /** Where to go on; null when all streams have been looked at. */
+  cursor: string | null;
 export interface RunQuery {
   status?: RunStatus[];
   workflow?: string;
@@ -446,3 +481,7 @@ export interface Store {
   watch?(listener: (hint: Hint) => void): () => void;
   close(): Promise<void>;
 }
+  /** Removes old chunks of streams. */
+  trim(request: TrimRequest): Promise<TrimResult>;
+  /** Packs what a stream holds; true if there is more to do. Nothing to do for a run that is not there. */
+  compact(run: string, stream: string): Promise<boolean>;

@@ -27,6 +27,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   run_parked: 409,
   cancelled: 409,
   body_too_large: 413,
+  offset_expired: 410,
   value_too_large: 413,
   payload_invalid: 422,
   store_unavailable: 503,

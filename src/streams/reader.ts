@@ -5,11 +5,12 @@
  *  D1 Every chunk from the offset on comes once, in order, after its commit.
  *  D2 A stream ends after its last chunk, when it is closed; without `follow` at the tail.
  *  D3 A reader that is cancelled or aborted leaves nothing behind: no timer, no watch.
+ *  D4 Where retention has removed chunks there is `offset_expired`, never a gap.
  */
 
 import type { Clock } from '../runtime/clock.ts';
 import { DurableError } from '../runtime/errors.ts';
-import type { StreamPage } from '../runtime/store.ts';
+import type { StreamExpiry, StreamPage } from '../runtime/store.ts';
 import { decodeChunk } from './chunk.ts';
 import { createSubscriptions, PAGE_BYTES } from './subscriptions.ts';
 import type { StreamStore, Subscriptions, Topic } from './subscriptions.ts';
@@ -43,13 +44,13 @@ export interface StreamReader {
   cursor(options: StreamReadOptions): StreamCursor;
   /** The stream in pages of stored payloads, none of them empty. Readers at the same offset get the same page object. */
   pages(options: StreamReadOptions): ReadableStream<StreamPage>;
-  /** One page at an offset, at the tail an empty one. Throws `run_not_found`. */
+  /** One page at an offset, at the tail an empty one. Throws `run_not_found` and `offset_expired`. */
   page(at: { run: string; stream: string; from: number }): Promise<StreamPage>;
   /** The stream chunk by chunk, decoded. */
   chunks(options: StreamReadOptions): ReadableStream<StreamItem>;
 }
 
-/** One per process and store: its readers share their subscriptions. Streams error with `run_not_found` for an unknown run. */
+/** One per process and store: its readers share their subscriptions. Streams error with `run_not_found` for an unknown run, with `offset_expired` below what is kept. */
 export function createStreamReader(options: { store: StreamStore; clock: Clock }): StreamReader {
   const subscriptions = createSubscriptions(options);
   const pages = (request: StreamReadOptions): ReadableStream<StreamPage> => {
@@ -72,7 +73,7 @@ export function createStreamReader(options: { store: StreamStore; clock: Clock }
     );
   };
   const page: StreamReader['page'] = async ({ run, stream, from }) =>
-    (await options.store.read(run, stream, { from, maxBytes: PAGE_BYTES })) ?? raise(runNotFound({ run, stream }));
+    readable(await options.store.read(run, stream, { from, maxBytes: PAGE_BYTES }), { run, stream, from });
   const cursor = (request: StreamReadOptions): StreamCursor => new Cursor(subscriptions, request);
   return { cursor, pages, page, chunks: (request) => decodePages(pages(request)) };
 }
@@ -151,9 +152,7 @@ class Cursor implements StreamCursor {
   }
 
   async #read(topic: Topic, offset: number): Promise<StreamPage> {
-    const page = await topic.read(offset);
-    if (page === null) throw runNotFound(this.#request);
-    return page;
+    return readable(await topic.read(offset), { ...this.#request, from: offset });
   }
 }
 
@@ -176,8 +175,25 @@ function decodePages(pages: ReadableStream<StreamPage>): ReadableStream<StreamIt
   );
 }
 
-function raise(error: Error): never {
-  throw error;
+/** The page, if there is one to read. */
+export function readable(page: StreamPage | null, at: { run: string; stream: string; from: number }): StreamPage {
+  if (page === null) throw runNotFound(at);
+  if (page.expired !== undefined) throw offsetExpired(page.expired, at);
+  return page;
+}
+
+function offsetExpired(
+  { before, reason }: StreamExpiry,
+  at: { run: string; stream: string; from: number },
+): DurableError {
+  const { run, stream, from } = at;
+  const why = reason === 'age' ? 'they were older than' : 'they were more than';
+  return new DurableError(
+    'offset_expired',
+    `Cannot read the stream "${stream}" of run "${run}" from ${from} on: its chunks before ${before} were removed, as ${why} the runtime's ` +
+      `retention keeps. Read from ${before} on.`,
+    { details: { run, stream, from, before, reason } },
+  );
 }
 
 function runNotFound(request: Pick<StreamReadOptions, 'run' | 'stream'>): DurableError {

@@ -28,6 +28,7 @@ const TESTS: Record<ErrorCode, string> = {
   invalid_offset: 'server/offsets.test.ts',
   lease_lost: 'bad-input/troubles.test.ts',
   model_failed: 'bad-input/troubles.test.ts',
+  offset_expired: 'streams/retention.test.ts',
   outside_run: 'bad-input/places.test.ts',
   payload_invalid: 'bad-input/hooks.test.ts',
   response_unexpected: 'client/reconnect.test.ts',

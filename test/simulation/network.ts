@@ -83,6 +83,8 @@ export class Network {
       ledger: (query) => this.#call('ledger', () => store.ledger(query)),
       secret: (proposed) => this.#call('secret', () => store.secret(proposed)),
       gc: (options) => this.#call('gc', () => store.gc(options)),
+      trim: (request) => this.#call('trim', () => store.trim(request)),
+      compact: (run, stream) => this.#call('compact', () => store.compact(run, stream)),
       ...(store.capabilities.push ? { watch: (listener: (hint: Hint) => void) => this.#watch(listener) } : {}),
       close: () => Promise.resolve(),
     };

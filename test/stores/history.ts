@@ -28,6 +28,13 @@ function named(name: string, draft: unknown): Pick<Move, typeof fc.toStringMetho
 }
 
 const payload = fc.uint8Array({ maxLength: 4 });
+/** Some are alike, some are long. */
+const chunk = fc.oneof(
+  payload,
+  fc
+    .tuple(fc.constantFrom(0, 30, 500, 1_500), payload)
+    .map(([length, end]) => Uint8Array.of(...new Uint8Array(length), ...end)),
+);
 const run = fc.constantFrom(...RUNS);
 const maybe = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | null> => fc.option(value, { freq: 2 });
 
@@ -122,7 +129,7 @@ const commitDraft: fc.Arbitrary<CommitDraft> = fc
     parts: fc.record({
       events: fc.array(payload, { maxLength: 2 }),
       chunks: few(
-        fc.record({ stream: fc.constantFrom(...STREAMS), chunks: fc.array(payload, { maxLength: 3 }), close: seldom }),
+        fc.record({ stream: fc.constantFrom(...STREAMS), chunks: fc.array(chunk, { maxLength: 3 }), close: seldom }),
       ),
       hooks: fc.record({ create: few(newHook), close: few(fc.constantFrom(...TOKENS)) }),
       starts: few(newRun),
@@ -243,6 +250,15 @@ export const move: fc.Arbitrary<Move> = fc.oneof(
   { weight: 1, arbitrary: noteMove },
   { weight: 1, arbitrary: gcMove },
 );
+const trimMove = fc.record({ keep: fc.nat(6), spare: fc.subarray(STREAMS) }).map((request): Move => ({
+  ...named('trim', request),
+  run: async ({ store }) => (await store.trim({ ...request, limit: 100 })).removed,
+}));
+const compactMove = fc.record({ run, stream: fc.constantFrom(...STREAMS) }).map((of): Move => ({
+  ...named('compact', of),
+  // How much there is to do is the store's own affair.
+  run: async ({ store }) => void (await store.compact(of.run, of.stream)),
+}));
 
 /** All that can be asked of a store. */
 export async function everything(store: Store): Promise<unknown> {
@@ -252,7 +268,11 @@ export async function everything(store: Store): Promise<unknown> {
       await store.load(id),
       await store.load(id, 0),
       ...(await Promise.all(
-        STREAMS.flatMap((stream) => [0, 1, 3].map((from) => store.read(id, stream, { from, maxBytes: 3 }))),
+  { weight: 1, arbitrary: trimMove },
+  { weight: 1, arbitrary: compactMove },
+        STREAMS.flatMap((stream) =>
+          [0, 1, 3, 8].map((from) => store.read(id, stream, { from, maxBytes: from === 1 ? 4_000 : 3 })),
+        ),
       )),
     ]),
   );

@@ -4,6 +4,7 @@ import type { Hook, Commit, CommitResult, Message } from '../../runtime/store.ts
 import { extendedLease } from '../rules.ts';
 import { cancelRun, closeHook, endRun } from './end.ts';
 import { startFromCommit } from './start.ts';
+import { openStream, tailOf } from './streams.ts';
 import { makeReady, nextOrder, release, setDue, tellThread } from './state.ts';
 import type { MemoryState, RunRecord } from './state.ts';
 
@@ -79,7 +80,7 @@ function closedStream({ record, commit: request }: Pair): CommitResult | null {
 function applied(state: MemoryState, to: Pair & { extended: boolean }): CommitResult {
   const { record, commit: request, extended } = to;
   const tails: Record<string, number> = {};
-  for (const { stream } of request.chunks) tails[stream] = record.streams.get(stream)?.chunks.length ?? 0;
+  for (const { stream } of request.chunks) tails[stream] = tailOf(record.streams.get(stream));
   return {
     kind: 'applied',
     holder: holds(to),
@@ -133,10 +134,13 @@ function apply(state: MemoryState, pair: Pair): boolean {
 
 function writeStreams(state: MemoryState, { record, commit: request }: Pair): void {
   for (const { stream, chunks, close } of request.chunks) {
-    const stored = record.streams.get(stream) ?? { chunks: [], closed: false };
-    stored.chunks.push(...chunks);
+    const stored = record.streams.get(stream) ?? openStream(state, { record, stream });
+    const now = state.clock.now();
+    for (const chunk of chunks) {
+      stored.chunks.push(chunk);
+      stored.times.push(now);
+    }
     if (close === true) stored.closed = true;
-    record.streams.set(stream, stored);
     state.hints.push({ kind: 'stream', run: record.run.id, stream });
   }
 }

@@ -13,10 +13,11 @@ import { claim } from './claim.ts';
 import { commit } from './commit.ts';
 import { control } from './end.ts';
 import { deliver } from './inbox.ts';
-import { gc, ledger, list, listHooks, load, read, thread } from './read.ts';
+import { gc, ledger, list, listHooks, load, thread } from './read.ts';
 import { start } from './start.ts';
 import { copyHook, copyRun, createState } from './state.ts';
 import type { MemoryState } from './state.ts';
+import { read, trim } from './streams.ts';
 
 export interface MemoryStoreOptions {
   /** The clock that due times, leases and ages are compared on. Default: the platform's. */
@@ -47,6 +48,9 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     secret: (proposed) => transition(() => (state.secret ??= proposed.slice())),
     gc: (limits) => transition(() => gc(state, limits)),
     watch,
+    trim: (request) => transition(() => trim(state, request)),
+    // S28: an array of chunks is as small as it gets.
+    compact: () => transition(() => false),
     close,
   };
 }

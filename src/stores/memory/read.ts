@@ -10,9 +10,8 @@ import type {
   Payload,
   Run,
   RunQuery,
-  StreamPage,
 } from '../../runtime/store.ts';
-import { isEnded, pageSize } from '../rules.ts';
+import { pageSize } from '../rules.ts';
 import { copyHook, copyRun, dropThread, findThread } from './state.ts';
 import type { MemoryState, RunRecord } from './state.ts';
 
@@ -32,32 +31,6 @@ export function load(state: MemoryState, request: { id: string; from: number | u
 
 function formerCheckpoints({ run, events, checkpoints }: RunRecord): Payload[] {
   return events.filter((_, seq) => seq < run.checkpoint && checkpoints.has(seq));
-}
-
-/** S24 */
-export function read(
-  state: MemoryState,
-  request: { id: string; stream: string; from: number; maxBytes: number },
-): StreamPage | null {
-  const record = state.runs.get(request.id);
-  if (record === undefined) return null;
-  const stream = record.streams.get(request.stream);
-  const all = stream?.chunks ?? [];
-  const from = Math.max(0, request.from);
-  const chunks = chunksUpTo(all, { from, maxBytes: request.maxBytes });
-  const isClosed = stream?.closed === true || isEnded(record.run.status);
-  return { chunks, from, tail: all.length, closed: isClosed && from + chunks.length >= all.length };
-}
-
-function chunksUpTo(all: Payload[], limits: { from: number; maxBytes: number }): Payload[] {
-  let end = limits.from;
-  let bytes = 0;
-  for (let chunk = all[end]; chunk !== undefined; chunk = all[end]) {
-    bytes += chunk.length;
-    if (bytes > limits.maxBytes && end > limits.from) break;
-    end += 1;
-  }
-  return all.slice(limits.from, end);
 }
 
 const RUNS_PER_PAGE = { normal: 50, most: 500 };

@@ -1,7 +1,7 @@
 /** What the memory store holds, and the small changes that all its transitions are made of. */
 
 import type { Clock } from '../../runtime/clock.ts';
-import type { Hint, Hook, LedgerRow, Message, NewRun, Payload, Run } from '../../runtime/store.ts';
+import type { Hint, Hook, LedgerRow, Message, NewRun, Payload, Run, StreamExpiry } from '../../runtime/store.ts';
 import { createdRun, isActive } from '../rules.ts';
 import type { Origin } from '../rules.ts';
 import { DueHeap } from './due-heap.ts';
@@ -24,7 +24,13 @@ export interface RunRecord {
 }
 
 export interface StreamRecord {
+  order: number;
+  /** Those that are kept: from the offset `trimmed` on. */
   chunks: Payload[];
+  /** When each was written. */
+  times: number[];
+  trimmed: number;
+  trimmedBy: StreamExpiry['reason'] | null;
   closed: boolean;
 }
 

@@ -129,6 +129,16 @@ const MIGRATIONS: readonly string[] = [
 
   `CREATE TABLE checkpoints (run INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (run, seq)) WITHOUT ROWID;
    INSERT INTO checkpoints SELECT key, checkpoint FROM runs WHERE checkpoint > 0;`,
+
+  `ALTER TABLE streams ADD COLUMN last_key INTEGER;
+   ALTER TABLE streams ADD COLUMN last_at INTEGER;
+   ALTER TABLE streams ADD COLUMN last_size INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE streams ADD COLUMN last_base BLOB;
+   ALTER TABLE streams ADD COLUMN trimmed INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE streams ADD COLUMN trimmed_by TEXT;
+   ALTER TABLE streams ADD COLUMN compacted INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE chunks ADD COLUMN format INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE chunks ADD COLUMN at INTEGER;`,
 ];
 
 /**

@@ -10,6 +10,7 @@ import { prepareHooks } from './hooks.ts';
 import { prepareDeliveries, prepareInbox } from './inbox.ts';
 import { prepareLedger } from './ledger.ts';
 import { prepareReads } from './read.ts';
+import { prepareRetention } from './retention.ts';
 import { prepareRuns } from './runs.ts';
 import type { Session } from './session.ts';
 import { prepareStarts } from './start.ts';
@@ -30,6 +31,7 @@ export function prepareOperations(session: Session, { join, read, write, writeAl
   const deliver = prepareDeliveries(session, { runs, inbox, hooks });
   const reads = prepareReads(session, runs);
   const upkeep = prepareUpkeep(session);
+  const retention = prepareRetention(session);
   return {
     async start(news, claim) {
       if (claim !== undefined) join();
@@ -48,6 +50,8 @@ export function prepareOperations(session: Session, { join, read, write, writeAl
     load: (id, from) => read(() => reads.load(id, from)),
     get: (id) => read(() => runs.full(id)),
     list: (query) => read(() => reads.list(query)),
+    trim: (request) => write(() => retention.trim(request)),
+    compact: (run, stream) => write(() => retention.compact(run, stream)),
     thread: (id, tenant = null) => read(() => reads.thread(id, tenant)),
     read: (id, stream, options) => read(() => streams.read(id, { ...options, stream })),
     hook: (tokenHash) => read(() => hooks.get(tokenHash)),

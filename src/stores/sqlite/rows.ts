@@ -28,13 +28,14 @@ export interface BriefRow {
   thread: string | null;
   tenant: string | null;
   workflow: string;
+  queue: string;
   input_hash: string;
   parent_run: string | null;
   parent_key: string | null;
 }
 
 export const BRIEF_COLUMNS =
-  'key, id, status, origin, attempts, seen, inbox_head, thread, tenant, workflow, input_hash, parent_run, parent_key';
+  'key, id, status, origin, attempts, seen, inbox_head, thread, tenant, workflow, queue, input_hash, parent_run, parent_key';
 
 export function allRows<T>(statement: StatementSync, ...values: Array<string | number | null>): T[] {
   return statement.all(...values) as T[];
@@ -138,25 +139,19 @@ export function toLedgerRow(row: Row): LedgerRow {
   };
 }
 
-/** Chunks of one flush in one row: each as its length (32 bits, little endian) and its bytes. */
-export function packChunks(chunks: Payload[]): Payload {
-  const packed = new Uint8Array(chunks.reduce((size, chunk) => size + 4 + chunk.length, 0));
-  const view = new DataView(packed.buffer);
-  let at = 0;
-  for (const chunk of chunks) {
-    view.setUint32(at, chunk.length, true);
-    packed.set(chunk, at + 4);
-    at += 4 + chunk.length;
-  }
-  return packed;
-}
-
-export function unpackChunks(packed: Payload): Payload[] {
-  const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
+/** Chunks as releases before packing wrote them: each as its length (32 bits, little endian) and its bytes. */
+export function unpackFlat(
+  bytes: Payload,
+  { from, take = () => true }: { from: number; take?: (bytes: number) => boolean },
+): Payload[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const chunks: Payload[] = [];
-  for (let at = 0; at < packed.length;) {
+  for (let at = 0, index = 0; at < bytes.length; index += 1) {
     const length = view.getUint32(at, true);
-    chunks.push(packed.subarray(at + 4, at + 4 + length));
+    if (index >= from) {
+      if (!take(length)) break;
+      chunks.push(bytes.subarray(at + 4, at + 4 + length));
+    }
     at += 4 + length;
   }
   return chunks;

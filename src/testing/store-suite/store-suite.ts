@@ -13,6 +13,7 @@
 import { describeClaim } from './claim.ts';
 import { describeCommit } from './commit.ts';
 import { describeCommitRefusals } from './commit-refusals.ts';
+import { describeCompact } from './compact.ts';
 import { describeControl } from './control.ts';
 import { describeDeliver } from './deliver.ts';
 import { describeEnding } from './ending.ts';
@@ -23,6 +24,7 @@ import { describeLoad } from './load.ts';
 import { describeQueries } from './queries.ts';
 import { describeRead } from './read.ts';
 import { describeStart } from './start.ts';
+import { describeTrim } from './trim.ts';
 
 /** All specs. Each test makes its own store and closes it. */
 export const describeStore: DescribeOperation = (runner, makeStore, options) => {
@@ -38,6 +40,8 @@ export const describeStore: DescribeOperation = (runner, makeStore, options) => 
     describeRead,
     describeQueries,
     describeGc,
+    describeTrim,
+    describeCompact,
     describeLifecycle,
   ]) {
     describeOne(runner, makeStore, options);

@@ -5,10 +5,11 @@ import { claim } from '../../../src/stores/memory/claim.ts';
 import { commit } from '../../../src/stores/memory/commit.ts';
 import { control } from '../../../src/stores/memory/end.ts';
 import { deliver } from '../../../src/stores/memory/inbox.ts';
-import { load, list, read } from '../../../src/stores/memory/read.ts';
+import { load, list } from '../../../src/stores/memory/read.ts';
 import { start } from '../../../src/stores/memory/start.ts';
 import { copyHook, copyRun, createState, setDue } from '../../../src/stores/memory/state.ts';
 import type { MemoryState } from '../../../src/stores/memory/state.ts';
+import { read } from '../../../src/stores/memory/streams.ts';
 import type {
   ClaimRequest,
   ClaimResult,
