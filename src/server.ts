@@ -1,6 +1,7 @@
 /* App */
 export { createApp } from './server/create-app.ts';
 export type { AppOptions } from './server/create-app.ts';
+export type { StreamType } from './server/stream-endpoints.ts';
 export type { AccessRequest, Action, Authorize, Principal } from './server/access.ts';
 
 /* Node server */

@@ -28,7 +28,8 @@ export type Action =
   | 'run.list'
   | 'run.read'
   | 'run.cancel'
-  | 'run.resume';
+  | 'run.resume'
+  | 'stream.read';
 
 /** What somebody asks to do, and with what. */
 export interface AccessRequest {

@@ -6,6 +6,7 @@ import type { Runtime } from '../app/create-runtime.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { DurableError } from '../runtime/errors.ts';
+import { systemIds } from '../runtime/ids.ts';
 import { consoleLogger } from '../runtime/logger.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { HEARTBEAT_MS } from '../streams/wire.ts';
@@ -15,6 +16,7 @@ import { approvalEndpoints } from './approval-endpoints.ts';
 import { chatEndpoints } from './chat-endpoints.ts';
 import { addEndpoint, endpoint } from './endpoint.ts';
 import type { Endpoint } from './endpoint.ts';
+import { createEncoders } from './encoders.ts';
 import { createFrames } from './frames.ts';
 import { createHeartbeats } from './heartbeats.ts';
 import { hookEndpoints } from './hook-endpoints.ts';
@@ -24,6 +26,8 @@ import { runEndpoints } from './run-endpoints.ts';
 import { createRunStates } from './run-state.ts';
 import { errorSchema } from './schemas.ts';
 import type { ServerParts } from './server-parts.ts';
+import { streamEndpoints } from './stream-endpoints.ts';
+import type { StreamType } from './stream-endpoints.ts';
 import { createThreadStates } from './thread-state.ts';
 
 export interface AppOptions {
@@ -38,6 +42,11 @@ export interface AppOptions {
   basePath?: string;
   /** Default 1,000,000. */
   maxBodyBytes?: number;
+  /**
+   * The content type of streams that hold bytes or texts, such as 'text/csv': their chunks are then served one after the other, and not as
+   * JSON. The same stream must always get the same answer.
+   */
+  streamType?: StreamType;
   /** Default: warnings and errors on the console. */
   logger?: Logger;
   /** For tests. */
@@ -57,7 +66,11 @@ export function createApp(runtime: Runtime, options: AppOptions = {}): Hono<Env>
   const parts: ServerParts = {
     runtime,
     agent,
+    clock,
+    random: systemIds().random,
     frames: createFrames(),
+    encoders: createEncoders(),
+    streamType: options.streamType ?? (() => undefined),
     heartbeats: createHeartbeats(clock, HEARTBEAT_MS),
     runStates: createRunStates(runtime, clock),
     threadStates: createThreadStates(runtime, clock),
@@ -82,6 +95,7 @@ function allEndpoints(parts: ServerParts): Endpoint[] {
     ...approvalEndpoints(parts),
     ...hookEndpoints(parts),
     ...runEndpoints(parts),
+    ...streamEndpoints(parts),
     health(parts.runtime),
   ];
 }

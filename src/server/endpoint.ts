@@ -4,6 +4,7 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import type { ZodType } from 'zod';
 import type { Access, AccessRequest, Caller } from './access.ts';
+import { DurableError } from '../runtime/errors.ts';
 import { invalidArgument } from './http-error.ts';
 import { PEER } from './peer.ts';
 import type { PeerEnv } from './peer.ts';
@@ -26,6 +27,8 @@ export interface EndpointSpec<PARAMS, QUERY, BODY> {
   summary: string;
   /** `open`: no principal and no rule about origins. */
   access?: 'open';
+  /** Other methods than GET and HEAD answer 405, and not that there is nothing here. */
+  isReadOnly?: boolean;
   params?: ZodType<PARAMS>;
   query?: ZodType<QUERY>;
   /** `raw`: bytes as they came. */
@@ -39,6 +42,8 @@ export interface EndpointResponse {
   schema?: ZodType;
   /** Default: JSON. */
   type?: string;
+  /** Of several types. */
+  content?: Record<string, ZodType>;
 }
 
 export type Endpoint = EndpointSpec<unknown, unknown, unknown>;
@@ -61,8 +66,20 @@ export interface ServeOptions {
 export function addEndpoint(app: OpenAPIHono, endpoint: Endpoint, options: ServeOptions): void {
   const { method, path } = endpoint;
   const whole = `${options.basePath}${path}`;
+  const route = whole.replaceAll(/\{(\w+)\}/g, ':$1');
   app.openAPIRegistry.registerPath({ method, path: whole, ...describe(endpoint, options.errorSchema) });
-  app.on(method.toUpperCase(), whole.replaceAll(/\{(\w+)\}/g, ':$1'), (context) => serve(context, endpoint, options));
+  app.on(method.toUpperCase(), route, (context) => serve(context, endpoint, options));
+  if (endpoint.isReadOnly === true) app.on(WRITES, route, ({ req }) => refuseWrite(req.method, req.path));
+}
+
+const WRITES = ['PUT', 'POST', 'PATCH', 'DELETE'];
+
+function refuseWrite(method: string, path: string): never {
+  throw new DurableError(
+    'method_not_allowed',
+    `Cannot ${method} ${path}: it can only be read. What is written there comes from a run's own code.`,
+    { details: { method, path } },
+  );
 }
 
 type Description = Omit<Parameters<OpenAPIHono['openAPIRegistry']['registerPath']>[0], 'method' | 'path'>;
@@ -87,11 +104,16 @@ function describe({ summary, params, query, body, responses }: Endpoint, errorSc
   };
 }
 
-function describeResponse({ description, schema, type = 'application/json' }: EndpointResponse): {
+function describeResponse({ description, schema, type = 'application/json', content }: EndpointResponse): {
   description: string;
   content?: Record<string, { schema: ZodType }>;
 } {
-  return schema === undefined ? { description } : { description, content: { [type]: { schema } } };
+  const schemas = content ?? (schema === undefined ? undefined : { [type]: schema });
+  if (schemas === undefined) return { description };
+  return {
+    description,
+    content: Object.fromEntries(Object.entries(schemas).map(([name, each]) => [name, { schema: each }])),
+  };
 }
 
 async function serve(context: Context, endpoint: Endpoint, options: ServeOptions): Promise<Response> {

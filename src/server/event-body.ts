@@ -14,16 +14,26 @@ export interface FrameSource {
   close(): void;
 }
 
+/** What an idle body says, in words that its readers skip. */
+export interface IdleWords {
+  opening: Uint8Array | undefined;
+  heartbeat: Uint8Array;
+}
+
+const COMMENTS: IdleWords = { opening: OPENING, heartbeat: HEARTBEAT };
+
 export function createEventBody(
   heartbeats: Heartbeats,
   open: (wake: () => void) => FrameSource,
+  idle: IdleWords = COMMENTS,
 ): ReadableStream<Uint8Array> {
-  return new ReadableStream(new EventBody(heartbeats, open), { highWaterMark: 0 });
+  return new ReadableStream(new EventBody(heartbeats, { open, idle }), { highWaterMark: 0 });
 }
 
 class EventBody implements UnderlyingDefaultSource<Uint8Array> {
   readonly #heartbeats: Heartbeats;
   readonly #open: (wake: () => void) => FrameSource;
+  readonly #idle: IdleWords;
   #source: FrameSource | undefined;
   #removeBeat: (() => void) | undefined;
   #isCancelled = false;
@@ -33,17 +43,20 @@ class EventBody implements UnderlyingDefaultSource<Uint8Array> {
   #isWoken = false;
   #resume: (() => void) | undefined;
 
-  constructor(heartbeats: Heartbeats, open: (wake: () => void) => FrameSource) {
+  constructor(heartbeats: Heartbeats, { open, idle }: { open: (wake: () => void) => FrameSource; idle: IdleWords }) {
     this.#heartbeats = heartbeats;
     this.#open = open;
+    this.#idle = idle;
   }
 
   async pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
     if (this.#source === undefined) {
       this.#source = this.#open(() => this.#wake());
       this.#removeBeat = this.#heartbeats.add(() => this.#beat());
-      controller.enqueue(OPENING);
-      return;
+      if (this.#idle.opening !== undefined) {
+        controller.enqueue(this.#idle.opening);
+        return;
+      }
     }
     try {
       const frame = await this.#next(this.#source);
@@ -69,7 +82,7 @@ class EventBody implements UnderlyingDefaultSource<Uint8Array> {
   async #next(source: FrameSource): Promise<Uint8Array | undefined> {
     for (;;) {
       this.#isWoken = false;
-      const frame = (await source.next()) ?? (this.#isBeating ? HEARTBEAT : undefined);
+      const frame = (await source.next()) ?? (this.#isBeating ? this.#idle.heartbeat : undefined);
       if (frame !== undefined || source.isDone || this.#isCancelled) return frame;
       // It may have been woken while the source looked.
       if (!this.#isWoken) await new Promise<void>((resolve) => (this.#resume = resolve));

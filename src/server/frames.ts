@@ -1,18 +1,15 @@
 /**
  * Chunks as server-sent events. A page is encoded once however many readers get it: readers at one offset share their pages
  * (streams/subscriptions.ts), and with them the bytes.
- *
- * A chunk is stored as the text that `JSON.stringify` made, which has no raw line breaks; what else a parser of lines could take for
- * one is escaped here. So no content can end a frame.
  */
 
 import type { UIMessageChunk } from 'ai';
-import { decodeBytes, decodeText, isBytes } from '../runtime/codec.ts';
-import type { Payload } from '../runtime/codec.ts';
+import { isBytes } from '../runtime/codec.ts';
 import type { StreamPage } from '../runtime/store.ts';
 import { decodeChunk } from '../streams/chunk.ts';
 import { mergeDeltas } from '../streams/fold.ts';
 import { DONE, encodeOffset, encodePosition } from '../streams/wire.ts';
+import { bytesChunk, escapeLines, jsonText } from './chunk-text.ts';
 
 export interface Frames {
   /** The chunks of a page, each with the offset after it as its id. */
@@ -62,7 +59,8 @@ interface NumberedText {
   after: number;
 }
 
-function once(known: WeakMap<StreamPage, Uint8Array>, page: StreamPage, encode: () => Uint8Array): Uint8Array {
+/** The bytes of a page, which readers of one place share. */
+export function once(known: WeakMap<StreamPage, Uint8Array>, page: StreamPage, encode: () => Uint8Array): Uint8Array {
   let bytes = known.get(page);
   if (bytes === undefined) {
     bytes = encode();
@@ -109,23 +107,4 @@ function partOf(chunk: unknown): string | undefined {
   if (providerMetadata !== undefined) return undefined;
   if (type === 'text-delta' || type === 'reasoning-delta') return `${type}:${String(id)}`;
   return type === 'tool-input-delta' ? `${type}:${String(toolCallId)}` : undefined;
-}
-
-function jsonText(payload: Payload): string {
-  return escapeLines(isBytes(payload) ? JSON.stringify(bytesChunk(payload)) : decodeText(payload));
-}
-
-/** Bytes that user code wrote: no UI message has a part for them, so they come as data. */
-function bytesChunk(payload: Payload): unknown {
-  let binary = '';
-  for (const byte of decodeBytes(payload)) binary += String.fromCodePoint(byte);
-  return { type: 'data-bytes', data: btoa(binary), transient: true };
-}
-
-const LINE_BREAKS = /[\r\n\u2028\u2029]/;
-const EACH_LINE_BREAK = /[\r\n\u2028\u2029]/g;
-
-function escapeLines(json: string): string {
-  if (!LINE_BREAKS.test(json)) return json;
-  return json.replaceAll(EACH_LINE_BREAK, (found) => `\\u${(found.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`);
 }

@@ -1,18 +1,26 @@
 /** What the endpoints of one app share. */
 
 import type { Runtime } from '../app/create-runtime.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Encoders } from './encoders.ts';
 import type { Frames } from './frames.ts';
 import type { Heartbeats } from './heartbeats.ts';
 import type { RunKey, RunState } from './run-state.ts';
 import type { SharedStates } from './shared-state.ts';
+import type { StreamType } from './stream-endpoints.ts';
 import type { ThreadKey, ThreadState } from './thread-state.ts';
 
 export interface ServerParts {
   runtime: Runtime;
   /** The agent that chats. */
   agent: string;
+  clock: Clock;
+  /** In [0, 1). */
+  random(): number;
   frames: Frames;
+  encoders: Encoders;
   heartbeats: Heartbeats;
   runStates: SharedStates<RunKey, RunState>;
   threadStates: SharedStates<ThreadKey, ThreadState>;
+  streamType: StreamType;
 }

@@ -1,4 +1,4 @@
-/** Reads a run's stream one page ahead, and says when it has one. */
+/** Reads a stream of a run one page ahead, and says when it has one. */
 
 import type { UIMessageChunk } from 'ai';
 import type { Runtime } from '../app/create-runtime.ts';
@@ -10,8 +10,17 @@ import type { StreamCursor } from '../streams/reader.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
 import type { Position } from '../streams/wire.ts';
 
-/** `page`: the next one. `tail`: none yet, `wake` will be called. `end`: the stream is closed and all of it was taken. */
+/** `page`: the next one. `tail`: none yet, `wake` will be called. `end`: all was taken, and nothing more is read. */
 export type NextPage = { kind: 'page'; page: StreamPage } | { kind: 'tail' } | { kind: 'end' };
+
+export interface StreamPagesOptions {
+  at: Position;
+  /** Default: the run's main stream. */
+  stream?: string;
+  /** Go on at the tail until the stream is closed. Default true. */
+  follow?: boolean;
+  wake: () => void;
+}
 
 export class StreamPages {
   readonly run: string;
@@ -25,12 +34,12 @@ export class StreamPages {
   #failure: { error: unknown } | undefined;
   #last: StreamPage | undefined;
 
-  constructor(runtime: Runtime, options: { at: Position; wake: () => void }) {
-    this.run = options.at.run;
-    this.offset = options.at.offset;
+  constructor(runtime: Runtime, { at, stream = DEFAULT_STREAM, follow = true, wake }: StreamPagesOptions) {
+    this.run = at.run;
+    this.offset = at.offset;
     this.#runtime = runtime;
-    this.#wake = options.wake;
-    this.#cursor = runtime.streams.cursor({ run: this.run, stream: DEFAULT_STREAM, from: this.offset });
+    this.#wake = wake;
+    this.#cursor = runtime.streams.cursor({ run: at.run, stream, from: at.offset, follow });
   }
 
   /** Throws what the store throws. */
@@ -56,10 +65,10 @@ export class StreamPages {
 
   /** What a closed stream should have ended with. */
   async missingEnd(): Promise<UIMessageChunk[]> {
-    const { status, errorCode } = await this.#runtime.getRun(this.run).info();
+    const { status, error } = await this.#runtime.getRun(this.run).info();
     return missingEnd(await this.#lastChunk(), {
       status: isEnded(status) ? status : 'completed',
-      errorText: `The run failed (${errorCode ?? 'unknown'}).`,
+      errorText: `The run failed (${error?.code ?? 'unknown'}).`,
     });
   }
 

@@ -35,6 +35,9 @@ export const STREAM_HEADERS: Readonly<Record<string, string>> = {
   'x-accel-buffering': 'no',
 };
 
+/** Events of a run's stream whose data are bytes, in base64. */
+export const BYTES_EVENT = 'bytes';
+
 /** What stands in the last frame of a response that has ended. */
 export const DONE = '[DONE]';
 
