@@ -2,6 +2,7 @@
 export { createRuntime } from './app/create-runtime.ts';
 export type { ResumeHookOptions, Runtime, RuntimeOptions } from './app/create-runtime.ts';
 export type { RunHandle, RunStreamOptions } from './app/run-handle.ts';
+export type { LedgerEntry, RunError, RunInfo } from './app/run-info.ts';
 export type { Start, StartInput, StartOptions } from './app/start-input.ts';
 export type { Approval, ApprovalQuery, Approvals, ApproveOptions, DenyOptions } from './app/approvals.ts';
 export type { ActiveRun, Thread, ThreadOptions } from './app/threads.ts';
@@ -48,5 +49,5 @@ export type { LogFields, Logger } from './runtime/logger.ts';
 
 /* Rows */
 export type { EventHeader, EventType, JournalEvent } from './runtime/event.ts';
-export type { Hint, LedgerQuery, LedgerRow, Page, Run, RunQuery, RunStatus, Store, WhenBusy } from './runtime/store.ts';
+export type { Hint, LedgerQuery, Page, RunQuery, RunStatus, Store, WhenBusy } from './runtime/store.ts';
 export type { Registrable } from './runtime/registrable.ts';

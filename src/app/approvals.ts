@@ -7,7 +7,9 @@ import type { Clock } from '../runtime/clock.ts';
 import { encodeValue } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { Ids } from '../runtime/ids.ts';
+import type { Logger } from '../runtime/logger.ts';
 import type { Hook, Page, Store } from '../runtime/store.ts';
+import { unlessCorrupt } from './waits.ts';
 
 /** A tool call that waits, or waited, for a person. */
 export interface Approval extends ApprovalDetails {
@@ -55,6 +57,7 @@ export interface DenyOptions {
 }
 
 export interface Approvals {
+  /** Newest first. A damaged row is left out, and logged as `value_corrupt`: without its id nobody could answer it. */
   list(query?: ApprovalQuery): Promise<Page<Approval>>;
   /** Throws `approval_not_found`. */
   get(id: string): Promise<Approval>;
@@ -72,6 +75,7 @@ export interface ApprovalsParts {
   store: () => Promise<Store>;
   clock: Clock;
   ids: Ids;
+  logger: Logger;
   /** The tools of an agent that is registered here. */
   toolsOf: (agent: string) => ToolSet | undefined;
 }
@@ -86,7 +90,7 @@ export function createApprovals(parts: ApprovalsParts): Approvals {
         ...(status === 'pending' ? { status: 'open' } : {}),
       });
       const items = rows.items
-        .map(toApproval)
+        .flatMap((hook) => readApproval(parts, hook))
         .filter((approval) => status !== 'decided' || approval.status !== 'pending');
       return { ...rows, items };
     },
@@ -94,6 +98,14 @@ export function createApprovals(parts: ApprovalsParts): Approvals {
     approve: (id, options) => answer(parts, id, { ...options, approved: true }),
     deny: (id, options) => answer(parts, id, { ...options, approved: false }),
   };
+}
+
+function readApproval({ logger }: ApprovalsParts, hook: Hook): Approval[] {
+  const approval = unlessCorrupt(() => toApproval(hook));
+  if (approval !== undefined) return [approval];
+  const { run, key, tool } = hook;
+  logger.warn({ code: 'value_corrupt', run, step: key, tool }, 'an approval cannot be read and is left out of a list');
+  return [];
 }
 
 async function answer(parts: ApprovalsParts, id: string, decision: Decision): Promise<Approval> {

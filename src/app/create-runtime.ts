@@ -19,10 +19,8 @@ import type {
   Hint,
   Hook,
   LedgerQuery,
-  LedgerRow,
   NewRun,
   Page,
-  Run,
   RunQuery,
   StartResult,
   Store,
@@ -40,6 +38,8 @@ import { createStreamReader } from '../streams/reader.ts';
 import type { StreamReader } from '../streams/reader.ts';
 import { createRunHandle, runNotFound } from './run-handle.ts';
 import type { RunHandle } from './run-handle.ts';
+import { toLedgerEntry, toRunInfo } from './run-info.ts';
+import type { LedgerEntry, RunInfo } from './run-info.ts';
 import { splitStart } from './start-input.ts';
 import type { Start, StartInput, UntypedStart } from './start-input.ts';
 
@@ -89,15 +89,16 @@ export interface Runtime {
   addToolOutput(run: string, output: ToolOutput): Promise<void>;
   /** A conversation. Throws `thread_not_found`. */
   thread(id: string, options?: ThreadOptions): Promise<Thread>;
-  list(query?: RunQuery): Promise<Page<Run>>;
+  /** Runs, newest first. */
+  list(query?: RunQuery): Promise<Page<RunInfo>>;
   /** The streams of runs as they are stored, for servers. */
   readonly streams: StreamReader;
   /** The names of the agents that are registered here. */
   readonly agents: readonly string[];
   /** Tells when something may have changed: hints, which may be lost. The answer ends it. */
   watch(listener: (hint: Hint) => void): () => void;
-  /** One row per model attempt, failed and aborted ones included. */
-  ledger(query?: LedgerQuery): Promise<Page<LedgerRow>>;
+  /** One entry per model attempt, failed and aborted ones included; oldest first. */
+  ledger(query?: LedgerQuery): Promise<Page<LedgerEntry>>;
   /** Removes ended runs. Answers how many. */
   gc(options: { olderThanMs: number; limit?: number }): Promise<number>;
   /** Stops claiming, yields runs at boundaries, after `graceMs` (default 5,000) aborts bodies; then closes the store. */
@@ -156,6 +157,7 @@ class DurableRuntime implements Runtime {
     this.approvals = createApprovals({
       clock: parts.clock,
       ids: parts.ids,
+      logger: parts.logger,
       store: async () => {
         await this.#ready();
         return this.#store;
@@ -256,14 +258,16 @@ class DurableRuntime implements Runtime {
     return this.#store.watch?.(listener) ?? (() => {});
   }
 
-  async list(query: RunQuery = {}): Promise<Page<Run>> {
+  async list(query: RunQuery = {}): Promise<Page<RunInfo>> {
     await this.#ready();
-    return this.#store.list(query);
+    const { items, cursor } = await this.#store.list(query);
+    return { items: items.map(toRunInfo), cursor };
   }
 
-  async ledger(query: LedgerQuery = {}): Promise<Page<LedgerRow>> {
+  async ledger(query: LedgerQuery = {}): Promise<Page<LedgerEntry>> {
     await this.#ready();
-    return this.#store.ledger(query);
+    const { items, cursor } = await this.#store.ledger(query);
+    return { items: items.map(toLedgerEntry), cursor };
   }
 
   async gc({ olderThanMs, limit = 1_000 }: { olderThanMs: number; limit?: number }): Promise<number> {

@@ -1,13 +1,14 @@
 /** A run, seen from outside. */
 
 import type { Clock } from '../runtime/clock.ts';
-import { decodeValue } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
 import { decodeEvent } from '../runtime/event.ts';
 import type { JournalEvent } from '../runtime/event.ts';
 import type { EndStatus, Run, RunStatus, Store } from '../runtime/store.ts';
 import type { StreamReader } from '../streams/reader.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
+import { isUnreadable, toRunInfo } from './run-info.ts';
+import type { RunInfo } from './run-info.ts';
 import { readWaits } from './waits.ts';
 import type { Wait } from './waits.ts';
 
@@ -26,8 +27,8 @@ export interface RunHandle<RESULT = unknown, CHUNK = unknown> {
   readonly id: string;
   /** Throws `run_not_found`. */
   readonly status: Promise<RunStatus>;
-  /** The row: status, times, what it waits for. Throws `run_not_found`. */
-  info(): Promise<Run>;
+  /** The run as it stands: status, times, input, result. Throws `run_not_found`. */
+  info(): Promise<RunInfo>;
   /** What it waits for; empty unless it is waiting. Throws `run_not_found`. */
   waits(): Promise<Wait[]>;
   /**
@@ -35,7 +36,7 @@ export interface RunHandle<RESULT = unknown, CHUNK = unknown> {
    * if it cannot go on without help.
    */
   result(): Promise<RESULT>;
-  /** The journal from the first event on. */
+  /** The journal from the first event on. An event's value is decoded on first use and throws `value_corrupt` if it is damaged. */
   events(): Promise<JournalEvent[]>;
   /** Chunks as they were written. Ends with the stream. */
   stream<T = CHUNK>(options?: RunStreamOptions): ReadableStream<T> & AsyncIterable<T>;
@@ -61,9 +62,9 @@ export function createRunHandle<RESULT>(parts: RunHandleParts, id: string): RunH
     get status() {
       return row().then((run) => run.status);
     },
-    info: row,
+    info: async () => toRunInfo(await row()),
     waits: async () => readWaits(store, await row()),
-    result: async () => resultOf(await endedRow(parts, id)) as RESULT,
+    result: async () => resultOf(toRunInfo(await endedRow(parts, id))) as RESULT,
     events: async () => {
       const loaded = (await store.load(id, 0)) ?? raise(runNotFound(id));
       return loaded.events.map((payload) => decodeEvent(payload));
@@ -109,27 +110,23 @@ async function endedRow({ store, clock }: RunHandleParts, id: string): Promise<R
   }
 }
 
-function resultOf(run: Run): unknown {
-  if (run.status === 'completed') return run.result === null ? undefined : decodeValue(run.result);
-  const details = { run: run.id, status: run.status };
-  if (run.status === 'cancelled') {
-    throw new DurableError('cancelled', `The run "${run.id}" was cancelled. Start a new one to try again.`, {
-      details,
-    });
+function resultOf({ id, status, result, error, parked }: RunInfo): unknown {
+  if (status === 'completed') return isUnreadable(result) ? raise(result) : result;
+  const details = { run: id, status };
+  if (status === 'cancelled') {
+    throw new DurableError('cancelled', `The run "${id}" was cancelled. Start a new one to try again.`, { details });
   }
-  if (run.status === 'parked') {
-    const parked = run.parked === null ? {} : { code: run.parked.code, ...(decodeValue(run.parked.details) as object) };
+  if (status === 'parked') {
+    const facts = { code: parked?.code, ...(parked?.details as object | undefined) };
     throw new DurableError(
       'run_parked',
-      `The run "${run.id}" is parked (${run.parked?.code}): ${JSON.stringify(parked)}. Fix the cause, then call runtime.resume("${run.id}").`,
-      { details: { ...details, parked } },
+      `The run "${id}" is parked (${parked?.code}): ${JSON.stringify(facts)}. Fix the cause, then call runtime.resume("${id}").`,
+      { details: { ...details, parked: facts } },
     );
   }
-  const cause = run.error === null ? undefined : decodeValue(run.error);
-  const reason = cause instanceof Error ? cause.message : typeof cause === 'string' ? cause : run.errorCode;
-  throw new DurableError('run_failed', `The run "${run.id}" failed: ${reason}`, {
-    cause,
-    details: { ...details, code: run.errorCode },
+  throw new DurableError('run_failed', `The run "${id}" failed: ${error?.message ?? error?.code}`, {
+    cause: error?.cause,
+    details: { ...details, code: error?.code ?? null },
   });
 }
 

@@ -4,11 +4,13 @@ import type { ModelMessage, UIMessage, UIMessageChunk } from 'ai';
 import { messageIdOf } from '../agent/run/agent-state.ts';
 import { inputUiMessages, runUiMessages, threadMessages } from '../agent/history/thread.ts';
 import { DurableError } from '../runtime/errors.ts';
-import type { Run, RunStatus, Store } from '../runtime/store.ts';
+import type { RunStatus, Store } from '../runtime/store.ts';
 import { decodeChunk } from '../streams/chunk.ts';
 import { foldMessage } from '../streams/fold.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
 import { isEnded } from './run-handle.ts';
+import { toRunInfo } from './run-info.ts';
+import type { RunInfo } from './run-info.ts';
 import { isSuspended, readWaits } from './waits.ts';
 import type { Wait } from './waits.ts';
 
@@ -45,7 +47,7 @@ const PAGE_BYTES = 1_048_576;
 
 /** Throws `thread_not_found` if no run belongs to it. */
 export async function readThread(store: Store, id: string, { tenant = null }: ThreadOptions): Promise<Thread> {
-  const all = await store.thread(id, tenant);
+  const all = (await store.thread(id, tenant)).map(toRunInfo);
   const begun = all.filter((run) => run.status !== 'queued');
   const active = begun.find((run) => !isEnded(run.status)) ?? null;
   const last = active ?? begun.at(-1);
@@ -68,7 +70,7 @@ export async function readThread(store: Store, id: string, { tenant = null }: Th
 
 async function showActive(
   store: Store,
-  run: Run,
+  run: RunInfo,
   waits: readonly Wait[],
 ): Promise<{ uiMessages: UIMessage[]; offset: number }> {
   if (run.status !== 'parked' && !isSuspended(waits)) return { uiMessages: inputUiMessages(run), offset: 0 };
@@ -77,7 +79,7 @@ async function showActive(
   return { uiMessages: runUiMessages(run, message), offset: chunks.length };
 }
 
-async function readChunks(store: Store, run: Run): Promise<UIMessageChunk[]> {
+async function readChunks(store: Store, run: RunInfo): Promise<UIMessageChunk[]> {
   const chunks: UIMessageChunk[] = [];
   for (;;) {
     const page = await store.read(run.id, DEFAULT_STREAM, { from: chunks.length, maxBytes: PAGE_BYTES });
@@ -87,7 +89,7 @@ async function readChunks(store: Store, run: Run): Promise<UIMessageChunk[]> {
   }
 }
 
-async function readTail(store: Store, run: Run): Promise<number> {
+async function readTail(store: Store, run: RunInfo): Promise<number> {
   return (await store.read(run.id, DEFAULT_STREAM, { from: Number.MAX_SAFE_INTEGER, maxBytes: 1 }))?.tail ?? 0;
 }
 

@@ -4,6 +4,7 @@ import { readApprovalDetails } from '../agent/tool/approval.ts';
 import type { ApprovalDetails } from '../agent/tool/approval.ts';
 import type { ClientToolDetails } from '../agent/run/segment-outcome.ts';
 import { decodeValue } from '../runtime/codec.ts';
+import { DurableError } from '../runtime/errors.ts';
 import type { Hook, Responder, Run, Store } from '../runtime/store.ts';
 
 export type Wait = ApprovalWait | ClientToolWait | HookWait | SleepWait;
@@ -38,7 +39,7 @@ export interface SleepWait {
 }
 
 /** Oldest first; empty unless the run is waiting. */
-export async function readWaits(store: Store, run: Run): Promise<Wait[]> {
+export async function readWaits(store: Store, run: Pick<Run, 'id' | 'status' | 'dueAt'>): Promise<Wait[]> {
   if (run.status !== 'waiting') return [];
   const hooks = await openHooks(store, run.id);
   const waits = hooks.map(toWait).toReversed();
@@ -53,10 +54,10 @@ export function isSuspended(waits: readonly Wait[]): boolean {
   return waits.some((wait) => wait.kind === 'client-tool' || (wait.kind === 'approval' && wait.question === 'execute'));
 }
 
-/** The call of a client-side tool that a hook stands for; undefined for other hooks. */
+/** The call of a client-side tool that a hook stands for; undefined for other hooks, and if its row cannot be read. */
 export function clientToolOf(hook: Hook): ClientToolDetails | undefined {
   if (hook.kind !== 'hook' || !hook.key.includes('/client-tool:')) return undefined;
-  const details = decodeValue(hook.details) as Partial<ClientToolDetails> | null;
+  const details = unlessCorrupt(() => decodeValue(hook.details) as Partial<ClientToolDetails> | null);
   return details?.question === 'client-tool' ? (details as ClientToolDetails) : undefined;
 }
 
@@ -71,13 +72,25 @@ async function openHooks(store: Store, run: string): Promise<Hook[]> {
   }
 }
 
+/** Of a row that cannot be read its key is known. */
 function toWait(hook: Hook): Wait {
   if (hook.kind === 'approval') {
-    const { id: approvalId, ...details } = readApprovalDetails(hook.details);
+    const asked = unlessCorrupt(() => readApprovalDetails(hook.details));
+    if (asked === undefined) return { kind: 'hook', key: hook.key };
+    const { id: approvalId, ...details } = asked;
     return { kind: 'approval', approvalId, ...details, needed: hook.needed, answers: hook.responders };
   }
   const call = clientToolOf(hook);
   if (call === undefined) return { kind: 'hook', key: hook.key };
   const { toolCallId, tool, input } = call;
   return { kind: 'client-tool', toolCallId, tool, input };
+}
+
+export function unlessCorrupt<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (DurableError.is(error, 'value_corrupt')) return undefined;
+    throw error;
+  }
 }

@@ -2,8 +2,8 @@
 
 import type { Runtime } from '../app/create-runtime.ts';
 import { isEnded } from '../app/run-handle.ts';
+import type { RunInfo } from '../app/run-info.ts';
 import { DurableError } from '../runtime/errors.ts';
-import type { Run } from '../runtime/store.ts';
 import type { Report } from './report.ts';
 import { printable } from './text.ts';
 
@@ -36,7 +36,7 @@ export async function resume(runtime: Runtime, id: string): Promise<Report> {
   return answer(run, `Run ${id} is ${run.status}. A worker of ${run.queue} goes on with it.`);
 }
 
-function answer(run: Run, sentence: string): Report {
-  const { id: runId, status, cancel: cancelRequested } = run;
+function answer(run: RunInfo, sentence: string): Report {
+  const { id: runId, status, cancelRequested } = run;
   return { json: { runId, status, cancelRequested }, lines: () => [printable(sentence)] };
 }

@@ -2,10 +2,11 @@
 
 import type { Runtime } from '../app/create-runtime.ts';
 import { isEnded } from '../app/run-handle.ts';
+import type { RunInfo } from '../app/run-info.ts';
+import { eventToJson } from '../app/run-json.ts';
 import type { Clock } from '../runtime/clock.ts';
-import type { Run } from '../runtime/store.ts';
 import { createEventLines } from './event-lines.ts';
-import { eventToJson, toJsonText } from './json.ts';
+import { toJsonText } from './json.ts';
 import { dateText } from './relative-time.ts';
 import type { Layout, Report, Terminal } from './report.ts';
 import { printable } from './text.ts';
@@ -20,7 +21,7 @@ export async function inspectEvents(runtime: Runtime, id: string, { isFull }: Ev
   const run = await handle.info();
   const events = await handle.events();
   return {
-    json: { run: run.id, items: events.map((event, seq) => eventToJson(event, { seq, isFull })) },
+    json: { run: run.id, items: events.map((event, seq) => eventToJson(event, { seq, withValue: isFull })) },
     lines: (layout) => {
       const lines = createEventLines({ startedAt: run.createdAt, isFull }).add(events, { from: 0, layout });
       return [headOf(run, layout), ...(lines.length === 0 ? ['Nothing is recorded yet.'] : lines)];
@@ -54,12 +55,14 @@ export async function followEvents(runtime: Runtime, id: string, options: Follow
 type Events = Awaited<ReturnType<ReturnType<Runtime['getRun']>['events']>>;
 
 /** Prints the events from a position on; answers how many there are. */
-function printer(run: Run, { terminal, isJson, isFull }: FollowOptions): (events: Events, from: number) => number {
+function printer(run: RunInfo, { terminal, isJson, isFull }: FollowOptions): (events: Events, from: number) => number {
   const lines = createEventLines({ startedAt: run.createdAt, isFull });
   if (!isJson) terminal.out(`${headOf(run, terminal.layout())}\n`);
   return (events, from) => {
     const shown = isJson
-      ? events.slice(from).map((event, index) => toJsonText(eventToJson(event, { seq: from + index, isFull })))
+      ? events
+          .slice(from)
+          .map((event, index) => toJsonText(eventToJson(event, { seq: from + index, withValue: isFull })))
       : lines.add(events, { from, layout: terminal.layout() });
     terminal.out(shown.map((line) => `${line}\n`).join(''));
     return events.length;
@@ -98,6 +101,6 @@ function createDoorbell(runtime: Runtime, clock: Clock): Doorbell {
   };
 }
 
-function headOf(run: Run, { paint }: Layout): string {
+function headOf(run: RunInfo, { paint }: Layout): string {
   return `${paint('bold', printable(run.id))}  ${printable(run.workflow)}, ${run.status}, started ${dateText(run.createdAt)}`;
 }

@@ -2,14 +2,14 @@
 
 import type { Approval } from '../app/approvals.ts';
 import type { Runtime } from '../app/create-runtime.ts';
+import type { RunInfo } from '../app/run-info.ts';
+import { runToJson } from '../app/run-json.ts';
 import type { Wait } from '../app/waits.ts';
 import { DurableError } from '../runtime/errors.ts';
-import type { Run } from '../runtime/store.ts';
 import { approvalLines } from './inspect-approvals.ts';
 import { runLines } from './inspect-runs.ts';
 import { summarizeJournal } from './journal-summary.ts';
 import type { JournalSummary } from './journal-summary.ts';
-import { decoded, runToJson } from './json.ts';
 import type { Layout, Report } from './report.ts';
 import { factLines } from './run-facts.ts';
 import { stepLines, toolLines, turnLines } from './summary-tables.ts';
@@ -19,11 +19,11 @@ import { shellWord, wholeValue } from './text.ts';
 type Journal = { summary: JournalSummary } | { error: DurableError };
 
 export interface InspectedRun {
-  run: Run;
+  run: RunInfo;
   waits: readonly Wait[];
   journal: Journal;
   approvals: readonly Approval[];
-  children: readonly Run[];
+  children: readonly RunInfo[];
 }
 
 const MOST = 500;
@@ -45,7 +45,7 @@ export async function inspectRun(runtime: Runtime, id: string, { isFull }: { isF
 }
 
 /** A run that is parked because its journal is damaged is what one looks at here. */
-async function readJournal(runtime: Runtime, run: Run): Promise<Journal> {
+async function readJournal(runtime: Runtime, run: RunInfo): Promise<Journal> {
   try {
     return { summary: summarizeJournal(await runtime.getRun(run.id).events(), run.createdAt) };
   } catch (error) {
@@ -58,8 +58,8 @@ function toJson({ run, waits, journal, approvals, children }: InspectedRun): unk
   return {
     ...runToJson(run),
     waits,
-    input: decoded(run.input),
-    result: decoded(run.result),
+    input: run.input ?? null,
+    result: run.result ?? null,
     journal:
       'summary' in journal ? journal.summary : { error: { code: journal.error.code, message: journal.error.message } },
     approvals,
@@ -92,14 +92,12 @@ function pageOf({ run, waits, journal, approvals, children }: InspectedRun, layo
   ];
 }
 
-function wholeLines(run: Run, layout: Layout): string[] {
+function wholeLines(run: RunInfo, layout: Layout): string[] {
   const parts = [
     ['Input', run.input],
     ['Result', run.result],
-    ['Error', run.error],
-    ['Parked', run.parked?.details ?? null],
+    ['Error', run.error?.cause],
+    ['Parked', run.parked?.details],
   ] as const;
-  return parts.flatMap(([title, payload]) =>
-    payload === null ? [] : ['', layout.paint('bold', title), wholeValue(decoded(payload))],
-  );
+  return parts.flatMap(([title, value]) => (value == null ? [] : ['', layout.paint('bold', title), wholeValue(value)]));
 }

@@ -1,9 +1,10 @@
 /** `everturn inspect runs` */
 
 import type { Runtime } from '../app/create-runtime.ts';
+import type { RunInfo } from '../app/run-info.ts';
+import { runToJson } from '../app/run-json.ts';
 import type { Wait } from '../app/waits.ts';
-import type { Run, RunQuery } from '../runtime/store.ts';
-import { runToJson } from './json.ts';
+import type { RunQuery } from '../runtime/store.ts';
 import { nextPage } from './next-page.ts';
 import { relativeText } from './relative-time.ts';
 import type { Layout, Report } from './report.ts';
@@ -36,7 +37,7 @@ export async function inspectRuns(runtime: Runtime, query: RunQuery): Promise<Re
 }
 
 export interface RunRow {
-  run: Run;
+  run: RunInfo;
   waits: readonly Wait[];
 }
 

@@ -1,10 +1,10 @@
 /** The head of a run's page. */
 
+import { isUnreadable } from '../app/run-info.ts';
+import type { RunInfo } from '../app/run-info.ts';
 import type { Wait } from '../app/waits.ts';
 import type { DurableError } from '../runtime/errors.ts';
-import type { Run } from '../runtime/store.ts';
 import type { JournalSummary } from './journal-summary.ts';
-import { decoded } from './json.ts';
 import { dateText, relativeText, spanText } from './relative-time.ts';
 import type { Layout } from './report.ts';
 import { dueText, failureText, inputText, resultText, statusCell, waitText } from './run-words.ts';
@@ -12,7 +12,7 @@ import type { Paint } from './table.ts';
 import { briefValue, fit, printable, shellWord, wrapped } from './text.ts';
 
 interface Facts {
-  run: Run;
+  run: RunInfo;
   waits: readonly Wait[];
   journal: { summary: JournalSummary } | { error: DurableError };
 }
@@ -49,7 +49,7 @@ function factText(label: string, { value, room, paint }: { value: string; room: 
   return lines.map((line, index) => `  ${paint('dim', (index === 0 ? label : '').padEnd(LABEL))}${line}`);
 }
 
-function rowFacts(run: Run, { now }: Layout): Fact[] {
+function rowFacts(run: RunInfo, { now }: Layout): Fact[] {
   const moment = (at: number): string => `${relativeText(at, now)} (${dateText(at)})`;
   const attributes = Object.entries(run.attributes).map(([name, value]) => `${name}=${value}`);
   return [
@@ -69,7 +69,7 @@ function rowFacts(run: Run, { now }: Layout): Fact[] {
 /** Why it stands where it stands, and what to do about it. */
 function whyFacts({ run, waits }: Facts, { now }: Layout): Fact[] {
   return [
-    ...(run.cancel && run.endedAt === null ? [['cancel', 'asked to stop'] as const] : []),
+    ...(run.cancelRequested && run.endedAt === null ? [['cancel', 'asked to stop'] as const] : []),
     ...waits.flatMap((wait, index) => waitFacts(wait, { now, isFirst: index === 0 })),
     ['why', dueText(run, now)],
     ...(run.status === 'running' && run.dueAt !== null && run.dueAt > now
@@ -82,10 +82,10 @@ function whyFacts({ run, waits }: Facts, { now }: Layout): Fact[] {
   ];
 }
 
-function parkedFacts({ id, parked }: Run): Fact[] {
+function parkedFacts({ id, parked }: RunInfo): Fact[] {
   if (parked === null) return [];
-  const details = decoded(parked.details);
-  const known = typeof details === 'object' && details !== null ? Object.entries(details) : [];
+  const { details } = parked;
+  const known = isUnreadable(details) ? [['details', details.message]] : Object.entries(details ?? {});
   return [
     ['parked', parked.code],
     ...known.map(([name, value]): Fact => ['', `${name}: ${typeof value === 'string' ? value : briefValue(value)}`]),
@@ -103,16 +103,12 @@ function waitFacts(wait: Wait, { now, isFirst }: { now: number; isFirst: boolean
   ];
 }
 
-function valueFacts(run: Run): Fact[] {
+/** Workflows may have no argument or no result. */
+function valueFacts({ input, result }: RunInfo): Fact[] {
   return [
-    ['input', nothing(run.input) ? '' : inputText(decoded(run.input))],
-    ['result', nothing(run.result) ? '' : resultText(decoded(run.result))],
+    ['input', input == null ? '' : inputText(input)],
+    ['result', result == null ? '' : resultText(result)],
   ];
-}
-
-/** Workflows without an argument or a result. */
-function nothing(payload: Run['result']): boolean {
-  return decoded(payload) === null;
 }
 
 function journalFacts(journal: Facts['journal']): Fact[] {

@@ -1,8 +1,8 @@
 /** Runs and what they wait for, in the words of the tables. */
 
+import type { RunInfo } from '../app/run-info.ts';
 import type { Wait } from '../app/waits.ts';
-import type { Run, RunStatus } from '../runtime/store.ts';
-import { errorMessage } from './json.ts';
+import type { RunStatus } from '../runtime/store.ts';
 import { relativeText } from './relative-time.ts';
 import type { Cell, Format } from './table.ts';
 import { briefValue } from './text.ts';
@@ -38,10 +38,10 @@ export function statusCell(status: string): Cell {
 }
 
 /** What holds a run up, or how it came to its end; nothing where the status says it all. */
-export function reasonOf(run: Run, waits: readonly Wait[], now: number): string {
+export function reasonOf(run: RunInfo, waits: readonly Wait[], now: number): string {
   if (run.parked !== null) return run.parked.code;
   if (run.status === 'failed') return failureText(run);
-  if (run.cancel && run.endedAt === null) return 'asked to stop';
+  if (run.cancelRequested && run.endedAt === null) return 'asked to stop';
   if (waits.length > 0) return waits.map((wait) => waitText(wait, now)).join(', ');
   return dueText(run, now);
 }
@@ -60,14 +60,15 @@ export function waitText(wait: Wait, now: number): string {
 }
 
 /** The message; before it the code, where the code says more than that it failed. */
-export function failureText(run: Run): string {
-  const message = errorMessage(run);
-  if (message === null) return run.errorCode ?? '';
-  return run.errorCode === null || run.errorCode === 'run_failed' ? message : `${run.errorCode}: ${message}`;
+export function failureText({ error }: RunInfo): string {
+  if (error === null) return '';
+  const { code, message } = error;
+  if (message === null) return code;
+  return code === 'run_failed' ? message : `${code}: ${message}`;
 }
 
 /** What the due time means: `ready` runs wait for a worker, a `running` one whose lease ended has lost its own. */
-export function dueText({ status, dueAt, queue }: Run, now: number): string {
+export function dueText({ status, dueAt, queue }: RunInfo, now: number): string {
   if (dueAt === null || dueAt > now) return '';
   const late = relativeText(dueAt, now);
   if (status === 'running') return `its worker is gone: the lease ended ${late}`;

@@ -4,7 +4,7 @@ import type { UIMessageChunk } from 'ai';
 import type { Approval } from '../app/approvals.ts';
 import type { Runtime } from '../app/create-runtime.ts';
 import { DurableError } from '../runtime/errors.ts';
-import type { Run } from '../runtime/store.ts';
+import type { RunInfo } from '../app/run-info.ts';
 import { decodeChunk } from '../streams/chunk.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
 import type { AccessRequest, Caller } from './access.ts';
@@ -13,7 +13,7 @@ import type { AnsweredPart } from './chat-message.ts';
 import { readTail } from './stream-position.ts';
 
 export interface AnswerOptions {
-  run: Run;
+  run: RunInfo;
   parts: readonly AnsweredPart[];
   caller: Caller;
   allow: (access: AccessRequest) => Promise<Caller>;

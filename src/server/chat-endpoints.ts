@@ -4,7 +4,7 @@ import { z } from '@hono/zod-openapi';
 import type { ZodType } from 'zod';
 import { messageIdOf } from '../agent/run/agent-state.ts';
 import { isEnded } from '../app/run-handle.ts';
-import type { Run } from '../runtime/store.ts';
+import type { RunInfo } from '../app/run-info.ts';
 import {
   decodePosition,
   encodeHandle,
@@ -112,7 +112,7 @@ function stream(parts: ServerParts): Endpoint {
   });
 }
 
-async function goesOn({ runtime }: ServerParts, run: Run): Promise<boolean> {
+async function goesOn({ runtime }: ServerParts, run: RunInfo): Promise<boolean> {
   if (isEnded(run.status) || run.status === 'parked') return false;
   return !(await readRunState(runtime, run.id)).isSuspended;
 }

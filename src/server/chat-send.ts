@@ -5,7 +5,7 @@ import { inputUiMessages, readInput } from '../agent/history/thread.ts';
 import type { Runtime } from '../app/create-runtime.ts';
 import type { StartInput } from '../app/start-input.ts';
 import { DurableError } from '../runtime/errors.ts';
-import type { Run } from '../runtime/store.ts';
+import type { RunInfo } from '../app/run-info.ts';
 import type { AccessRequest, Caller } from './access.ts';
 import { deliverAnswers } from './chat-answers.ts';
 import { notAccepted, readLastMessage } from './chat-message.ts';
@@ -15,7 +15,7 @@ import { checkThreadId, regeneratedRunId, runIdOf } from './thread-id.ts';
 import { lastRun } from './thread-state.ts';
 
 export interface Sent {
-  run: Run;
+  run: RunInfo;
   /** Where the answer begins in the run's stream. */
   offset: number;
   /** The message went into a run that was active. */
@@ -103,7 +103,7 @@ async function startRun(
     supersedes?: string;
     content: Record<string, unknown>;
   },
-): Promise<Run> {
+): Promise<RunInfo> {
   const { id, thread, tenant, whenBusy, supersedes, content } = options;
   const input: StartInput = {
     ...content,
@@ -133,7 +133,7 @@ async function answer(runtime: Runtime, { posted, thread, caller, allow }: Answe
 }
 
 /** The run that wrote an assistant's message; null for messages of nobody's and of other tenants' runs. */
-async function runOfMessage(runtime: Runtime, message: string, { tenant }: Caller): Promise<Run | null> {
+async function runOfMessage(runtime: Runtime, message: string, { tenant }: Caller): Promise<RunInfo | null> {
   if (!message.startsWith('msg_')) return null;
   try {
     const run = await runtime.getRun(message.slice('msg_'.length)).info();

@@ -3,9 +3,8 @@
 import { z } from '@hono/zod-openapi';
 import type { ZodType } from 'zod';
 import type { Runtime } from '../app/create-runtime.ts';
-import { decodeValue } from '../runtime/codec.ts';
-import type { JournalEvent } from '../runtime/event.ts';
-import type { Payload, Run, RunQuery, RunStatus } from '../runtime/store.ts';
+import { eventToJson, runToJson } from '../app/run-json.ts';
+import type { RunQuery, RunStatus } from '../runtime/store.ts';
 import { endpoint } from './endpoint.ts';
 import type { Endpoint } from './endpoint.ts';
 import { jsonResponse } from './json.ts';
@@ -52,7 +51,7 @@ function list(runtime: Runtime): Endpoint {
         ...(statuses === undefined ? {} : { status: statuses }),
         tenant,
       });
-      return jsonResponse({ items: items.map(toJson), cursor });
+      return jsonResponse({ items: items.map(runToJson), cursor });
     },
   });
 }
@@ -67,10 +66,10 @@ function get(runtime: Runtime): Endpoint {
     async handle({ params: { id }, allow }) {
       const run = await findRun(runtime, { id, caller: await allow({ action: 'run.read', runId: id }) });
       return jsonResponse({
-        ...toJson(run),
+        ...runToJson(run),
         waits: await runtime.getRun(id).waits(),
-        input: decode(run.input),
-        result: decode(run.result),
+        input: run.input ?? null,
+        result: run.result ?? null,
       });
     },
   });
@@ -88,7 +87,7 @@ function events(runtime: Runtime): Endpoint {
       await findRun(runtime, { id, caller: await allow({ action: 'run.read', runId: id }) });
       const journal = await runtime.getRun(id).events();
       return jsonResponse({
-        items: journal.map((event, seq) => eventToJson(event, { seq, values: values === 'true' })),
+        items: journal.map((event, seq) => eventToJson(event, { seq, withValue: values === 'true' })),
       });
     },
   });
@@ -110,48 +109,13 @@ function control(runtime: Runtime, command: 'cancel' | 'resume'): Endpoint {
   });
 }
 
-function eventToJson(event: JournalEvent, { seq, values }: { seq: number; values: boolean }): Record<string, unknown> {
-  const { type, key, at, attempt, dueAt, meta } = event;
-  return { seq, type, key, at, attempt, dueAt, meta, ...(values && event.hasValue ? { value: event.value } : {}) };
-}
-
-function toJson(run: Run): Record<string, unknown> {
-  return {
-    id: run.id,
-    workflow: run.workflow,
-    version: run.version,
-    thread: run.thread,
-    tenant: run.tenant,
-    status: run.status,
-    attributes: run.attributes,
-    parent: run.parent,
-    supersedes: run.supersedes,
-    attempts: run.attempts,
-    cancelRequested: run.cancel,
-    parked: run.parked === null ? null : { code: run.parked.code, details: decode(run.parked.details) },
-    error: run.errorCode === null ? null : { code: run.errorCode, message: messageOf(run.error) },
-    dueAt: run.dueAt,
-    createdAt: run.createdAt,
-    updatedAt: run.updatedAt,
-    endedAt: run.endedAt,
-  };
-}
-
-function decode(payload: Payload | null): unknown {
-  return payload === null ? null : (decodeValue(payload) ?? null);
-}
-
-function messageOf(error: Payload | null): string | null {
-  const value = decode(error);
-  return value instanceof Error ? value.message : null;
-}
-
 function runSchema(): ZodType {
   return z
     .looseObject({
       id: z.string(),
       workflow: z.string(),
       version: z.string(),
+      queue: z.string(),
       thread: z.string().nullable(),
       tenant: z.string().nullable(),
       status: z.enum(STATUSES),
@@ -159,9 +123,12 @@ function runSchema(): ZodType {
       parent: z.object({ run: z.string(), key: z.string() }).nullable(),
       supersedes: z.string().nullable(),
       attempts: z.number(),
+      suspects: z.array(z.string()).nullable(),
       cancelRequested: z.boolean(),
       parked: z.object({ code: z.string(), details: z.unknown() }).nullable(),
       error: z.object({ code: z.string(), message: z.string().nullable() }).nullable(),
+      head: z.number(),
+      epoch: z.number(),
       dueAt: z.number().nullable(),
       createdAt: z.number(),
       updatedAt: z.number(),

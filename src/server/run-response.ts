@@ -1,13 +1,13 @@
 /** A run's stream as a response. */
 
-import type { Run } from '../runtime/store.ts';
+import type { RunInfo } from '../app/run-info.ts';
 import { encodeHandle, RUN_ID_HEADER, STREAM_HEADERS, TAIL_INDEX_HEADER } from '../streams/wire.ts';
 import { createEventBody } from './event-body.ts';
 import { RunSource } from './run-source.ts';
 import type { ServerParts } from './server-parts.ts';
 
 export interface RunResponseOptions {
-  run: Run;
+  run: RunInfo;
   /** Where the response that the handle names begins. */
   base: number;
   /** Where this reader goes on. */

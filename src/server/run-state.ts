@@ -3,17 +3,17 @@
 import type { Runtime } from '../app/create-runtime.ts';
 import { isSuspended } from '../app/waits.ts';
 import type { Clock } from '../runtime/clock.ts';
-import type { Run } from '../runtime/store.ts';
+import type { RunInfo } from '../app/run-info.ts';
 import { createSharedStates } from './shared-state.ts';
 import type { SharedStates } from './shared-state.ts';
 
 export interface RunState {
-  status: Run['status'];
+  status: RunInfo['status'];
   /** Only a person or a client can make it go on. */
   isSuspended: boolean;
 }
 
-export type RunKey = Pick<Run, 'id'>;
+export type RunKey = Pick<RunInfo, 'id'>;
 
 export function createRunStates(runtime: Runtime, clock: Clock): SharedStates<RunKey, RunState> {
   return createSharedStates({

@@ -6,7 +6,7 @@ import type { Runtime } from '../app/create-runtime.ts';
 import { runNotFound } from '../app/run-handle.ts';
 import { decodeText, isBytes } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
-import type { Run } from '../runtime/store.ts';
+import type { RunInfo } from '../app/run-info.ts';
 import { decodeOffset, decodePosition, DEFAULT_STREAM } from '../streams/wire.ts';
 import type { Position } from '../streams/wire.ts';
 import type { Caller } from './access.ts';
@@ -14,7 +14,7 @@ import { lastRun } from './thread-state.ts';
 
 /** A response: a run's stream from an offset on. */
 export interface Target {
-  run: Run;
+  run: RunInfo;
   base: number;
 }
 
@@ -34,7 +34,7 @@ export async function findTarget(
 }
 
 /** A run of the caller's tenant. Throws `run_not_found` for others. */
-export async function findRun(runtime: Runtime, { id, caller }: { id: string; caller: Caller }): Promise<Run> {
+export async function findRun(runtime: Runtime, { id, caller }: { id: string; caller: Caller }): Promise<RunInfo> {
   const run = await runtime.getRun(id).info();
   if (run.tenant !== caller.tenant) throw runNotFound(id);
   return run;
@@ -116,7 +116,7 @@ async function snapToStep(runtime: Runtime, base: Position, offset: number): Pro
 export async function findThreadPosition(
   runtime: Runtime,
   { position, thread, caller }: { position: string; thread: string; caller: Caller },
-): Promise<{ run: Run; offset: number }> {
+): Promise<{ run: RunInfo; offset: number }> {
   const at = decodePosition(position);
   if (at === undefined) throw invalidOffset(`"${position}" is no position in a thread`, { position });
   const run = await runtime

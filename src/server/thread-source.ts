@@ -9,7 +9,7 @@
 import { messageIdOf } from '../agent/run/agent-state.ts';
 import { inputUiMessages } from '../agent/history/thread.ts';
 import type { Runtime } from '../app/create-runtime.ts';
-import type { Run } from '../runtime/store.ts';
+import type { RunInfo } from '../app/run-info.ts';
 import { encodePosition, RUN_EVENT, THREAD_EVENT } from '../streams/wire.ts';
 import type { RunBeginning } from '../streams/wire.ts';
 import type { FrameSource } from './event-body.ts';
@@ -21,7 +21,7 @@ import { runsAfter } from './thread-state.ts';
 import type { ThreadKey, ThreadState } from './thread-state.ts';
 
 /** Where a reader begins: in a run, or after one (null: before the first). */
-export type ThreadStart = { kind: 'in'; run: Run; offset: number } | { kind: 'after'; run: Run | null };
+export type ThreadStart = { kind: 'in'; run: RunInfo; offset: number } | { kind: 'after'; run: RunInfo | null };
 
 export interface ThreadSourceOptions {
   key: ThreadKey;
@@ -37,10 +37,10 @@ export class ThreadSource implements FrameSource {
   readonly #options: ThreadSourceOptions;
   readonly #ignore: () => void;
   /** The run whose chunks are being sent. */
-  #current: { run: Run; pages: StreamPages } | null = null;
+  #current: { run: RunInfo; pages: StreamPages } | null = null;
   /** The last run of which everything was sent. */
-  #after: Run | null = null;
-  #begin: { run: Run; offset: number } | null = null;
+  #after: RunInfo | null = null;
+  #begin: { run: RunInfo; offset: number } | null = null;
   /** The version at which no further run was found. */
   #soughtAt = -1;
   #told = '';
@@ -82,7 +82,7 @@ export class ThreadSource implements FrameSource {
     this.#current?.pages.close();
   }
 
-  #finish({ run, pages }: { run: Run; pages: StreamPages }): void {
+  #finish({ run, pages }: { run: RunInfo; pages: StreamPages }): void {
     pages.close();
     this.#after = run;
     this.#current = null;
@@ -100,7 +100,7 @@ export class ThreadSource implements FrameSource {
     return offset === 0 ? toBytes(beginningOf(run)) : undefined;
   }
 
-  async #seek(): Promise<{ run: Run; offset: number } | null> {
+  async #seek(): Promise<{ run: RunInfo; offset: number } | null> {
     const { version } = this.#options.state;
     if (this.#soughtAt === version) return null;
     const [run] = await runsAfter(this.#runtime, this.#options.key, this.#after);
@@ -130,7 +130,7 @@ export class ThreadSource implements FrameSource {
   }
 }
 
-function beginningOf(run: Run): string {
+function beginningOf(run: RunInfo): string {
   const beginning: RunBeginning = {
     runId: run.id,
     messageId: messageIdOf(run.id),

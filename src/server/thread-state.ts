@@ -7,7 +7,8 @@ import type { Runtime } from '../app/create-runtime.ts';
 import { isSuspended } from '../app/waits.ts';
 import type { Wait } from '../app/waits.ts';
 import type { Clock } from '../runtime/clock.ts';
-import type { Run, RunStatus } from '../runtime/store.ts';
+import type { RunInfo } from '../app/run-info.ts';
+import type { RunStatus } from '../runtime/store.ts';
 import type { ThreadStatus } from '../streams/wire.ts';
 import { createSharedStates } from './shared-state.ts';
 import type { SharedStates } from './shared-state.ts';
@@ -19,7 +20,7 @@ export interface ThreadKey {
 
 export interface ThreadState {
   status: ThreadStatus<UIMessage, Wait>;
-  active: Run | null;
+  active: RunInfo | null;
   /** The active run produces, or will by itself. */
   goesOn: boolean;
 }
@@ -78,9 +79,9 @@ function shown(status: RunStatus): 'running' | 'waiting' | 'parked' {
 }
 
 /** The runs of a thread that have begun, oldest first, after one of them or from the first on; superseded ones are left out. */
-export async function runsAfter(runtime: Runtime, key: ThreadKey, after: Run | null): Promise<Run[]> {
+export async function runsAfter(runtime: Runtime, key: ThreadKey, after: RunInfo | null): Promise<RunInfo[]> {
   const query = { thread: key.id, tenant: key.tenant, limit: PAGE };
-  const runs: Run[] = [];
+  const runs: RunInfo[] = [];
   for (let cursor: string | undefined; ;) {
     const page = await runtime.list({
       ...query,
@@ -98,7 +99,7 @@ export async function runsAfter(runtime: Runtime, key: ThreadKey, after: Run | n
 }
 
 /** The active run of a thread, else the newest that has ended. */
-export async function lastRun(runtime: Runtime, { id, tenant }: ThreadKey): Promise<Run | null> {
+export async function lastRun(runtime: Runtime, { id, tenant }: ThreadKey): Promise<RunInfo | null> {
   for (const status of [ACTIVE, ENDED]) {
     const { items } = await runtime.list({ thread: id, tenant, status, limit: 1 });
     if (items[0] !== undefined) return items[0];

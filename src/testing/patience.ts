@@ -3,7 +3,7 @@
 import { AssertionError } from 'node:assert';
 import { systemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { decodeValue } from '../runtime/codec.ts';
+import { toRunInfo } from '../app/run-info.ts';
 import type { Run, Store } from '../runtime/store.ts';
 import { lastComplaints } from './logs.ts';
 import type { LogLine } from './logs.ts';
@@ -54,11 +54,11 @@ export async function explainRun({ store, clock, logs, halted }: PatienceParts, 
   return new AssertionError({ message: lines.join('\n  ') });
 }
 
-async function factsOf(run: Run, { store, clock }: { store: Store; clock: Clock }): Promise<string[]> {
+async function factsOf(row: Run, { store, clock }: { store: Store; clock: Clock }): Promise<string[]> {
+  const run = toRunInfo(row);
   const facts: string[] = [];
-  if (run.parked !== null)
-    facts.push(`Parked for ${run.parked.code}: ${JSON.stringify(decodeValue(run.parked.details))}.`);
-  if (run.error !== null) facts.push(`Its error: ${String(decodeValue(run.error))}.`);
+  if (run.parked !== null) facts.push(`Parked for ${run.parked.code}: ${JSON.stringify(run.parked.details)}.`);
+  if (run.error !== null) facts.push(`Its error: ${run.error.code}: ${run.error.message}.`);
   if (run.status === 'waiting' && run.dueAt !== null) {
     facts.push(`A timer is due in ${run.dueAt - clock.now()} ms: call clock.advance(${run.dueAt - clock.now()}).`);
   }

@@ -12,6 +12,8 @@ import { createRuntime } from '../app/create-runtime.ts';
 import type { ResumeHookOptions, Runtime, RuntimeOptions } from '../app/create-runtime.ts';
 import { createRunHandle } from '../app/run-handle.ts';
 import type { RunHandle, RunHandleParts } from '../app/run-handle.ts';
+import { toRunInfo } from '../app/run-info.ts';
+import type { RunInfo } from '../app/run-info.ts';
 import type { Start, StartInput, UntypedStart } from '../app/start-input.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { DurableError } from '../runtime/errors.ts';
@@ -52,9 +54,9 @@ export interface TestRuntime extends Runtime {
   /** Commits of the present life that recorded something: where `crashAfterCommit` can strike. */
   readonly commits: number;
   /** All runs, oldest first. */
-  runs(): Promise<Run[]>;
-  /** Resolves when the run has the status, with its row. Rejects if it ends in another one. */
-  until(run: RunHandle | string, status: RunStatus): Promise<Run>;
+  runs(): Promise<RunInfo[]>;
+  /** Resolves when the run has the status, as it is then. Rejects if it ends in another one. */
+  until(run: RunHandle | string, status: RunStatus): Promise<RunInfo>;
   /** Resolves when the run waits for a person, with its oldest open approval. Rejects if it ends before. */
   pendingApproval(run: RunHandle | string): Promise<Approval>;
   /**
@@ -130,20 +132,20 @@ class LivesOfARuntime implements TestRuntime {
     });
   }
 
-  async runs(): Promise<Run[]> {
+  async runs(): Promise<RunInfo[]> {
     const runs: Run[] = [];
     let page: Page<Run> | undefined;
     do {
       page = await this.store.list({ limit: 500, ...(page?.cursor == null ? {} : { cursor: page.cursor }) });
       runs.push(...page.items);
     } while (page.cursor !== null);
-    return runs.toReversed();
+    return runs.toReversed().map(toRunInfo);
   }
 
-  until(run: RunHandle | string, status: RunStatus): Promise<Run> {
+  until(run: RunHandle | string, status: RunStatus): Promise<RunInfo> {
     const awaited = { id: idOf(run), status };
     return this.#patiently(
-      this.#look(awaited, (row) => (row.status === status ? row : undefined)),
+      this.#look(awaited, (row) => (row.status === status ? toRunInfo(row) : undefined)),
       awaited,
     );
   }
@@ -233,7 +235,7 @@ class LivesOfARuntime implements TestRuntime {
     await this.#call('resume a run', (runtime) => runtime.resume(id));
   }
 
-  async list(query?: RunQuery): Promise<Page<Run>> {
+  async list(query?: RunQuery): Promise<Page<RunInfo>> {
     return this.#call('list runs', (runtime) => runtime.list(query));
   }
 

@@ -209,7 +209,7 @@ describe('a turn that fails', () => {
     const chunks = await collect(run.stream<UIMessageChunk>());
     await expect(run.result()).rejects.toMatchObject({ code: 'run_failed', cause: { code: 'model_failed' } });
     expect(chunks.slice(-2).map((chunk) => chunk.type)).toEqual(['error', 'finish']);
-    expect((await runtime.list()).items[0]?.errorCode).toBe('model_failed');
+    expect((await runtime.list()).items[0]?.error?.code).toBe('model_failed');
   });
 });
 

@@ -12,7 +12,7 @@ import {
   step,
   workflow,
 } from 'everturn';
-import type { Run, Runtime, StartInput } from 'everturn';
+import type { RunInfo, Runtime, StartInput } from 'everturn';
 import { sqliteStore } from 'everturn/sqlite';
 import { scriptedModel } from 'everturn/testing';
 import type { ModelCall, ScriptedAnswer } from 'everturn/testing';
@@ -165,7 +165,7 @@ async function tearRun(file: string): Promise<void> {
 
 /** Every run has ended, or waits for more than a moment. */
 async function settled(runtime: Runtime): Promise<void> {
-  const isBusy = ({ status, dueAt }: Run): boolean =>
+  const isBusy = ({ status, dueAt }: RunInfo): boolean =>
     status !== 'waiting' || (dueAt !== null && dueAt < Date.now() + 60_000);
   for (;;) {
     const { items } = await runtime.list({ status: ['ready', 'running', 'waiting'] });

@@ -4,7 +4,7 @@ import { parseStoreUrl } from '../../src/cli/store-url.ts';
 import { relativeText, spanText } from '../../src/cli/relative-time.ts';
 import { tableLines } from '../../src/cli/table.ts';
 import { briefValue, fit, printable, shellWord, widthOf, wrapped } from '../../src/cli/text.ts';
-import type { Run, RunStatus } from '../../src/runtime/store.ts';
+import type { RunInfo, RunStatus } from 'everturn';
 
 describe('text for a terminal', () => {
   it('shows what a terminal would act upon as escapes', () => {
@@ -74,7 +74,7 @@ describe('times', () => {
 describe('the due time of a run', () => {
   const now = 1_000_000_000;
   const textAt = (status: RunStatus, dueAt: number | null): string =>
-    dueText({ status, dueAt, queue: 'support@*' } as Run, now);
+    dueText({ status, dueAt, queue: 'support@*' } as RunInfo, now);
 
   it('says that a worker is gone once its lease has ended', () => {
     expect(textAt('running', now - 60_000)).toBe('its worker is gone: the lease ended 60 s ago');

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { createRuntime } from 'everturn';
-import type { Run } from 'everturn';
+import type { RunInfo } from 'everturn';
 import { sqliteStore } from 'everturn/sqlite';
 import { startModelServer } from '../../examples/model-server/server.ts';
 import type { ModelServer } from '../../examples/model-server/server.ts';
@@ -20,7 +20,7 @@ export interface Fleet {
   /** A process on the fleet's file. */
   live(task: Omit<FleetTask, 'file' | 'modelUrl' | 'witnessUrl'>): Child<FleetMessage>;
   /** All runs, as another process sees them. */
-  runs(): Promise<Run[]>;
+  runs(): Promise<RunInfo[]>;
   ended(): Promise<boolean>;
   /** Attempts of each step and tool, by key. */
   attempts(): Map<string, number[]>;
@@ -35,7 +35,7 @@ export async function openFleet(options: { pacingMs: number }): Promise<Fleet> {
   const file = join(folder, 'runs.db');
   const living: Array<Child<FleetMessage>> = [];
   const reader = createRuntime({ store: sqliteStore(file), worker: false });
-  const runs = async (): Promise<Run[]> => (await reader.list({ limit: 500 })).items;
+  const runs = async (): Promise<RunInfo[]> => (await reader.list({ limit: 500 })).items;
   return {
     witness,
     model,

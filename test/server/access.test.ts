@@ -298,7 +298,7 @@ overBothWays('two tenants', (open) => {
       expect(await approvals.json()).toEqual({ items: [], cursor: null });
     }
     expect(await site.runtime.approvals.get(approval?.id ?? '')).toMatchObject({ status: 'pending', tenant: 'acme' });
-    expect((await site.runtime.getRun(run).info()).cancel).toBe(false);
+    expect((await site.runtime.getRun(run).info()).cancelRequested).toBe(false);
   });
 
   it('may have threads of the same id', async () => {

@@ -2,6 +2,7 @@
 
 import type { FilePart, FileUIPart, ModelMessage, TextUIPart, UIMessage } from 'ai';
 import { decodeValue } from '../../runtime/codec.ts';
+import { DurableError } from '../../runtime/errors.ts';
 import type { Run } from '../../runtime/store.ts';
 import type { StoredInput } from '../agent-input.ts';
 import type { AgentResult } from '../run/agent-state.ts';
@@ -9,28 +10,45 @@ import { validHistory } from './valid-history.ts';
 
 type ShownPart = TextUIPart | FileUIPart;
 
+/** A run of a thread with what it was started with and what it answered; a value that cannot be read is an error in its place. */
+export interface ThreadRun {
+  id: string;
+  input: unknown;
+  result: unknown;
+}
+
+export function decodeThreadRun({ id, input, result }: Run): ThreadRun {
+  return { id, input: decodeValue(input), result: result === null ? undefined : decodeValue(result) };
+}
+
 /** The model messages of ended runs, oldest first, valid for every provider. Runs without a result add what started them. */
-export function threadMessages(runs: readonly Run[]): ModelMessage[] {
+export function threadMessages(runs: readonly ThreadRun[]): ModelMessage[] {
   return validHistory(runs.flatMap((run) => [...readInput(run).messages, ...(readResult(run)?.messages ?? [])]));
 }
 
 /** The UI messages of one run: what started it, and the agent's answer if it has one. */
-export function runUiMessages(run: Run, answer: UIMessage | null): UIMessage[] {
+export function runUiMessages(run: ThreadRun, answer: UIMessage | null): UIMessage[] {
   const shown = answer ?? readResult(run)?.uiMessage ?? null;
   return [...inputUiMessages(run), ...(shown === null || shown.parts.length === 0 ? [] : [shown])];
 }
 
-export function readInput(run: Run): StoredInput {
-  return (decodeValue(run.input) ?? {}) as StoredInput;
+/** Throws `value_corrupt`. */
+export function readInput({ input }: ThreadRun): StoredInput {
+  return (readable(input) ?? {}) as StoredInput;
 }
 
 /** Null for runs that have none: they did not end, or were terminated. */
-export function readResult(run: Run): AgentResult | null {
-  return run.result === null ? null : (decodeValue(run.result) as AgentResult);
+function readResult({ result }: ThreadRun): AgentResult | null {
+  return (readable(result) ?? null) as AgentResult | null;
+}
+
+function readable(value: unknown): unknown {
+  if (DurableError.is(value, 'value_corrupt')) throw value;
+  return value;
 }
 
 /** What started a run, as people see it. Empty for runs of plain workflows. */
-export function inputUiMessages(run: Run): UIMessage[] {
+export function inputUiMessages(run: ThreadRun): UIMessage[] {
   const { messages, uiMessage } = readInput(run);
   if (uiMessage !== undefined) return [uiMessage];
   if (!Array.isArray(messages)) return [];

@@ -38,7 +38,7 @@ import { hooksOf, readOutcome } from './segment-outcome.ts';
 import { applyChange, changeOf } from './state-change.ts';
 import type { StateChange } from './state-change.ts';
 import { Steering, toQueued } from './steering.ts';
-import { threadMessages, toParts } from '../history/thread.ts';
+import { decodeThreadRun, threadMessages, toParts } from '../history/thread.ts';
 
 export interface AgentRunOptions {
   context: RunContext;
@@ -157,7 +157,7 @@ export class AgentRun {
   }
 
   async #prompt(): Promise<ModelMessage[]> {
-    this.#history ??= this.#context.threadRuns().then(threadMessages);
+    this.#history ??= this.#context.threadRuns().then((runs) => threadMessages(runs.map(decodeThreadRun)));
     const own = [...this.#input.messages, ...this.#state.messages, ...this.#opening];
     const history = await this.#history;
     // The SDK executes what is approved in the last message; a valid history would answer it.
