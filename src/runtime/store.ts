@@ -78,13 +78,13 @@
  *      no chunk, but `expired`: the first offset that is kept, and the reason of the last removal.
  *  S25 `gc` removes only ended runs, with all that belongs to them but their ledger rows.
  *  S26 `watch` hints may be lost; each consumer has a poll behind it. Hints come after the transition is durable.
- */
-
  *  S27 `trim` removes of a stream all chunks but the newest `keep`, and those that were written longer than `olderThanMs` ago (a store
  *      may let these be an hour older); of runs that have not ended it leaves the streams in `spare` alone. Tails stay as they are.
  *      It looks at `limit` streams at most and does a bounded part of the work; what is left is done when its cursor comes again.
  *  S28 `compact` writes a bounded part of a stream anew, in the form that takes least room, in one transition, and says whether more
  *      is left to do. No answer of any other operation changes by it, whoever writes or reads meanwhile.
+ */
+
 import type { Payload } from './codec.ts';
 
 export type { Payload } from './codec.ts';
@@ -353,14 +353,6 @@ export interface StreamPage {
   tail: number;
   /** Nothing comes after this page, ever. */
   closed: boolean;
-}
-
-export interface Page<T> {
-  items: T[];
-  /** Pass it as `cursor` for the next page; null at the end. */
-  cursor: string | null;
-}
-
   /** There only if `from` is below what is kept: the page has no chunk then. */
   expired?: StreamExpiry;
 }
@@ -390,6 +382,14 @@ export interface TrimResult {
   removed: number;
   /** Where to go on; null when all streams have been looked at. */
   cursor: string | null;
+}
+
+export interface Page<T> {
+  items: T[];
+  /** Pass it as `cursor` for the next page; null at the end. */
+  cursor: string | null;
+}
+
 export interface RunQuery {
   status?: RunStatus[];
   workflow?: string;
@@ -478,10 +478,10 @@ export interface Store {
   secret(proposed: Uint8Array): Promise<Uint8Array>;
   /** Removes up to `limit` runs that ended longer than `olderThanMs` ago; answers how many. */
   gc(options: { olderThanMs: number; limit: number }): Promise<number>;
-  watch?(listener: (hint: Hint) => void): () => void;
-  close(): Promise<void>;
-}
   /** Removes old chunks of streams. */
   trim(request: TrimRequest): Promise<TrimResult>;
   /** Packs what a stream holds; true if there is more to do. Nothing to do for a run that is not there. */
   compact(run: string, stream: string): Promise<boolean>;
+  watch?(listener: (hint: Hint) => void): () => void;
+  close(): Promise<void>;
+}

@@ -47,10 +47,10 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     ledger: (query) => transition(() => ledger(state, query)),
     secret: (proposed) => transition(() => (state.secret ??= proposed.slice())),
     gc: (limits) => transition(() => gc(state, limits)),
-    watch,
     trim: (request) => transition(() => trim(state, request)),
     // S28: an array of chunks is as small as it gets.
     compact: () => transition(() => false),
+    watch,
     close,
   };
 }

@@ -27,6 +27,7 @@ export interface StoreMutant {
   commit?: (state: MemoryState, request: Commit) => CommitResult;
   deliver?: (state: MemoryState, delivery: Delivery) => DeliverResult;
   control?: (state: MemoryState, command: Parameters<typeof control>[1]) => ReturnType<typeof control>;
+  load?: (state: MemoryState, request: Parameters<typeof load>[1]) => ReturnType<typeof load>;
 }
 
 /** The memory store's transitions over a state that the mutant can reach. */
@@ -44,7 +45,7 @@ export function mutantStore(world: World, mutant: StoreMutant): Store {
     ...memoryStore({ clock: world.storeClock }),
     start: (runs, claimed) => transition(() => runs.map((each) => start(state, { start: each, claim: claimed }))),
     claim: (request) => transition(() => run.claim(state, request)),
-    load: (id, from) => transition(() => load(state, { id, from })),
+    load: (id, from) => transition(() => run.load(state, { id, from })),
     commit: (batch) => transition(() => batch.map((each) => run.commit(state, each))),
     deliver: (messages) => transition(() => messages.map((each) => run.deliver(state, each))),
     control: (id, command) => transition(() => run.control(state, { id, control: command })),
@@ -212,6 +213,12 @@ export const STORE_MUTANTS: Record<string, StoreMutant> = {
         record.run.head -= 1;
       }
       return answer;
+    },
+  },
+  'load forgets former checkpoints': {
+    load: (state, request) => {
+      const answer = load(state, request);
+      return answer === null ? null : { ...answer, checkpoints: [] };
     },
   },
   'a parent is not told of the end of its child': {
