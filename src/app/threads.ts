@@ -4,6 +4,7 @@ import type { ModelMessage, UIMessage, UIMessageChunk } from 'ai';
 import { messageIdOf } from '../agent/run/agent-state.ts';
 import { inputUiMessages, runUiMessages, threadMessages } from '../agent/history/thread.ts';
 import { DurableError } from '../runtime/errors.ts';
+import { hasBegun } from '../runtime/run-status.ts';
 import type { RunStatus, Store } from '../runtime/store.ts';
 import { decodeChunk } from '../streams/chunk.ts';
 import { foldMessage } from '../streams/fold.ts';
@@ -48,7 +49,7 @@ const PAGE_BYTES = 1_048_576;
 /** Throws `thread_not_found` if no run belongs to it. */
 export async function readThread(store: Store, id: string, { tenant = null }: ThreadOptions): Promise<Thread> {
   const all = (await store.thread(id, tenant)).map(toRunInfo);
-  const begun = all.filter((run) => run.status !== 'queued');
+  const begun = all.filter(hasBegun);
   const active = begun.find((run) => !isEnded(run.status)) ?? null;
   const last = active ?? begun.at(-1);
   if (last === undefined) throw threadNotFound(id);

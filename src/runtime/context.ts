@@ -89,7 +89,7 @@ export interface RunContext {
   flush(): Promise<void>;
   /** Reads this run's own stream, what is committed of it. */
   readStream(stream: string, from: number): Promise<StreamPage>;
-  /** The runs of this run's thread, before this one, oldest first. */
+  /** The runs of this run's thread that began before this one, oldest first. */
   threadRuns(): Promise<Run[]>;
 }
 

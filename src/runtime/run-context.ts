@@ -14,6 +14,7 @@ import { performOperation } from './operations.ts';
 import type { OperationsOptions } from './operations.ts';
 import type { RunCore } from './run-core.ts';
 import { RunScope } from './run-scope.ts';
+import { hasBegun } from './run-status.ts';
 import { signHex } from './signature.ts';
 import type { EndStatus, NewHook, NewRun, Run, StreamPage } from './store.ts';
 
@@ -322,7 +323,7 @@ export class ExecutionContext implements RunContext {
     if (thread === null) return [];
     const runs = await this.#core.store.thread(thread, tenant);
     const own = runs.findIndex((run) => run.id === id);
-    return own < 0 ? runs : runs.slice(0, own);
+    return (own < 0 ? runs : runs.slice(0, own)).filter(hasBegun);
   }
 }
 

@@ -7,6 +7,7 @@ import type { Runtime } from '../app/create-runtime.ts';
 import { isSuspended } from '../app/waits.ts';
 import type { Wait } from '../app/waits.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { hasBegun } from '../runtime/run-status.ts';
 import type { RunInfo } from '../app/run-info.ts';
 import type { RunStatus } from '../runtime/store.ts';
 import type { ThreadStatus } from '../streams/wire.ts';
@@ -95,14 +96,24 @@ export async function runsAfter(runtime: Runtime, key: ThreadKey, after: RunInfo
     cursor = page.cursor;
   }
   const superseded = new Set(runs.map((run) => run.supersedes));
-  return runs.filter((run) => run.status !== 'queued' && !superseded.has(run.id)).toReversed();
+  return runs.filter((run) => hasBegun(run) && !superseded.has(run.id)).toReversed();
 }
 
-/** The active run of a thread, else the newest that has ended. */
+/** The active run of a thread, else the newest that has ended; one that ended in the queue is none. */
 export async function lastRun(runtime: Runtime, { id, tenant }: ThreadKey): Promise<RunInfo | null> {
-  for (const status of [ACTIVE, ENDED]) {
-    const { items } = await runtime.list({ thread: id, tenant, status, limit: 1 });
-    if (items[0] !== undefined) return items[0];
+  const query = { thread: id, tenant };
+  const { items } = await runtime.list({ ...query, status: ACTIVE, limit: 1 });
+  if (items[0] !== undefined) return items[0];
+  for (let cursor: string | undefined; ;) {
+    const ended = await runtime.list({
+      ...query,
+      status: ENDED,
+      limit: 5,
+      ...(cursor === undefined ? {} : { cursor }),
+    });
+    const last = ended.items.find(hasBegun);
+    if (last !== undefined) return last;
+    if (ended.cursor === null) return null;
+    cursor = ended.cursor;
   }
-  return null;
 }
