@@ -25,6 +25,7 @@ export const ERROR_CODES = [
   'invalid_duration',
   'invalid_offset',
   'lease_lost',
+  'method_not_allowed',
   'model_failed',
   'offset_expired',
   'outside_run',

@@ -19,6 +19,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   tool_not_found: 404,
   workflow_not_found: 404,
   route_not_found: 404,
+  method_not_allowed: 405,
   thread_busy: 409,
   run_conflict: 409,
   approval_decided: 409,
@@ -36,7 +37,17 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   runtime_closed: 503,
 };
 
-const RETRY_AFTER_SECONDS = '1';
+/** No browser takes the bytes for something else, nor into a page of another origin. */
+export const SAFE_HEADERS: Readonly<Record<string, string>> = {
+  'x-content-type-options': 'nosniff',
+  'cross-origin-resource-policy': 'same-origin',
+};
+
+const HEADERS: Partial<Record<number, Record<string, string>>> = {
+  405: { allow: 'GET, HEAD' },
+  /** Seconds. */
+  503: { 'retry-after': '1' },
+};
 
 /** What is no `DurableError` is logged and answered without a word of it. */
 export function errorResponse(error: unknown, logger: Logger): Response {
@@ -46,7 +57,7 @@ export function errorResponse(error: unknown, logger: Logger): Response {
   const { code, message, details } = known ?? internalError();
   return jsonResponse(
     { error: { code, message, details } },
-    { status, headers: status === 503 ? { 'retry-after': RETRY_AFTER_SECONDS } : {} },
+    { status, headers: { ...SAFE_HEADERS, ...HEADERS[status] } },
   );
 }
 
