@@ -158,6 +158,8 @@ function mortalStore(inner: Store, { pulse, nonces, commit }: MortalStoreParts):
     ledger: mortal((query) => inner.ledger(query)),
     secret: mortal((proposed) => inner.secret(proposed)),
     gc: mortal((options) => inner.gc(options)),
+    trim: mortal((request) => inner.trim(request)),
+    compact: mortal((run, stream) => inner.compact(run, stream)),
     watch: (listener) => inner.watch?.((hint) => pulse.alive && listener(hint)) ?? (() => {}),
     // The store outlives the process; the test runtime closes it.
     close: () => Promise.resolve(),

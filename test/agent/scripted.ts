@@ -164,6 +164,8 @@ export function mortalStore(
     ledger: alive((...args: Parameters<Store['ledger']>) => inner.ledger(...args)),
     secret: alive((...args: Parameters<Store['secret']>) => inner.secret(...args)),
     gc: alive((...args: Parameters<Store['gc']>) => inner.gc(...args)),
+    trim: alive((...args: Parameters<Store['trim']>) => inner.trim(...args)),
+    compact: alive((...args: Parameters<Store['compact']>) => inner.compact(...args)),
     watch: (listener) => inner.watch?.((hint) => dead || listener(hint)) ?? (() => {}),
     close: () => Promise.resolve(),
     commit: async (batch): Promise<CommitResult[]> => {
