@@ -40,7 +40,7 @@ export function mutantStore(world: World, mutant: StoreMutant): Store {
     queueMicrotask(() => hints.forEach((hint) => listeners.forEach((listener) => listener(hint))));
     return answer;
   };
-  const run = { claim, commit, deliver, control, ...mutant };
+  const run = { claim, commit, deliver, control, load, ...mutant };
   return {
     ...memoryStore({ clock: world.storeClock }),
     start: (runs, claimed) => transition(() => runs.map((each) => start(state, { start: each, claim: claimed }))),
