@@ -27,13 +27,16 @@ import { CallState } from './call/call-state.ts';
 import type { CallBindings } from './call/call-state.ts';
 import type { AgentResult } from './run/agent-state.ts';
 import { checkSettings } from './durable-settings.ts';
-import type { DurableSettings } from './durable-settings.ts';
+import type { DurableCallSettings, DurableSettings } from './durable-settings.ts';
 import { keyPart } from './tool/tool-key.ts';
 import { anySignal } from './turn/live-turn.ts';
 
 type Context = Record<string, unknown>;
 
-/** All settings of ToolLoopAgent, and `durable`, keyed by the names of the agent's tools. */
+/**
+ * All settings of ToolLoopAgent, and `durable`, keyed by the names of the agent's tools. Those of tools that `prepareCall` adds stand in
+ * its answer.
+ */
 export type DurableAgentSettings<
   CALL_OPTIONS = never,
   TOOLS extends ToolSet = {},
@@ -41,7 +44,16 @@ export type DurableAgentSettings<
   OUTPUT extends OutputInterface = never,
 > = ToolLoopAgentSettings<CALL_OPTIONS, TOOLS, RUNTIME_CONTEXT, OUTPUT> & {
   durable?: DurableSettings<keyof NoInfer<TOOLS> & string>;
+  prepareCall?: DurablePrepareCall<
+    NonNullable<ToolLoopAgentSettings<CALL_OPTIONS, TOOLS, RUNTIME_CONTEXT, OUTPUT>['prepareCall']>
+  >;
 };
+
+/** The SDK's `prepareCall`, which may answer `durable` too: names that are no tools of the call are refused with `tool_not_found`. */
+type DurablePrepareCall<PREPARE extends (options: never) => unknown> = (
+  ...options: Parameters<PREPARE>
+) => MaybePromiseLike<Awaited<ReturnType<PREPARE>> & { durable?: DurableCallSettings }>;
+type MaybePromiseLike<T> = T | PromiseLike<T>;
 
 type CallExtensions = { experimental_steering?: ReturnType<typeof experimental_createSteering> };
 
@@ -75,7 +87,7 @@ export class DurableAgent<
 
   constructor(settings: DurableAgentSettings<CALL_OPTIONS, TOOLS, RUNTIME_CONTEXT, OUTPUT>) {
     const { durable = {}, ...sdk } = settings;
-    checkSettings(durable, settings.tools ?? {});
+    checkSettings(durable, { tools: settings.tools ?? {}, holder: 'agent' });
     const calls = new Map<string, CallState>();
     const prepareCall = durablePrepareCall(settings.prepareCall as never, calls);
     super({ onError: reportError, ...gateCallbacks(sdk, calls), prepareCall } as unknown as ToolLoopAgentSettings<

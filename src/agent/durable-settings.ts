@@ -38,12 +38,32 @@ export interface DurableSettings<NAME extends string = string> {
   transform?: StreamTextTransform<ToolSet> | Array<StreamTextTransform<ToolSet>>;
 }
 
-/** Throws `tool_not_found` for names that are no tool of the agent, and `invalid_duration`. */
-export function checkSettings(settings: DurableSettings, tools: object): void {
+/** What `prepareCall` may answer beside the SDK's settings: options of tools, those that it adds among them. They go before the agent's. */
+export type DurableCallSettings<NAME extends string = string> = Pick<DurableSettings<NAME>, 'tools' | 'approvals'>;
+
+/** The agent's settings with those of one call. Throws as `checkSettings` does. */
+export function withCallSettings(
+  settings: DurableSettings,
+  { durable, tools }: { durable: DurableCallSettings | undefined; tools: object },
+): DurableSettings {
+  if (durable === undefined) return settings;
+  checkSettings(durable, { tools, holder: 'call' });
+  return {
+    ...settings,
+    tools: { ...settings.tools, ...durable.tools },
+    approvals: { ...settings.approvals, ...durable.approvals },
+  };
+}
+
+/** Throws `tool_not_found` for names that are no tool of the agent, or of the call, and `invalid_duration`. */
+export function checkSettings(
+  settings: DurableSettings,
+  { tools, holder }: { tools: object; holder: 'agent' | 'call' },
+): void {
   const known = Object.keys(tools);
   for (const group of ['tools', 'approvals'] as const) {
     for (const name of Object.keys(settings[group] ?? {})) {
-      if (!known.includes(name)) throw unknownTool(name, { group, known });
+      if (!known.includes(name)) throw unknownTool(name, { group, known, holder });
     }
   }
   for (const [name, tool] of Object.entries(settings.tools ?? {})) {
@@ -51,11 +71,11 @@ export function checkSettings(settings: DurableSettings, tools: object): void {
   }
 }
 
-function unknownTool(name: string, where: { group: string; known: string[] }): DurableError {
+function unknownTool(name: string, where: { group: string; known: string[]; holder: 'agent' | 'call' }): DurableError {
   const list = where.known.length === 0 ? 'none' : where.known.map((tool) => `"${tool}"`).join(', ');
   return new DurableError(
     'tool_not_found',
-    `Cannot configure durable.${where.group}.${name}: the agent has no tool "${name}". Its tools: ${list}.`,
+    `Cannot configure durable.${where.group}.${name}: the ${where.holder} has no tool "${name}". Its tools: ${list}.`,
     { details: { name, known: where.known } },
   );
 }

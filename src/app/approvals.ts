@@ -1,8 +1,9 @@
 /** Approvals from outside: what waits for a person, and the answers. */
 
 import type { ToolSet } from 'ai';
-import { approvalTokenHash, checkEditedInput, readApprovalDetails } from '../agent/tool/approval.ts';
+import { approvalTokenHash, readApprovalDetails } from '../agent/tool/approval.ts';
 import type { ApprovalDetails, Decision } from '../agent/tool/approval.ts';
+import { checkEditedInput, fromStoredSchema } from '../agent/tool/edited-input.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { encodeValue } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
@@ -120,7 +121,8 @@ async function answer(parts: ApprovalsParts, id: string, decision: Decision): Pr
     );
   }
   if (hook.status !== 'open') throw decidedError(hook, { id, now: parts.clock.now() });
-  const payload = encodeValue(await checked(parts, hook, decision), `the answer to approval "${id}"`);
+  await check(parts, hook, decision);
+  const payload = encodeValue(decision, `the answer to approval "${id}"`);
   const { approved } = decision;
   const [outcome] = await store.deliver([
     { to: { hook: hook.tokenHash }, id: parts.ids.next(), payload, by, decision: { approved } },
@@ -145,9 +147,9 @@ export function approvalNotFound(id: string): DurableError {
   );
 }
 
-/** What the run gets: the edited input as the tool's schema reads it. */
-async function checked({ toolsOf }: ApprovalsParts, hook: Hook, decision: Decision): Promise<Decision> {
-  const { id, tool, question, approvers } = readApprovalDetails(hook.details);
+/** Throws for what the run cannot take. The call itself reads an edited input by the schema that its tool has then. */
+async function check({ toolsOf }: ApprovalsParts, hook: Hook, decision: Decision): Promise<void> {
+  const { id, tool, question, approvers, inputSchema } = readApprovalDetails(hook.details);
   if (approvers !== null && !approvers.includes(decision.by)) {
     throw new DurableError(
       'forbidden',
@@ -164,7 +166,7 @@ async function checked({ toolsOf }: ApprovalsParts, hook: Hook, decision: Decisi
       { details: { id } },
     );
   }
-  if (decision.input === undefined) return decision;
+  if (decision.input === undefined) return;
   if (hook.needed > 1) {
     throw new DurableError(
       'invalid_argument',
@@ -172,7 +174,9 @@ async function checked({ toolsOf }: ApprovalsParts, hook: Hook, decision: Decisi
       { details: { id, needed: hook.needed } },
     );
   }
-  return { ...decision, input: await checkEditedInput(toolsOf(hook.workflow) ?? {}, { tool, input: decision.input }) };
+  const tools = toolsOf(hook.workflow) ?? {};
+  const known = Object.hasOwn(tools, tool) ? tools[tool]?.inputSchema : undefined;
+  await checkEditedInput(known ?? fromStoredSchema(inputSchema), { tool, input: decision.input });
 }
 
 function decidedError(hook: Hook, { id, now }: { id: string; now: number }): DurableError {

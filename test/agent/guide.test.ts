@@ -1,4 +1,4 @@
-/** The code of docs/agents.md, run: each block there stands in this file word for word. */
+/** The code of docs/agents.md and docs/mcp.md, run: each block there stands in this file word for word. */
 
 import { createMCPClient } from '@ai-sdk/mcp';
 import { openai } from '@ai-sdk/openai';
@@ -122,7 +122,12 @@ const clerk = new DurableAgent({ model: openai('gpt-5-mini'), tools: { ship, ask
 const crm = mcpTools('crm', () => createMCPClient({ transport: { type: 'http', url: crmUrl } }));
 const seller = new DurableAgent({
   model: openai('gpt-5-mini'),
-  prepareCall: async (call) => ({ ...call, tools: { ...call.tools, ...(await crm.tools()) } }),
+  prepareCall: async (call) => ({
+    ...call,
+    tools: await crm.tools(),
+    toolApproval: { erase: 'user-approval' },
+    durable: { tools: { find: { retries: 2 } }, approvals: { erase: { approvers: ['ada'] } } },
+  }),
 });
 
 let crmUrl = '';
@@ -135,12 +140,15 @@ afterEach(() => runtime.close());
 
 const calling = (name: string, input: object): string => `call ${name} ${JSON.stringify(input)}`;
 
-describe('docs/agents.md', () => {
-  it('shows code that stands here word for word, in at most 150 lines', () => {
-    const page = readFileSync(join(import.meta.dirname, '../../docs/agents.md'), 'utf8');
+describe('docs/agents.md and docs/mcp.md', () => {
+  it.each([
+    ['agents.md', 5],
+    ['mcp.md', 1],
+  ])('shows code that stands here word for word, in at most 150 lines: %s', (name, count) => {
+    const page = readFileSync(join(import.meta.dirname, '../../docs', name), 'utf8');
     const source = readFileSync(import.meta.filename, 'utf8');
     const blocks = [...page.matchAll(/^```ts\n([^]*?)^```$/gm)].map((match) => match[1] ?? '');
-    expect(blocks.length).toBeGreaterThan(5);
+    expect(blocks.length).toBeGreaterThanOrEqual(count);
     for (const block of blocks) expect(source).toContain(block.trim());
     expect(page.trimEnd().split('\n').length).toBeLessThanOrEqual(150);
   });
@@ -201,10 +209,13 @@ describe('docs/agents.md', () => {
   it('takes the tools of an MCP server', async () => {
     const server = await startMcpServer({
       find: { description: 'Find', inputSchema: { type: 'object' }, call: () => 'Kim lives in Oslo.' },
+      erase: { description: 'Erase', inputSchema: { type: 'object' }, call: () => 'Kim is erased.' },
     });
     crmUrl = server.url;
     const run = await runtime.start(seller, { prompt: calling('find', {}) });
     expect((await run.result()).text).toContain('Kim lives in Oslo.');
+    const erasing = await runtime.start(seller, { prompt: calling('erase', {}) });
+    expect((await runtime.pendingApproval(erasing)).approvers).toEqual(['ada']);
     await crm.close();
     await server.close();
   });

@@ -2,6 +2,8 @@
 
 import type { LanguageModel, ModelMessage, StreamTextResult, ToolSet } from 'ai';
 import type { RunContext } from '../../runtime/context.ts';
+import type { DurableSettings } from '../durable-settings.ts';
+import type { ClientOutput } from '../history/client-output.ts';
 import type { InDoubtAsk } from '../tool/in-doubt.ts';
 
 export interface AgentCallOptions {
@@ -22,10 +24,21 @@ export interface AgentCallOptions {
   intake?: (turn: number) => SteeredMessage[];
   /** After the turn's commit was released, live and on replay, before its `finish` part goes on. */
   onTurn?: (turn: CommittedTurn) => void;
-  /** Edited approval inputs by toolCallId: the wrapped execute gets these. */
+  /** Edited inputs of calls that are approved in the last message, by toolCallId: the wrapped execute gets these. */
   edits?: ReadonlyMap<string, unknown>;
+  /** What clients have answered in the last message, by toolCallId: the model gets what their tools make of it. */
+  outputs?: ReadonlyMap<string, ClientOutput>;
+  /** Told before the loop begins. */
+  onPrepared?: (prepared: PreparedCall) => void;
   /** Asks a person about a tool that was interrupted (`onInDoubt: 'ask'`). Without it such a tool fails as with `'fail'`. */
   ask?: InDoubtAsk;
+}
+
+/** What one call of the agent works with: what `prepareCall` has made of its settings. */
+export interface PreparedCall {
+  /** All tools of the loop, inactive ones included. */
+  tools: ToolSet;
+  durable: DurableSettings;
 }
 
 export interface SteeredMessage {

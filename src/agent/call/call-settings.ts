@@ -3,6 +3,10 @@
 import type { LanguageModel, ModelMessage, StopCondition, StreamTextTransform, TelemetryOptions, ToolSet } from 'ai';
 import { gateCallbacks, gateTelemetry } from './callbacks.ts';
 import type { CallState } from './call-state.ts';
+import { withCallSettings } from '../durable-settings.ts';
+import type { DurableCallSettings } from '../durable-settings.ts';
+import { withClientOutputs } from '../history/client-output.ts';
+import { checkEdits } from '../tool/edited-input.ts';
 import { durableModel } from '../turn/durable-model.ts';
 import { durableTools, withMissingTools } from '../tool/durable-tool.ts';
 import { memoizedApproval } from '../tool/approval-policy.ts';
@@ -52,10 +56,17 @@ export function wrapTransforms<OPTIONS extends object>(options: OPTIONS, call: C
 export function durablePrepareCall(prepareCall: PrepareCall | undefined, calls: Map<string, CallState>): PrepareCall {
   return async (args) => {
     const { [CALL]: call, ...rest } = args as { [CALL]?: CallState };
-    if (call === undefined) return (await prepareCall?.(rest)) ?? rest;
-    const prepared =
-      (prepareCall === undefined ? undefined : await call.within('prepare-call', () => prepareCall(rest))) ?? rest;
-    return wrapPrepared(gateCallbacks(prepared as Prepared, calls), { call, calls });
+    const ask = (): unknown => prepareCall?.(rest);
+    const answer = (await (call === undefined ? ask() : call.within('prepare-call', ask))) ?? rest;
+    const { durable: ofCall, ...prepared } = answer as Prepared & { durable?: DurableCallSettings };
+    const { tools = {} } = prepared;
+    const durable = withCallSettings(call?.prepared.durable ?? {}, { durable: ofCall, tools });
+    if (call === undefined) return prepared;
+    const { edits = new Map(), outputs = new Map() } = call.bindings;
+    call.prepare({ tools, durable }, await checkEdits(edits, { messages: promptOf(prepared), tools }));
+    const { messages } = prepared;
+    const answered = messages === undefined ? {} : { messages: await withClientOutputs(messages, { outputs, tools }) };
+    return wrapPrepared(gateCallbacks({ ...prepared, ...answered }, calls), { call, calls });
   };
 }
 

@@ -6,15 +6,17 @@
  *     ahead of counters. Calls approved in the history belong to `init`.
  *  K3 A policy decision is recorded with its turn, or after it and before it takes effect.
  *  K4 After a FatalError of a tool no model is called any more.
+ *  K5 An edited input is that of a call in the history, which runs before the first turn: later calls may have its toolCallId too.
  */
 
 import type { experimental_createSteering } from 'ai';
 import { currentFrame } from '../../runtime/context.ts';
 import type { Frame, Operation, RunContext } from '../../runtime/context.ts';
 import type { EventDraft, JournalEvent } from '../../runtime/event.ts';
-import type { AgentCallFailure, AgentCallOptions, SteeredMessage } from './agent-call.ts';
+import type { AgentCallFailure, AgentCallOptions, PreparedCall, SteeredMessage } from './agent-call.ts';
 import type { DurableSettings } from '../durable-settings.ts';
 import { OfflineReplay } from './offline-replay.ts';
+import type { EditedInput } from '../tool/edited-input.ts';
 import { toolKey } from '../tool/tool-key.ts';
 import { CallDigests, digestOf } from '../turn/digest.ts';
 import { PartIds } from '../turn/part-ids.ts';
@@ -24,7 +26,9 @@ import type { TurnRecord } from '../turn/turn-record.ts';
 type Steering = ReturnType<typeof experimental_createSteering>;
 
 /** What the caller of a call adds to it; user code's own calls add nothing. */
-export type CallBindings = Partial<Pick<AgentCallOptions, 'intake' | 'onTurn' | 'edits' | 'ask' | 'model'>>;
+export type CallBindings = Partial<
+  Pick<AgentCallOptions, 'intake' | 'onTurn' | 'edits' | 'outputs' | 'onPrepared' | 'ask' | 'model'>
+>;
 
 export interface CallStateOptions {
   context: RunContext;
@@ -58,7 +62,6 @@ export class CallState {
   readonly context: RunContext;
   readonly path: string;
   readonly signal: AbortSignal;
-  readonly settings: DurableSettings;
   readonly bindings: CallBindings;
   readonly callId: string;
   readonly partIds: PartIds = new PartIds();
@@ -69,10 +72,13 @@ export class CallState {
   readonly end: JournalEvent | undefined;
   steering: Steering | undefined;
   turn: Turn | undefined;
+  /** The agent's own settings until prepareCall has answered. */
+  prepared: PreparedCall;
   committed = 0;
   failure: AgentCallFailure | undefined;
   /** Keys of the tools that ran in this process. */
   readonly liveTools: Set<string> = new Set();
+  #edits: ReadonlyMap<string, EditedInput> = new Map();
   readonly #offline: OfflineReplay | undefined;
   readonly #frame: Frame | undefined = currentFrame.getStore();
   readonly #replayedTurns = new Set<number>();
@@ -84,13 +90,25 @@ export class CallState {
     this.context = options.context;
     this.path = options.path;
     this.signal = options.signal;
-    this.settings = options.settings;
+    this.prepared = { tools: {}, durable: options.settings };
     this.bindings = options.bindings;
     this.callId = `${options.context.run.id}/${options.path}`;
     this.end = options.context.recorded(options.path);
     const recorded = options.context.journal(`${options.path}/`);
     this.#offline = this.end === undefined ? undefined : new OfflineReplay(recorded, options.path);
     this.began = recorded.length > 0;
+  }
+
+  /** prepareCall has answered; `edits` are checked by its tools. */
+  prepare(prepared: PreparedCall, edits: ReadonlyMap<string, EditedInput>): void {
+    this.prepared = prepared;
+    this.#edits = edits;
+    this.bindings.onPrepared?.(prepared);
+  }
+
+  /** The input that a person gave to the call that runs now (K5). */
+  editOf(toolCallId: string): EditedInput | undefined {
+    return this.turn === undefined ? this.#edits.get(toolCallId) : undefined;
   }
 
   turnKey(n: number): string {

@@ -3,9 +3,10 @@
  * tools answered stays in the conversation.
  */
 
-import type { AssistantModelMessage, JSONValue, LanguageModelUsage, ModelMessage, ToolSet } from 'ai';
+import type { AssistantModelMessage, LanguageModelUsage, ModelMessage, ToolSet } from 'ai';
 import type { JournalEvent } from '../../runtime/event.ts';
 import { withEditNote } from '../tool/edited-input.ts';
+import { toModelOutput } from '../tool/model-output.ts';
 import { toolKeys } from '../tool/tool-key.ts';
 import { toUsage } from '../turn/usage.ts';
 import { interruptedResult } from './valid-history.ts';
@@ -159,20 +160,6 @@ async function toResult(
   const result = { type: 'tool-result' as const, toolCallId, toolName };
   if (event.type === 'tool_failed') return { ...result, output: { type: 'error-text', value: messageOf(event.value) } };
   return { ...result, output: await toModelOutput(event.value, { call: { toolCallId, toolName, input }, tools }) };
-}
-
-/** What the AI SDK makes of a tool's output for the model. */
-export async function toModelOutput(
-  output: unknown,
-  { call, tools }: { call: { toolCallId: string; toolName: string; input: unknown }; tools: ToolSet },
-): Promise<ToolResult['output']> {
-  const tool = Object.hasOwn(tools, call.toolName) ? tools[call.toolName] : undefined;
-  if (tool?.toModelOutput !== undefined) {
-    return tool.toModelOutput({ toolCallId: call.toolCallId, input: call.input as never, output: output as never });
-  }
-  return typeof output === 'string'
-    ? { type: 'text', value: output }
-    : { type: 'json', value: (output ?? null) as JSONValue };
 }
 
 function messageOf(error: unknown): string {

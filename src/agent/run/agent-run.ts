@@ -32,6 +32,9 @@ import { createInDoubtAsk } from '../tool/in-doubt-ask.ts';
 import { endMessage, foldStream, readSince } from './message-stream.ts';
 import type { FoldedStream } from './message-stream.ts';
 import { recordedSegment } from '../history/recorded-segment.ts';
+import type { PreparedCall } from '../call/agent-call.ts';
+import { withClientOutputs } from '../history/client-output.ts';
+import type { ClientOutput } from '../history/client-output.ts';
 import { runSegment, segmentPath, segmentPrefix } from './segment.ts';
 import type { RunnableAgent } from './segment.ts';
 import { hooksOf, readOutcome } from './segment-outcome.ts';
@@ -57,6 +60,10 @@ export class AgentRun {
   #opening: ModelMessage[] = [];
   /** Inputs of the segment's approved calls that people changed, by tool call id. */
   #edits: ReadonlyMap<string, unknown> = new Map();
+  /** The tools of the last call, and their settings; the agent's own until one was made. */
+  #prepared: PreparedCall;
+  /** What clients have answered to the segment's calls, by tool call id. */
+  #outputs: ReadonlyMap<string, ClientOutput> = new Map();
   /** Answers to what the last segment left open, until all of them are there. */
   #answered: Answered[] = [];
   #history: Promise<ModelMessage[]> | undefined;
@@ -67,6 +74,7 @@ export class AgentRun {
     this.#context = context;
     this.#agent = agent;
     this.#input = input;
+    this.#prepared = agent;
     this.#state = context.checkpoints.reduce(
       (state, { value }) => applyChange(state, value as StateChange),
       initialState(context.run.id),
@@ -113,6 +121,10 @@ export class AgentRun {
       call: {
         callOptions: this.#input.callOptions,
         edits: this.#edits,
+        outputs: this.#outputs,
+        onPrepared: (prepared) => {
+          this.#prepared = prepared;
+        },
         ask: createInDoubtAsk(this.#context, () => this.#state.turns),
       },
       writer,
@@ -137,12 +149,13 @@ export class AgentRun {
     const { pending, queued, edits } = this.#state;
     const mailbox = this.#context.userMessages;
     this.#edits = new Map(Object.entries(edits));
+    this.#outputs = new Map();
     if (pending.length > 0) {
       const answers = await waitForAnswers(this.#context, pending, {
-        tools: this.#agent.tools,
         write: (chunk) => writer.write(chunk),
         answered: (answer) => this.#answered.push(answer),
       });
+      this.#outputs = outputsOf(this.#answered);
       this.#answered = [];
       this.#opening = [answers.message];
       this.#edits = answers.edits;
@@ -167,11 +180,16 @@ export class AgentRun {
   async #ended(result: Parameters<typeof readOutcome>[0]): Promise<AgentState> {
     const state = this.#state;
     const path = segmentPath(state.segment);
-    const outcome = await readOutcome(result, { agent: this.#agent, context: this.#context, path });
+    const outcome = await readOutcome(result, {
+      hasOutput: this.#agent.hasOutput,
+      tools: this.#prepared.tools,
+      context: this.#context,
+      path,
+    });
     return {
       ...state,
       segment: state.segment + 1,
-      messages: [...state.messages, ...this.#opening, ...outcome.messages],
+      messages: [...state.messages, ...(await this.#opened()), ...outcome.messages],
       pending: outcome.pending,
       edits: {},
       done: true,
@@ -191,7 +209,7 @@ export class AgentRun {
     if (state.segment === 0) await writer.write({ type: 'start', messageId: state.uiMessage.id });
     for (const chunk of recorded.chunks) await writer.write(chunk);
     const began = recorded.messages.length > 0;
-    const messages = [...state.messages, ...this.#opening, ...recorded.messages];
+    const messages = [...state.messages, ...(await this.#opened()), ...recorded.messages];
     return {
       ...state,
       segment: state.segment + 1,
@@ -214,7 +232,10 @@ export class AgentRun {
     const state = this.#state;
     // Stopped while answers were open: what had been approved did not run.
     const unstarted = this.#answered.length > 0;
-    if (unstarted) this.#opening = [unusedAnswers(this.#answered)];
+    if (unstarted) {
+      this.#opening = [unusedAnswers(this.#answered)];
+      this.#outputs = outputsOf(this.#answered);
+    }
     const recorded = await this.#recorded();
     const { tail: from, uiMessage: message } = state;
     const { partial, folded } = await endMessage(this.#context, {
@@ -228,7 +249,7 @@ export class AgentRun {
     const said: ModelMessage[] = partial.trim() === '' ? [] : [{ role: 'assistant', content: partial }];
     this.#state = {
       ...state,
-      messages: validHistory([...state.messages, ...this.#opening, ...recorded.messages, ...said]),
+      messages: validHistory([...state.messages, ...(await this.#opened()), ...recorded.messages, ...said]),
       uiMessage: folded.message,
       tail: folded.tail,
       finishReason: status === 'cancelled' ? 'other' : 'error',
@@ -244,12 +265,17 @@ export class AgentRun {
     return untaken.map(({ id, message }) => ({ id, input: { messages: [message] } satisfies StoredInput }));
   }
 
+  /** What the segment started with, as its prompt has it. */
+  #opened(): Promise<ModelMessage[]> {
+    return withClientOutputs(this.#opening, { outputs: this.#outputs, tools: this.#prepared.tools });
+  }
+
   #recorded(): ReturnType<typeof recordedSegment> {
     const prefix = segmentPrefix(this.#state.segment);
     const before = [...this.#state.messages, ...this.#opening];
     return recordedSegment(this.#context.journal(prefix), {
       prefix,
-      tools: this.#agent.tools,
+      tools: this.#prepared.tools,
       before,
       edits: this.#edits,
     });
@@ -283,7 +309,7 @@ export class AgentRun {
   ): Promise<void> {
     const context = this.#context;
     const { tail, message: uiMessage } = shown;
-    const hooks = await hooksOf(next.pending, { agent: this.#agent, turn: next.turns, now: context.now() });
+    const hooks = await hooksOf(next.pending, { prepared: this.#prepared, turn: next.turns, now: context.now() });
     // crash here: turns are committed, chunks up to the last ones; the segment replays from its journal
     await context.moveCheckpoint(() => {
       const queued = steering.undelivered(); // A3
@@ -314,4 +340,8 @@ function awaitsTools(messages: readonly ModelMessage[]): boolean {
 /** A user message that reaches the model at a segment's start, as the SDK shows steered ones. */
 function toChunk({ id, message }: QueuedMessage): UIMessageChunk {
   return { type: 'steering-message', id, parts: toParts(message.content) };
+}
+
+function outputsOf(answered: readonly Answered[]): Map<string, ClientOutput> {
+  return new Map(answered.flatMap(({ call, output }) => (output === undefined ? [] : [[call.toolCallId, output]])));
 }

@@ -3,15 +3,14 @@
  * segment starts with. Answers reach the stream as they come, each in the commit after the one that journaled it.
  */
 
-import type { JSONValue, ToolModelMessage, ToolSet, UIMessageChunk } from 'ai';
+import type { JSONValue, ToolModelMessage, UIMessageChunk } from 'ai';
 import type { RunContext } from '../../runtime/context.ts';
-import { DurableError } from '../../runtime/errors.ts';
-import { checkEditedInput } from '../tool/approval.ts';
 import type { Decision } from '../tool/approval.ts';
 import type { Pending, PendingApproval, PendingClientTool } from './agent-state.ts';
 import { unstartedResult } from '../history/valid-history.ts';
 import type { ToolResult } from '../history/valid-history.ts';
-import { toModelOutput } from '../history/recorded-turns.ts';
+import type { ClientOutput } from '../history/client-output.ts';
+import { plainOutput } from '../tool/model-output.ts';
 
 type ToolPart = ToolModelMessage['content'][number];
 
@@ -26,13 +25,14 @@ export interface Answers {
 export interface Answered {
   call: Pending;
   part: ToolPart;
+  /** Of a client-side tool, if it did not fail; the part holds it as it is. */
+  output?: ClientOutput;
 }
 
 /** What a client-side tool answered. */
 export type ClientToolOutput = { output: unknown } | { errorText: string };
 
 export interface WaitOptions {
-  tools: ToolSet;
   write: (chunk: UIMessageChunk) => Promise<void> | undefined;
   /** Told of each answer as it comes. */
   answered: (answer: Answered) => void;
@@ -61,12 +61,12 @@ async function readAnswer(
   options: WaitOptions,
 ): Promise<{ part: ToolPart; input?: { edited: unknown } }> {
   if (call.kind === 'client-tool') {
-    const { part, chunk } = await toClientOutput(call, value as ClientToolOutput, options.tools);
-    options.answered({ call, part });
+    const { chunk, ...answer } = toClientOutput(call, value as ClientToolOutput);
+    options.answered({ call, ...answer });
     await options.write(chunk);
-    return { part };
+    return answer;
   }
-  const decision = await withCheckedInput(call, value as Decision, options.tools);
+  const decision = value as Decision;
   const part = toResponse(call, decision);
   options.answered({ call, part });
   await options.write(part);
@@ -100,22 +100,10 @@ function toResponse(
   };
 }
 
-/** Code may have been deployed since the answer: an edited input that no longer fits is not executed. */
-async function withCheckedInput(call: PendingApproval, decision: Decision, tools: ToolSet): Promise<Decision> {
-  if (!decision.approved || decision.input === undefined) return decision;
-  try {
-    return { ...decision, input: await checkEditedInput(tools, { tool: call.tool, input: decision.input }) };
-  } catch (error) {
-    if (!DurableError.is(error, 'payload_invalid')) throw error;
-    return { approved: false, by: decision.by, reason: error.message };
-  }
-}
-
-async function toClientOutput(
+function toClientOutput(
   call: PendingClientTool,
   answer: ClientToolOutput,
-  tools: ToolSet,
-): Promise<{ part: ToolResult; chunk: UIMessageChunk }> {
+): { part: ToolResult; output?: ClientOutput; chunk: UIMessageChunk } {
   const { toolCallId, tool: toolName, input } = call;
   const result = { type: 'tool-result' as const, toolCallId, toolName };
   if ('errorText' in answer) {
@@ -124,9 +112,10 @@ async function toClientOutput(
       chunk: { type: 'tool-output-error', toolCallId, errorText: answer.errorText },
     };
   }
-  const output = await toModelOutput(answer.output, { call: { toolCallId, toolName, input }, tools });
+  const { output } = answer;
   return {
-    part: { ...result, output },
-    chunk: { type: 'tool-output-available', toolCallId, output: answer.output as JSONValue },
+    part: { ...result, output: plainOutput(output) },
+    output: { toolName, input, output },
+    chunk: { type: 'tool-output-available', toolCallId, output: output as JSONValue },
   };
 }

@@ -10,8 +10,8 @@ import { keyPart } from '../tool/tool-key.ts';
 import type { Pending, PendingApproval, PendingClientTool } from './agent-state.ts';
 import type { DurableApprovalSettings } from '../durable-settings.ts';
 import { interruptedResult } from '../history/valid-history.ts';
-import type { AgentCallEnd } from '../call/agent-call.ts';
-import type { EndedCall, RunnableAgent } from './segment.ts';
+import type { AgentCallEnd, PreparedCall } from '../call/agent-call.ts';
+import type { EndedCall } from './segment.ts';
 
 export interface SegmentOutcome {
   messages: ModelMessage[];
@@ -27,7 +27,9 @@ type Step = AgentCallEnd['steps'][number];
 type Call = TypedToolCall<ToolSet>;
 
 interface Origin {
-  agent: RunnableAgent;
+  /** The agent has an `output` specification. */
+  hasOutput: boolean;
+  tools: ToolSet;
   context: RunContext;
   /** The segment's path. */
   path: string;
@@ -47,7 +49,7 @@ export async function readOutcome({ result, end }: EndedCall, options: Origin): 
     turns: steps.length,
     finishReason,
     text: last?.text ?? '',
-    ...(options.agent.hasOutput && ended ? { output: { value: await result.output } } : {}),
+    ...(options.hasOutput && ended ? { output: { value: await result.output } } : {}),
   };
 }
 
@@ -95,9 +97,9 @@ function pendingApprovals(step: Step, path: string): PendingApproval[] {
 }
 
 /** Calls of tools without `execute`: a client answers them. */
-function pendingClientTools(step: Step, { agent, context, path }: Origin): PendingClientTool[] {
+function pendingClientTools(step: Step, { tools, context, path }: Origin): PendingClientTool[] {
   return openCalls(step)
-    .filter((call) => isClientTool(agent.tools, call.toolName))
+    .filter((call) => isClientTool(tools, call.toolName))
     .map((call) => {
       const key = `${path}/client-tool:${keyPart(call.toolCallId)}`;
       const tokenHash = sha256Hex(context.sign(`client-tool\n${context.run.id}\n${key}`));
@@ -139,7 +141,7 @@ function closing(last: Step | undefined, pending: readonly Pending[]): ModelMess
 /** The rows that let people and clients answer. */
 export async function hooksOf(
   pending: readonly Pending[],
-  options: { agent: RunnableAgent; turn: number; now: number },
+  options: { prepared: PreparedCall; turn: number; now: number },
 ): Promise<NewHook[]> {
   return Promise.all(
     pending.map(async (call) => (call.kind === 'approval' ? toApprovalHook(call, options) : toClientToolHook(call))),
@@ -148,16 +150,16 @@ export async function hooksOf(
 
 async function toApprovalHook(
   call: PendingApproval,
-  { agent, turn, now }: { agent: RunnableAgent; turn: number; now: number },
+  { prepared, turn, now }: { prepared: PreparedCall; turn: number; now: number },
 ): Promise<NewHook> {
-  const policy = policyOf(agent, call.tool);
+  const policy = policyOf(prepared, call.tool);
   const details = {
     id: call.approvalId,
     question: 'execute' as const,
     tool: call.tool,
     toolCallId: call.toolCallId,
     input: call.input,
-    inputSchema: await inputSchemaOf(agent.tools, call.tool),
+    inputSchema: await inputSchemaOf(prepared.tools, call.tool),
     reason: call.reason,
     turn,
     requestedAt: now,
@@ -166,7 +168,7 @@ async function toApprovalHook(
   return approvalHook(call.key, { details, needed: policy.needed ?? 1 });
 }
 
-function policyOf({ durable: { approvals = {} } }: RunnableAgent, tool: string): DurableApprovalSettings {
+function policyOf({ durable: { approvals = {} } }: PreparedCall, tool: string): DurableApprovalSettings {
   return (Object.hasOwn(approvals, tool) ? approvals[tool] : undefined) ?? {};
 }
 

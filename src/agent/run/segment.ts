@@ -45,7 +45,7 @@ export interface SegmentOptions {
   number: number;
   messages: ModelMessage[];
   steering: Steering;
-  call: Pick<AgentCallOptions, 'callOptions' | 'edits' | 'ask'>;
+  call: Pick<AgentCallOptions, 'callOptions' | 'edits' | 'outputs' | 'ask' | 'onPrepared'>;
   writer: UiWriter;
   /** The stream's tail when the segment began. */
   tail: number;

@@ -4,7 +4,6 @@ import { asSchema } from 'ai';
 import type { ToolSet } from 'ai';
 import { decodeValue, encodeValue } from '../../runtime/codec.ts';
 import type { Payload } from '../../runtime/codec.ts';
-import { DurableError } from '../../runtime/errors.ts';
 import { sha256Hex } from '../../runtime/signature.ts';
 import type { NewHook } from '../../runtime/store.ts';
 
@@ -65,52 +64,4 @@ export async function inputSchemaOf(tools: ToolSet, name: string): Promise<unkno
   const tool = Object.hasOwn(tools, name) ? tools[name] : undefined;
   if (tool === undefined) return null;
   return (await asSchema(tool.inputSchema).jsonSchema) ?? null;
-}
-
-/**
- * Checks an edited input against its tool's schema; answers the value that the schema makes of it. A tool that is not known here
- * is not checked. Throws `payload_invalid`, which names the field.
- */
-export async function checkEditedInput(
-  tools: ToolSet,
-  { tool: name, input }: { tool: string; input: unknown },
-): Promise<unknown> {
-  const tool = Object.hasOwn(tools, name) ? tools[name] : undefined;
-  const checked = tool === undefined ? undefined : await asSchema<unknown>(tool.inputSchema).validate?.(input);
-  if (checked === undefined) return input;
-  if (checked.success) return checked.value;
-  const issues = issuesOf(checked.error);
-  const first = issues[0];
-  throw new DurableError(
-    'payload_invalid',
-    `Cannot approve the call of "${name}" with this input: ${first === undefined ? checked.error.message : `${first.path}: ${first.message}`}. ` +
-      'Send an input that fits the schema of the tool.',
-    { cause: checked.error, details: { tool: name, issues } },
-  );
-}
-
-interface Issue {
-  path: string;
-  message: string;
-}
-
-/** Issues of Standard Schema libraries and of zod have the same form: a path and a message. */
-function issuesOf(error: unknown): Issue[] {
-  const holder = [error, (error as { cause?: unknown }).cause].find(
-    (each): each is { issues: unknown[] } =>
-      typeof each === 'object' && each !== null && 'issues' in each && Array.isArray(each.issues),
-  );
-  return (holder?.issues ?? []).map((issue) => {
-    const { path, message } = issue as { path?: unknown; message?: unknown };
-    return { path: pathOf(path), message: String(message) };
-  });
-}
-
-function pathOf(path: unknown): string {
-  if (!Array.isArray(path) || path.length === 0) return '(root)';
-  return path
-    .map((segment: unknown) =>
-      String(typeof segment === 'object' && segment !== null && 'key' in segment ? segment.key : segment),
-    )
-    .join('.');
 }

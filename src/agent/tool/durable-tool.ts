@@ -46,7 +46,8 @@ function durableTool(tool: Tool, { name, call }: Place): Tool {
     const streams = tool.execute.constructor.name === 'AsyncGeneratorFunction';
     wrapped['execute'] = (input: unknown, options: ToolExecutionOptions<unknown>) =>
       runTool({ name, call, execute, streams, input, options });
-    if (call.bindings.edits !== undefined) wrapped['toModelOutput'] = editedModelOutput(tool, call.bindings.edits);
+    if (call.bindings.edits !== undefined)
+      wrapped['toModelOutput'] = editedModelOutput(tool, (toolCallId) => call.editOf(toolCallId));
   }
   if (typeof tool.needsApproval === 'function')
     wrapped['needsApproval'] = memoizedNeedsApproval(tool.needsApproval, call);
@@ -93,8 +94,9 @@ function callTool(
   { name, call, execute, input, options }: ToolRun,
   at: { attempt: Attempt; feed: ValueFeed; doubt: InDoubtTool | undefined },
 ): unknown {
-  const { edits } = call.bindings;
-  const actual = edits?.has(options.toolCallId) === true ? edits.get(options.toolCallId) : input;
+  const edit = call.editOf(options.toolCallId);
+  if (edit !== undefined && 'error' in edit) throw edit.error;
+  const actual = edit === undefined ? input : edit.input;
   const start = (): unknown => {
     const abortSignal = anySignal([at.attempt.signal, options.abortSignal]);
     const result = execute(actual, { ...options, abortSignal });
@@ -112,7 +114,8 @@ function callTool(
 
 function operationOf(run: ToolRun, key: string, doubt?: InDoubtTool): Omit<Operation<unknown>, 'body'> {
   const { retries, timeout, onInDoubt = 'retry' } = settingsOf(run.call, run.name);
-  const fails = doubt !== undefined && onInDoubt === 'fail';
+  const edit = run.call.editOf(run.options.toolCallId);
+  const fails = (doubt !== undefined && onInDoubt === 'fail') || (edit !== undefined && 'error' in edit);
   return {
     key,
     kind: 'tool',
@@ -126,7 +129,7 @@ function operationOf(run: ToolRun, key: string, doubt?: InDoubtTool): Omit<Opera
 }
 
 function settingsOf(call: CallState, name: string): DurableToolSettings {
-  const tools = call.settings.tools;
+  const { tools } = call.prepared.durable;
   return (tools !== undefined && Object.hasOwn(tools, name) ? tools[name] : undefined) ?? {};
 }
 
