@@ -13,6 +13,10 @@ export type {
 } from './client/agent-api.ts';
 export type { ThreadUpdate } from './client/thread-feed.ts';
 
+/* Streams */
+export { readStream } from './client/read-stream.ts';
+export type { ReadStreamOptions, StreamEvent } from './client/read-stream.ts';
+
 /* For tests */
 export type { Environment, Network, NetworkNews } from './client/environment.ts';
 

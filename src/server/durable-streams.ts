@@ -4,10 +4,9 @@
  */
 
 import type { StreamPage } from '../runtime/store.ts';
-import { encodeOffset } from '../streams/wire.ts';
+import { encodeOffset, NEXT_OFFSET_HEADER } from '../streams/wire.ts';
 import { jsonText, rawBytes, toBase64 } from './chunk-text.ts';
 
-export const NEXT_OFFSET_HEADER = 'stream-next-offset';
 export const UP_TO_DATE_HEADER = 'stream-up-to-date';
 export const CLOSED_HEADER = 'stream-closed';
 export const CURSOR_HEADER = 'stream-cursor';

@@ -14,6 +14,7 @@ import {
   nextCursor,
   positionHeaders,
 } from './durable-streams.ts';
+import { encodeOffset, NEXT_OFFSET_HEADER } from '../streams/wire.ts';
 import { createEventBody } from './event-body.ts';
 import { SAFE_HEADERS } from './http-error.ts';
 import { LogSource } from './log-source.ts';
@@ -106,7 +107,13 @@ export function followingResponse(parts: ServerParts, read: StreamRead): Respons
     (wake) => new LogSource(runtime, { at: { run, offset }, stream, follow, wake, encoding }),
     isLines ? LINES_IDLE : undefined,
   );
-  const headers = { ...SAFE, ...STREAMING, 'content-type': isLines ? LINES_TYPE : EVENTS_TYPE };
+  const headers = {
+    ...SAFE,
+    ...STREAMING,
+    'content-type': isLines ? LINES_TYPE : EVENTS_TYPE,
+    // A reader that is cut before its first chunk comes back to the same place, also if it had asked for the tail.
+    [NEXT_OFFSET_HEADER]: encodeOffset(offset),
+  };
   const isEncoded = mode === 'durable-events' && formOf(read.contentType) === 'bytes';
   return new Response(body, { headers: { ...headers, ...(isEncoded ? { [DATA_ENCODING_HEADER]: 'base64' } : {}) } });
 }

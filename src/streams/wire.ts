@@ -27,6 +27,9 @@ export const TAIL_INDEX_HEADER = 'x-workflow-stream-tail-index';
 /** Header of a request: the id of the last event that was received. */
 export const LAST_EVENT_ID_HEADER = 'last-event-id';
 
+/** Header of a response from a run's stream: where the next read goes on; of one that follows, where it begins. */
+export const NEXT_OFFSET_HEADER = 'stream-next-offset';
+
 /** Headers of every event stream. The AI SDK's, and what keeps proxies from buffering and compressing. */
 export const STREAM_HEADERS: Readonly<Record<string, string>> = {
   'content-type': 'text/event-stream',
