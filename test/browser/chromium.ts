@@ -8,7 +8,7 @@ const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/goog
 /** Why the tests are skipped, if they are: a computer without a browser may run all others. CI has to have one. */
 export const noChromium: string | undefined = reasonToSkip();
 
-export async function launchChromium(): Promise<Browser> {
+export async function launchChromium(args: readonly string[] = []): Promise<Browser> {
   const executablePath = find();
   if (executablePath === undefined) throw new Error(`There is no Chromium in ${PLACES.join(', ')}; set CHROMIUM_PATH.`);
   return chromium.launch({
@@ -20,6 +20,7 @@ export async function launchChromium(): Promise<Browser> {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      ...args,
     ],
   });
 }

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
-import { until } from '../agent/run-kit.ts';
+import { describeClient } from './client-proofs.ts';
 import { inBrowser } from './harness.ts';
-import type { Screen } from './harness.ts';
-import { describeClient, useTheatre, words } from './theatre.ts';
+import type { Screen } from './screen.ts';
+import { useTheatre, words } from './theatre.ts';
 
 inBrowser('useDurableAgent in Chromium', () => {
   const theatre = useTheatre();
@@ -17,38 +17,6 @@ inBrowser('useDurableAgent in Chromium', () => {
     await screen.page.reload();
     await screen.is('waiting');
     expect(await screen.page.locator('article code').allTextContents()).toEqual(['{"amount":7}']);
-  });
-
-  it('sees the decision of another tab: the card goes away by itself', async () => {
-    const { screen, id } = await open('durable');
-    const second = await theatre.stage().open(screen.page.context(), { id });
-    await screen.send('refund 8');
-    await second.press('Approve');
-    for (const each of [screen, second]) {
-      await each.shows('Result');
-      await each.is('ready');
-      expect(await each.page.locator('article').count()).toBe(0);
-      await showsWhatIsStored(each, id);
-    }
-  });
-
-  it('stops while it waits', async () => {
-    const { screen, id } = await open('durable');
-    await screen.send('refund 9');
-    await screen.is('waiting');
-    await screen.press('Stop');
-    await screen.is('ready');
-    expect(await screen.page.locator('article').count()).toBe(0);
-    expect((await theatre.stage().stored(id)).run).toBeNull();
-  });
-
-  it('stops in mid-tool', async () => {
-    const { screen, id } = await open('durable');
-    await screen.send('slow 60000');
-    await until(async () => (await theatre.stage().witnessed()).includes('slow 60000 begins'));
-    await screen.press('Stop');
-    await screen.is('ready');
-    expect((await theatre.stage().stored(id)).run).toBeNull();
   });
 
   it('in eight tabs over six connections sees a new turn within a second, and stops from the eighth', async () => {
@@ -102,7 +70,7 @@ inBrowser('useDurableAgent in Chromium', () => {
     await screen.send('count 80 30');
     await screen.shows('w5');
     await screen.page.context().setOffline(true);
-    await until(async () => (await theatre.stage().stored(id)).run === null);
+    await theatre.isIdle(id);
     await screen.page.context().setOffline(false);
     await screen.shows('w79');
     await screen.is('ready');

@@ -4,13 +4,19 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { UIMessage } from 'ai';
 import { build } from 'esbuild';
-import type { BrowserContext, Page } from 'playwright-core';
+import type { BrowserContext } from 'playwright-core';
 import { describe } from 'vitest';
+import { everturn } from '../cli/everturn.ts';
+import type { Outcome } from '../cli/everturn.ts';
+import { chunksOf, messageOf } from '../server/kit.ts';
 import { startChild } from '../support/child.ts';
 import type { Child } from '../support/child.ts';
 import { noChromium } from './chromium.ts';
-import type { ServerTask } from './server-process.ts';
+import { screenOf, shownParts } from './screen.ts';
+import type { Screen } from './screen.ts';
+import type { ApproveInCode, ServerTask } from './server-process.ts';
 
 /** Skipped, visibly, where there is no Chromium; in CI that is a failure. */
 export function inBrowser(name: string, tests: () => void): void {
@@ -18,34 +24,45 @@ export function inBrowser(name: string, tests: () => void): void {
   describe.skipIf(noChromium !== undefined)(title, { timeout: 60_000 }, tests);
 }
 
+/** What the server has of a thread; the parts of each message as `shownParts` writes them. */
+export interface StoredThread {
+  messages: string[][];
+  /** The same, each answer folded from the stream of its run. */
+  folded: string[][];
+  run: { id: string; status: string } | null;
+}
+
 export interface Stage {
   url: string;
+  port: number;
   /** SIGKILL; the next process listens on the same port when `start` resolves. */
   kill(): Promise<void>;
   start(): Promise<void>;
   /** What the tools did. */
   witnessed(): Promise<string[]>;
-  /** What the server would tell a new page. */
-  stored(thread: string): Promise<{ texts: string[]; run: { status: string } | null }>;
-  open(context: BrowserContext, options?: { id?: string; client?: string }): Promise<Screen>;
+  stored(thread: string): Promise<StoredThread>;
+  /** Of the approval that a thread waits for. */
+  pendingApproval(thread: string): Promise<string>;
+  approveInCode(approval: string): void;
+  /** The command line, as a process of its own on the same store. */
+  cli(...args: string[]): Promise<Outcome>;
+  request(path: string, init?: Omit<RequestInit, 'headers'> & { headers?: Record<string, string> }): Promise<Response>;
+  open(context: BrowserContext, options?: { id?: string; client?: string; url?: string }): Promise<Screen>;
   close(): Promise<void>;
+}
+
+export interface StageOptions {
+  access?: ServerTask['access'];
 }
 
 type ServerMessage = { kind: 'listening'; url: string; port: number };
 
-export async function openStage(): Promise<Stage> {
+export async function openStage({ access = 'local' }: StageOptions = {}): Promise<Stage> {
   const folder = await mkdtemp(join(tmpdir(), 'everturn-browser-'));
   const script = join(folder, 'page.js');
-  await build({
-    entryPoints: [join(import.meta.dirname, 'app/page.tsx')],
-    bundle: true,
-    platform: 'browser',
-    jsx: 'automatic',
-    conditions: ['everturn-source'],
-    define: { 'process.env.NODE_ENV': '"development"' },
-    outfile: script,
-  });
-  const task: ServerTask = { port: 0, database: join(folder, 'runs.db'), witness: join(folder, 'witness'), script };
+  await bundlePage(script);
+  const database = join(folder, 'runs.db');
+  const task: ServerTask = { port: 0, database, witness: join(folder, 'witness'), script, access };
   let child: Child<ServerMessage>;
   const start = async (): Promise<ServerMessage> => {
     child = startChild<ServerMessage>(new URL('server-process.ts', import.meta.url), task);
@@ -57,29 +74,33 @@ export async function openStage(): Promise<Stage> {
     child.kill('SIGKILL');
     await child.ended;
   };
+  const request: Stage['request'] = (path, { headers = {}, ...init } = {}) =>
+    fetch(`${url}${path}`, { ...init, headers: { cookie: 'user=test', ...headers } });
   return {
     url,
+    port,
     kill,
+    request,
     async start() {
       await start();
     },
     async witnessed() {
       return existsSync(task.witness) ? (await readFile(task.witness, 'utf8')).trim().split('\n') : [];
     },
-    async stored(thread) {
-      const response = await fetch(`${url}/api/chat/${thread}`);
-      const { messages, run } = (await response.json()) as {
-        messages: Array<{ parts: Array<{ type: string; text?: string }> }>;
-        run: { status: string } | null;
-      };
-      const texts = messages.map(({ parts }) => parts.map(({ type, text }) => (type === 'text' ? text : '')).join(''));
-      return { texts, run };
+    stored: (thread) => readThread(request, thread),
+    async pendingApproval(thread) {
+      const response = await request(`/api/approvals?status=pending&thread=${thread}`);
+      const { items } = (await response.json()) as { items: Array<{ id: string }> };
+      if (items[0] === undefined) throw new Error(`Nobody is asked in the thread "${thread}".`);
+      return items[0].id;
     },
-    async open(context, { id = 't1', client = 'durable' } = {}) {
+    approveInCode: (id) => child.send({ kind: 'approve', id } satisfies ApproveInCode),
+    cli: (...args) => everturn(database, args),
+    async open(context, { id = 't1', client = 'durable', url: base = url } = {}) {
       const page = await context.newPage();
       // A busy machine is slow; a page that is wrong waits for ever.
       page.setDefaultTimeout(50_000);
-      await page.goto(`${url}/?id=${id}&client=${client}`);
+      await page.goto(`${base}/?id=${id}&client=${client}`);
       return screenOf(page);
     },
     async close() {
@@ -89,39 +110,29 @@ export async function openStage(): Promise<Stage> {
   };
 }
 
-export interface Screen {
-  page: Page;
-  send(text: string): Promise<void>;
-  press(name: string): Promise<void>;
-  /** Of each message. */
-  texts(): Promise<string[]>;
-  status(): Promise<string | null>;
-  /** Resolves when the page has this status. */
-  is(status: string): Promise<void>;
-  /** Resolves when the message at this place has words. */
-  answers(index: number): Promise<void>;
-  /** Resolves when the page shows it somewhere in a message. */
-  shows(text: string): Promise<void>;
+/** React in development: StrictMode mounts twice. */
+async function bundlePage(outfile: string): Promise<void> {
+  await build({
+    entryPoints: [join(import.meta.dirname, 'app/page.tsx')],
+    bundle: true,
+    minify: true,
+    platform: 'browser',
+    jsx: 'automatic',
+    conditions: ['everturn-source'],
+    define: { 'process.env.NODE_ENV': '"development"' },
+    outfile,
+  });
 }
 
-function screenOf(page: Page): Screen {
-  const main = page.locator('main');
-  return {
-    page,
-    async send(text) {
-      await page.getByLabel('Message').fill(text);
-      await page.getByRole('button', { name: 'Send' }).click();
-    },
-    press: (name) => page.getByRole('button', { name, exact: true }).click(),
-    texts: () =>
-      page
-        .locator('li')
-        .evaluateAll((items) =>
-          items.map((item) => [...item.querySelectorAll('span')].map((span) => span.textContent).join('')),
-        ),
-    status: () => main.getAttribute('data-status'),
-    is: (status) => page.locator(`main[data-status="${status}"]`).waitFor(),
-    answers: (index) => page.locator('li').nth(index).locator('span', { hasText: /./ }).first().waitFor(),
-    shows: (text) => page.locator('li', { hasText: text }).first().waitFor(),
+async function readThread(request: Stage['request'], thread: string): Promise<StoredThread> {
+  const response = await request(`/api/chat/${thread}`);
+  if (response.status === 404) return { messages: [], folded: [], run: null };
+  const { messages, run } = (await response.json()) as { messages: UIMessage[]; run: StoredThread['run'] };
+  const fold = async (message: UIMessage): Promise<string[]> => {
+    if (message.role !== 'assistant') return shownParts(message);
+    const stream = await request(`/api/chat/${message.id.replace('msg_', '')}/stream?startIndex=0`);
+    const folded = await messageOf(await chunksOf(stream));
+    return folded === undefined ? [] : shownParts(folded);
   };
+  return { messages: messages.map(shownParts), folded: await Promise.all(messages.map(fold)), run };
 }

@@ -7,6 +7,7 @@ import { tool } from 'ai';
 import { MockLanguageModelV4 } from 'ai/test';
 import { createRuntime, DurableAgent } from 'everturn';
 import { createApp, serve } from 'everturn/server';
+import type { Authorize } from 'everturn/server';
 import { sqliteStore } from 'everturn/sqlite';
 import { z } from 'zod';
 
@@ -17,9 +18,17 @@ export interface ServerTask {
   witness: string;
   /** The page's script. */
   script: string;
+  /** Who may: this machine, or those whose cookie `user` says who they are. */
+  access: 'local' | 'cookie';
 }
 
-const { port, database, witness, script } = JSON.parse(process.argv[2] ?? '') as ServerTask;
+/** What a test asks of this process beside its API. */
+export interface ApproveInCode {
+  kind: 'approve';
+  id: string;
+}
+
+const { port, database, witness, script, access } = JSON.parse(process.argv[2] ?? '') as ServerTask;
 
 type Model = MockLanguageModelV4;
 type Options = Parameters<Model['doStream']>[0];
@@ -31,14 +40,17 @@ const USAGE = {
 };
 
 /**
- * "count N MS": N words, MS apart, each with the id of this process, so that words of an abandoned attempt can be told apart. "refund N" and
- * "slow" call a tool. After a tool's result the model says what it was.
+ * "count N MS": N words, MS apart, each with the id of this process, so that words of an abandoned attempt can be told apart. "clock N MS": words
+ * that tell when they were said. "refund N" and "slow" call a tool. After a tool's result the model says what it was.
  */
 const model = new MockLanguageModelV4({
   doStream: async ({ prompt, abortSignal }) => ({ stream: play(partsFor(prompt), abortSignal) }),
 });
 
-function partsFor(prompt: Options['prompt']): Array<Part | number> {
+/** What the model does next: says something, waits, or says what only then is known. */
+type Cue = Part | number | (() => Part);
+
+function partsFor(prompt: Options['prompt']): Cue[] {
   const last = prompt.at(-1);
   if (last?.role === 'tool') {
     const [result] = last.content;
@@ -50,6 +62,11 @@ function partsFor(prompt: Options['prompt']): Array<Part | number> {
   if (what === 'count') {
     const all = Array.from({ length: Number(first) }, (_, index) => `p${process.pid}w${index} `);
     return [...words(all, Number(second)), finish('stop')];
+  }
+  if (what === 'clock') {
+    const pause = Number(second);
+    const all = Array.from({ length: Number(first) }, () => (): string => `${Date.now()} `);
+    return [...words(all, pause), finish('stop')];
   }
   if (what === 'refund' || what === 'slow') {
     const input = JSON.stringify({ amount: Number(first ?? 0) });
@@ -63,8 +80,12 @@ function partsFor(prompt: Options['prompt']): Array<Part | number> {
   return [...words([`You said: ${said}`], 0), finish('stop')];
 }
 
-function words(texts: string[], pauseMs: number): Array<Part | number> {
-  const deltas = texts.flatMap((delta): Array<Part | number> => [{ type: 'text-delta', id: '1', delta }, pauseMs]);
+function words(texts: ReadonlyArray<string | (() => string)>, pauseMs: number): Cue[] {
+  const toDelta = (delta: string): Part => ({ type: 'text-delta', id: '1', delta });
+  const deltas = texts.flatMap((text): Cue[] => [
+    typeof text === 'string' ? toDelta(text) : () => toDelta(text()),
+    pauseMs,
+  ]);
   return [
     { type: 'stream-start', warnings: [] },
     { type: 'text-start', id: '1' },
@@ -77,14 +98,14 @@ function finish(unified: 'stop' | 'tool-calls'): Part {
   return { type: 'finish', usage: USAGE, finishReason: { unified, raw: unified } };
 }
 
-function play(parts: Array<Part | number>, signal: AbortSignal | undefined): ReadableStream<Part> {
+function play(cues: Cue[], signal: AbortSignal | undefined): ReadableStream<Part> {
   return new ReadableStream<Part>(
     {
       async pull(controller) {
-        for (let part = parts.shift(); ; part = parts.shift()) {
-          if (part === undefined) return controller.close();
-          if (typeof part !== 'number') return controller.enqueue(part);
-          await delay(part, undefined, signal === undefined ? {} : { signal });
+        for (let cue = cues.shift(); ; cue = cues.shift()) {
+          if (cue === undefined) return controller.close();
+          if (typeof cue !== 'number') return controller.enqueue(typeof cue === 'function' ? cue() : cue);
+          await delay(cue, undefined, signal === undefined ? {} : { signal });
         }
       },
     },
@@ -108,7 +129,15 @@ const agent = new DurableAgent({
   },
   toolApproval: { refund: 'user-approval' },
 });
-const app = createApp(createRuntime({ store: sqliteStore({ path: database }), agents: { support: agent } }));
+const runtime = createRuntime({ store: sqliteStore({ path: database }), agents: { support: agent } });
+
+const authorize: Authorize = ({ headers }) => {
+  const id = /\buser=(\w+)/.exec(headers.get('cookie') ?? '')?.[1];
+  return id === undefined ? new Response('Who are you?', { status: 401 }) : { id };
+};
+const app = createApp(runtime, access === 'cookie' ? { authorize } : {});
+
+process.on('message', ({ id }: ApproveInCode) => void runtime.approvals.approve(id, { by: 'code' }));
 
 const PAGE =
   '<!doctype html><meta charset="utf-8"><title>everturn</title><div id="root"></div><script src="/page.js"></script>';

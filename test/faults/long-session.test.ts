@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { until } from '../agent/run-kit.ts';
 import { inBrowser } from '../browser/harness.ts';
-import type { Screen } from '../browser/harness.ts';
+import type { Screen } from '../browser/screen.ts';
 import { useTheatre, words } from '../browser/theatre.ts';
 
 inBrowser('one session in Chromium', () => {
@@ -29,10 +28,10 @@ inBrowser('one session in Chromium', () => {
       await screen.shows('w1700');
       await theatre.stage().kill();
       await theatre.stage().start();
-      await until(async () => {
-        const count = words((await screen.texts())[1]).length;
-        return count > 10 && count < 1_000;
-      });
+      // The answer is said again, from its beginning.
+      const said = async (): Promise<number> => words((await screen.texts())[1]).length;
+      await expect.poll(said, { timeout: 30_000 }).toBeLessThan(1_000);
+      await expect.poll(said, { timeout: 30_000 }).toBeGreaterThan(10);
       await screen.press('Stop');
       await screen.is('ready');
       const [, answer] = await theatre.showsWhatIsStored(screen, id);
@@ -47,7 +46,7 @@ inBrowser('one session in Chromium', () => {
   it('goes on in a second tab when the one with the connection is frozen', async () => {
     const { screen: first, id } = await theatre.open('durable');
     await first.is('ready');
-    await until(async () => (await first.page.evaluate(() => navigator.locks.query())).held?.length === 1);
+    await expect.poll(() => first.page.evaluate(() => navigator.locks.query())).toMatchObject({ held: [{}] });
     const second = await theatre.stage().open(first.page.context(), { id });
     await second.is('ready');
     await freeze(first, 'frozen');

@@ -109,7 +109,7 @@ function Page({ messages, status, error, sendMessage, stop, approvals }: Shown):
           <code>{JSON.stringify(input)}</code>
           <button onClick={() => void approve()}>Approve</button>
           <button onClick={() => void deny('too much')}>Deny</button>
-          <button onClick={() => void edit?.({ amount: 3 })}>Edit</button>
+          <button onClick={() => void edit?.({ amount: (input as { amount: number }).amount + 0.5 })}>Edit</button>
         </article>
       ))}
       <input aria-label="Message" ref={input} />
