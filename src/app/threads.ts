@@ -6,7 +6,7 @@ import { inputUiMessages, runUiMessages, threadMessages } from '../agent/history
 import { DurableError } from '../runtime/errors.ts';
 import { hasBegun } from '../runtime/run-status.ts';
 import type { RunStatus, Store } from '../runtime/store.ts';
-import { decodeChunk } from '../streams/chunk.ts';
+import { decodeChunk } from '../runtime/chunk.ts';
 import { foldMessage } from '../streams/fold.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
 import { isEnded } from './run-handle.ts';

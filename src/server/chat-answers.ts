@@ -5,7 +5,7 @@ import type { Approval } from '../app/approvals.ts';
 import type { Runtime } from '../app/create-runtime.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { RunInfo } from '../app/run-info.ts';
-import { decodeChunk } from '../streams/chunk.ts';
+import { decodeChunk } from '../runtime/chunk.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
 import type { AccessRequest, Caller } from './access.ts';
 import { notAccepted } from './chat-message.ts';

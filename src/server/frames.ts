@@ -6,7 +6,7 @@
 import type { UIMessageChunk } from 'ai';
 import { isBytes } from '../runtime/codec.ts';
 import type { StreamPage } from '../runtime/store.ts';
-import { decodeChunk } from '../streams/chunk.ts';
+import { decodeChunk } from '../runtime/chunk.ts';
 import { mergeDeltas } from '../streams/fold.ts';
 import { DONE, encodeOffset, encodePosition } from '../streams/wire.ts';
 import { bytesChunk, escapeLines, jsonText } from './chunk-text.ts';

@@ -11,7 +11,7 @@
 import type { Clock } from '../runtime/clock.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { StreamExpiry, StreamPage } from '../runtime/store.ts';
-import { decodeChunk } from './chunk.ts';
+import { decodeChunk } from '../runtime/chunk.ts';
 import { createSubscriptions, PAGE_BYTES } from './subscriptions.ts';
 import type { StreamStore, Subscriptions, Topic } from './subscriptions.ts';
 

@@ -16,7 +16,7 @@ import type { UIMessageChunk } from 'ai';
 import type { Payload } from '../runtime/codec.ts';
 import type { RunContext } from '../runtime/context.ts';
 import { DurableError } from '../runtime/errors.ts';
-import { decodeChunk, encodeChunk } from './chunk.ts';
+import { decodeChunk, encodeChunk } from '../runtime/chunk.ts';
 import { addMerged } from './fold.ts';
 import { createRecoveryFilter, recoveryPlan } from './recovery.ts';
 

@@ -11,7 +11,7 @@
 import { currentFrame, requireContext } from '../runtime/context.ts';
 import type { Frame, RunContext, Scope } from '../runtime/context.ts';
 import { DurableError } from '../runtime/errors.ts';
-import { assertJson, encodeChunk } from './chunk.ts';
+import { assertJson, encodeChunk } from '../runtime/chunk.ts';
 import { DEFAULT_STREAM } from './wire.ts';
 
 export interface WritableOptions {

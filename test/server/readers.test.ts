@@ -3,7 +3,7 @@ import type { Store } from 'everturn';
 import { memoryStore } from 'everturn/memory';
 import { expect, it } from 'vitest';
 import { createFrames } from '../../src/server/frames.ts';
-import { encodeChunk } from '../../src/streams/chunk.ts';
+import { encodeChunk } from '../../src/runtime/chunk.ts';
 import { scriptedModel } from '../agent/run-kit.ts';
 import { allFrames, openDirectly, toChunks } from './kit.ts';
 import type { Site } from './kit.ts';

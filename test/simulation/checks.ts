@@ -3,7 +3,7 @@
 import { decodeValue } from '../../src/runtime/codec.ts';
 import { sha256Hex } from '../../src/runtime/signature.ts';
 import type { Run, Store } from '../../src/runtime/store.ts';
-import { decodeChunk } from '../../src/streams/chunk.ts';
+import { decodeChunk } from '../../src/runtime/chunk.ts';
 import type { Clients } from './clients.ts';
 import type { Oracle } from './oracle.ts';
 import { hookToken, LOG, misfit, nodesOf, programsOf } from './program.ts';

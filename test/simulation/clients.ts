@@ -4,7 +4,7 @@ import { DurableError } from 'everturn';
 import type { RunHandle, Runtime } from 'everturn';
 import { decodeValue, encodeValue } from '../../src/runtime/codec.ts';
 import type { Store } from '../../src/runtime/store.ts';
-import { decodeChunk } from '../../src/streams/chunk.ts';
+import { decodeChunk } from '../../src/runtime/chunk.ts';
 import type { Effects } from './effects.ts';
 import type { Oracle } from './oracle.ts';
 import type { SimProcess } from './process.ts';

@@ -2,7 +2,7 @@
 
 import { encodeValue } from '../../src/runtime/codec.ts';
 import type { Commit, CommitResult, Store, Then, Token } from '../../src/runtime/store.ts';
-import { encodeChunk } from '../../src/streams/chunk.ts';
+import { encodeChunk } from '../../src/runtime/chunk.ts';
 
 export interface StreamRun {
   id: string;

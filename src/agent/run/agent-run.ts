@@ -15,7 +15,7 @@ import { draftEvent } from '../../runtime/event.ts';
 import type { EventDraft } from '../../runtime/event.ts';
 import type { SettledEnd } from '../../runtime/registrable.ts';
 import type { StreamWrite } from '../../runtime/store.ts';
-import { encodeChunk } from '../../streams/chunk.ts';
+import { encodeChunk } from '../../runtime/chunk.ts';
 import { foldMessage } from '../../streams/fold.ts';
 import { createUiWriter } from '../../streams/ui-writer.ts';
 import type { UiWriter } from '../../streams/ui-writer.ts';

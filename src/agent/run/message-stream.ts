@@ -4,7 +4,7 @@ import { isToolUIPart } from 'ai';
 import type { UIMessage, UIMessageChunk } from 'ai';
 import type { RunContext } from '../../runtime/context.ts';
 import { DurableError } from '../../runtime/errors.ts';
-import { decodeChunk } from '../../streams/chunk.ts';
+import { decodeChunk } from '../../runtime/chunk.ts';
 import { foldMessage, foldPartial } from '../../streams/fold.ts';
 import { recoveryPlan } from '../../streams/recovery.ts';
 import { createUiWriter } from '../../streams/ui-writer.ts';

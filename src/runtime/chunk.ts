@@ -3,9 +3,9 @@
  * `JSON.stringify` makes, so an encoder for HTTP can pass it on without parsing it.
  */
 
-import { decodeBytes, decodeText, encodeBytes, encodeText, isBytes } from '../runtime/codec.ts';
-import type { Payload } from '../runtime/codec.ts';
-import { DurableError } from '../runtime/errors.ts';
+import { decodeBytes, decodeText, encodeBytes, encodeText, isBytes } from './codec.ts';
+import type { Payload } from './codec.ts';
+import { DurableError } from './errors.ts';
 
 /**
  * Encodes a chunk as `JSON.stringify` would: undefined properties are left out, `toJSON` is called.

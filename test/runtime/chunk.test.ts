@@ -2,7 +2,7 @@ import type { UIMessageChunk } from 'ai';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { encodeText, MAX_VALUE_BYTES } from '../../src/runtime/codec.ts';
-import { assertJson, decodeChunk, encodeChunk } from '../../src/streams/chunk.ts';
+import { assertJson, decodeChunk, encodeChunk } from '../../src/runtime/chunk.ts';
 import { missingEnd } from '../../src/streams/end.ts';
 import { decodeOffset, encodeOffset } from '../../src/streams/wire.ts';
 
