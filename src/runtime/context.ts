@@ -25,7 +25,7 @@ export interface RunContext {
   readonly replaying: boolean;
   /** The events at the checkpoints that were there when this execution began, in order. Empty if the run had none. */
   readonly checkpoints: readonly JournalEvent[];
-  /** Store time of the last released event (the run's creation before the first). The same on replay. */
+  /** Store time of the last released event (before the first: of the last checkpoint, or the run's creation). The same on replay. */
   now(): number;
   /** Hex HMAC-SHA256 of the text under the runtime's secret. Synchronous. */
   sign(text: string): string;

@@ -131,7 +131,7 @@ export class RunCore {
     this.evaluate = options.evaluate;
     this.broken = options.broken;
     this.strayed = options.strayed;
-    this.#now = options.run.createdAt;
+    this.#now = options.journal.checkpoints.at(-1)?.at ?? options.run.createdAt;
     this.#storeTime = { now: options.run.updatedAt, at: options.clock.monotonic() };
     this.root = new RunScope({ path: '', kind: 'workflow', parent: null, activity: Activity.root(options.evaluate) });
     this.timers = new Timers(options.clock, () => this.storeNow());
@@ -185,6 +185,8 @@ export class RunCore {
       if (event.type === 'run_recovered') this.recoveriesInFlight = 0;
       if (isCompletion(entry)) this.queue.push(entry);
     });
+    // What was tried and lost before a checkpoint was nothing of what comes after it.
+    if (pending.checkpoint !== null) this.#releasedSeq = Math.max(this.#releasedSeq, first + pending.checkpoint);
     for (const settled of pending.settled) settled();
     this.queue.kick();
   }

@@ -39,7 +39,14 @@ export class ProgramMaker {
     const nodes = Array.from({ length: random.int(1, 4) }, () => this.#node(0));
     const body: Node = { kind: 'seq', nodes: [...nodes, this.#step()] };
     const root: Node = random.chance(0.4) ? { kind: 'cleanup', body, cleanup: this.#cleanup() } : body;
-    return { id: '', root, fails: random.chance(0.07) };
+    const fails = random.chance(0.07);
+    return { id: '', root, fails, chapters: this.#mayHaveChapters(root) };
+  }
+
+  /** A branch that lost a race would go on in another chapter; nothing may be under way where one ends. */
+  #mayHaveChapters(root: Node): boolean {
+    const isAlone = [...nodesOf(root)].every(({ kind }) => kind !== 'race');
+    return root.kind === 'seq' && isAlone && !this.#options.plain && this.#ids % 2 === 0;
   }
 
   #next(): number {

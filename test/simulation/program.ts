@@ -3,6 +3,8 @@
 import { child, createHook, DurableError, getWritable, now, randomUUID, shield, sleep, step, workflow } from 'everturn';
 import type { Workflow } from 'everturn';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { requireContext } from '../../src/runtime/context.ts';
+import { draftEvent } from '../../src/runtime/event.ts';
 import type { Effects, StepPlan } from './effects.ts';
 import type { SimProcess } from './process.ts';
 
@@ -24,6 +26,8 @@ export interface Program {
   root: Node;
   /** It throws in the end. */
   fails: boolean;
+  /** Its root is a sequence, and what one node has answered is the fact of a checkpoint. */
+  chapters?: boolean;
 }
 
 export interface Lab {
@@ -54,7 +58,10 @@ export function programWorkflow(lab: Lab): Workflow<Program> {
   const program: Workflow<Program> = workflow('program', async (input: Program) => {
     lab.effects.observed(input.id, 'the time at the start', now());
     lab.effects.observed(input.id, 'the UUID at the start', randomUUID());
-    const value = await new Interpreter(lab, { program, run: input.id }).execute(input.root);
+    const interpreter = new Interpreter(lab, { program, run: input.id });
+    const value = await (input.chapters === true && input.root.kind === 'seq'
+      ? interpreter.chapters(input.root.nodes)
+      : interpreter.execute(input.root));
     lab.effects.observed(input.id, 'the time at the end', now());
     lab.effects.observed(input.id, 'the value at the end', value);
     if (input.fails) throw new Error(PLANNED);
@@ -72,6 +79,23 @@ class Interpreter {
     this.#lab = lab;
     this.#program = program;
     this.#run = run;
+  }
+
+  /** Nodes whose answers are recorded are passed over: their events are not loaded again. */
+  async chapters(nodes: Node[]): Promise<unknown[]> {
+    const context = requireContext('chapters');
+    const values = context.checkpoints.map((fact) => fact.value);
+    for (const [index, node] of nodes.entries()) {
+      if (index < values.length) continue;
+      const path = `chapter#${index}`;
+      const value = await context.within({ path, kind: 'workflow' }, () => this.execute(node));
+      values.push(value);
+      await context.moveCheckpoint(() => {
+        const header = { type: 'segment_completed', key: path, at: context.now() } as const;
+        return { facts: [draftEvent(header, { value, what: path })] };
+      });
+    }
+    return values;
   }
 
   async execute(node: Node): Promise<unknown> {
