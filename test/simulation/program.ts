@@ -56,12 +56,11 @@ export function childId(run: string, id: number): string {
 /** The workflow that executes programs, as one process knows it. */
 export function programWorkflow(lab: Lab): Workflow<Program> {
   const program: Workflow<Program> = workflow('program', async (input: Program) => {
-    lab.effects.observed(input.id, 'the time at the start', now());
+    const hasChapters = input.chapters === true && input.root.kind === 'seq';
+    if (!hasChapters) lab.effects.observed(input.id, 'the time at the start', now());
     lab.effects.observed(input.id, 'the UUID at the start', randomUUID());
     const interpreter = new Interpreter(lab, { program, run: input.id });
-    const value = await (input.chapters === true && input.root.kind === 'seq'
-      ? interpreter.chapters(input.root.nodes)
-      : interpreter.execute(input.root));
+    const value = await (hasChapters ? interpreter.chapters(input.root.nodes) : interpreter.execute(input.root));
     lab.effects.observed(input.id, 'the time at the end', now());
     lab.effects.observed(input.id, 'the value at the end', value);
     if (input.fails) throw new Error(PLANNED);
@@ -88,6 +87,7 @@ class Interpreter {
     for (const [index, node] of nodes.entries()) {
       if (index < values.length) continue;
       const path = `chapter#${index}`;
+      this.#lab.effects.observed(this.#run, `the time at the start of ${path}`, now());
       const value = await context.within({ path, kind: 'workflow' }, () => this.execute(node));
       values.push(value);
       await context.moveCheckpoint(() => {
