@@ -9,11 +9,13 @@ import { encodeValue } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
 import { randomBytes, systemIds } from '../runtime/ids.ts';
 import type { Ids } from '../runtime/ids.ts';
+import { keyFrom, Keyring } from '../runtime/keyring.ts';
+import type { Key } from '../runtime/keyring.ts';
 import { consoleLogger } from '../runtime/logger.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { Registrable } from '../runtime/registrable.ts';
 import { Registry } from '../runtime/registry.ts';
-import { secretBytes, sha256Hex } from '../runtime/signature.ts';
+import { sha256Hex } from '../runtime/signature.ts';
 import type {
   DeliverResult,
   Hint,
@@ -52,8 +54,11 @@ export interface RuntimeOptions {
   workflows?: Record<string, Workflow<never>> | ReadonlyArray<Workflow<never>>;
   /** Version of the code. Plain workflows go on only with the version that started them. Default '1'. */
   version?: string;
-  /** Key of hook tokens and input hashes. Default: one that the store keeps. */
-  secret?: string;
+  /**
+   * What hook tokens and input hashes are signed with: long, random, and kept outside the store. A list, newest first, to change it: the first
+   * one signs; runs that began under another one go on under it, as long as it is in the list. Default: one that the store keeps.
+   */
+  secret?: string | readonly string[];
   /** `debug, info, warn, error`, each `(fields, message)`; a pino logger fits. Default: warnings and errors on the console. */
   logger?: Logger;
   /** false: this process starts, reads and resumes, but executes nothing. */
@@ -74,7 +79,7 @@ export interface Runtime {
   /**
    * Starts a run; resolves when it is stored. An agent takes `{ prompt | message | messages, id?, thread?, whenBusy?, ... }`, a workflow
    * `(workflow, { input, id?, ... })`. The id makes it idempotent: the same id and input is the same run. Throws `run_conflict`,
-   * `thread_busy`, `workflow_not_found`, `invalid_argument`, `value_not_serializable`.
+   * `thread_busy`, `workflow_not_found`, `secret_unknown`, `invalid_argument`, `value_not_serializable`.
    */
   readonly start: Start;
   /** Throws `run_not_found` on first use of the handle if there is no such run. */
@@ -115,10 +120,11 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     );
   }
   const registry = registryOf(options);
+  const secrets = secretsOf(options);
   const clock = options.clock ?? systemClock();
   const ids = options.ids ?? systemIds();
   const logger = options.logger ?? consoleLogger();
-  return new DurableRuntime({ options, registry, clock, ids, logger });
+  return new DurableRuntime({ options, registry, clock, ids, logger, secrets });
 }
 
 function registryOf({ agents = {}, workflows = {}, version = '1' }: RuntimeOptions): Registry {
@@ -131,6 +137,23 @@ function registryOf({ agents = {}, workflows = {}, version = '1' }: RuntimeOptio
   return registry;
 }
 
+function secretsOf({ secret }: RuntimeOptions): readonly string[] {
+  if (secret === undefined) return [];
+  const secrets = typeof secret === 'string' ? [secret] : secret;
+  if (
+    Array.isArray(secrets) &&
+    secrets.length > 0 &&
+    secrets.every((each) => typeof each === 'string' && each !== '')
+  ) {
+    return secrets;
+  }
+  throw new DurableError(
+    'invalid_argument',
+    'Cannot create a runtime: "secret" is empty or no string. Pass a long random string, a list of them (the newest first), or leave it ' +
+      'out: then the store keeps one.',
+  );
+}
+
 const OPEN_RETRY_MS = { first: 50, cap: 2_000 };
 
 interface Parts {
@@ -139,13 +162,14 @@ interface Parts {
   clock: Clock;
   ids: Ids;
   logger: Logger;
+  secrets: readonly string[];
 }
 
 class DurableRuntime implements Runtime {
   readonly #parts: Parts;
   readonly #store: Store;
   readonly #handles: { store: Store; clock: Clock; reader: StreamReader };
-  readonly #opened: Promise<{ secret: Uint8Array; worker: Worker | null }>;
+  readonly #opened: Promise<{ keys: Keyring; worker: Worker | null }>;
   #closing: Promise<void> | undefined;
   /** Starts that the store has not answered: one may bring a claim. */
   readonly #starts = new Set<Promise<unknown>>();
@@ -179,12 +203,12 @@ class DurableRuntime implements Runtime {
   async #start(target: Registrable | string, input: StartInput = {}): Promise<RunHandle> {
     const { registry, clock, ids } = this.#parts;
     const definition = registry.find(target);
-    const { secret, worker } = await this.#ready();
+    const { keys, worker } = await this.#ready();
     const { content, ...given } = splitStart(definition, input);
     const run = await registry.newRun(
       definition,
       { ...given, id: given.id ?? `run_${ids.next()}`, input: content },
-      secret,
+      keys,
     );
     const claimedAt = clock.monotonic();
     const claim = worker?.hasRoom === true ? { nonce: ids.nonce(), leaseMs: worker.leaseMs } : undefined;
@@ -193,6 +217,9 @@ class DurableRuntime implements Runtime {
       throw new DurableError('store_unavailable', 'The store did not answer a start.', { retryable: true });
     if (result.kind === 'created' && result.token !== null && worker !== null) {
       worker.adopt({ run: result.run, token: result.token, from: 'start' }, { claimedAt, now: result.now });
+    }
+    if (result.kind === 'conflict' && result.run.id === run.id && (await keys.isSameStart(result.run, run))) {
+      return createRunHandle(this.#handles, run.id);
     }
     return createRunHandle(this.#handles, startedId(result, run));
   }
@@ -296,18 +323,19 @@ class DurableRuntime implements Runtime {
     }
   }
 
-  async #open(): Promise<{ secret: Uint8Array; worker: Worker | null }> {
+  async #open(): Promise<{ keys: Keyring; worker: Worker | null }> {
     const { options, registry, clock, ids, logger } = this.#parts;
-    const secret = await this.#secret(options.secret);
-    if (options.worker === false) return { secret, worker: null };
-    const worker = new Worker({ store: this.#store, clock, ids, logger, registry, secret }, options.worker);
+    const keys = await this.#keyring();
+    if (options.worker === false) return { keys, worker: null };
+    const worker = new Worker({ store: this.#store, clock, ids, logger, registry, keys }, options.worker);
     if (this.#closing === undefined) worker.open();
-    return { secret, worker };
+    return { keys, worker };
   }
 
-  #secret(given: string | undefined): Promise<Uint8Array> {
-    if (given !== undefined) return Promise.resolve(secretBytes(given));
-    return this.#storedSecret(randomBytes(32));
+  async #keyring(): Promise<Keyring> {
+    const [first, ...others] = this.#parts.secrets.map(keyFrom);
+    const stored = async (): Promise<Key> => keyFrom(await this.#storedSecret(randomBytes(32)));
+    return new Keyring({ keys: first === undefined ? [await stored()] : [first, ...others], stored });
   }
 
   /** A store that is busy or away when the process starts is asked again, until the runtime is closed. */
@@ -327,7 +355,7 @@ class DurableRuntime implements Runtime {
     }
   }
 
-  #ready(): Promise<{ secret: Uint8Array; worker: Worker | null }> {
+  #ready(): Promise<{ keys: Keyring; worker: Worker | null }> {
     if (this.#closing !== undefined) {
       throw new DurableError(
         'runtime_closed',

@@ -1,7 +1,7 @@
 /**
  * Hooks: suspension points that are resolved from outside by their token.
  *
- *  H1 The token is a capability: HMAC(secret, run id + key), the same on replay; rows hold its SHA-256 only.
+ *  H1 The token is a capability: HMAC(secret of the run, run id + key), the same on replay (keyring.ts); rows hold its SHA-256 only.
  *  H2 The row is committed before any later step body, chunk or child of the run.
  *  H3 A payload that comes before the wait is kept.
  *  H4 A payload that does not fit the schema never reaches the code that waits: it is refused when it is delivered, if the run is in

@@ -27,7 +27,7 @@ export interface RunContext {
   readonly checkpoints: readonly JournalEvent[];
   /** Store time of the last released event (before the first: of the last checkpoint, or the run's creation). The same on replay. */
   now(): number;
-  /** Hex HMAC-SHA256 of the text under the runtime's secret. Synchronous. */
+  /** Hex HMAC-SHA256 of the text under the secret of the run, the same on replay. Synchronous. */
   sign(text: string): string;
 
   /** The current scope (from AsyncLocalStorage). */

@@ -37,6 +37,7 @@ export const ERROR_CODES = [
   'run_not_found',
   'run_parked',
   'runtime_closed',
+  'secret_unknown',
   'step_failed',
   'step_timeout',
   'store_corrupt',

@@ -21,9 +21,9 @@ export function parkUnreadable(claim: Claim, { error, ...options }: HandbackOpti
   return bareCommit(claim, { ...options, then: { kind: 'park', code: error.code, details } });
 }
 
-/** The run itself is at fault, not the store. */
+/** The run itself is at fault, or what this process knows of it, not the store. */
 export function isUnreadable(error: unknown): error is DurableError {
-  return DurableError.is(error, 'value_corrupt');
+  return DurableError.is(error, 'value_corrupt') || DurableError.is(error, 'secret_unknown');
 }
 
 function bareCommit({ run, token }: Claim, { id, leaseMs, then }: HandbackOptions & { then: Then }): Commit {

@@ -36,5 +36,5 @@ export interface WorkflowDefinition {
 export interface SettledEnd {
   result: unknown;
   /** They are started as runs of the thread when this one has ended; the ids are those of the messages. */
-  leftover: Array<{ id: string; input: unknown }>;
+  leftover: Array<{ id: string; input: unknown; inputHash: string | null }>;
 }

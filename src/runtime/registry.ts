@@ -2,8 +2,8 @@
 
 import { encodeText, stringifyValue } from './codec.ts';
 import { DurableError } from './errors.ts';
+import type { Keyring } from './keyring.ts';
 import type { Registrable, WorkflowDefinition } from './registrable.ts';
-import { signHex } from './signature.ts';
 import type { NewRun, Run } from './store.ts';
 
 export interface RunOptions {
@@ -69,7 +69,7 @@ export class Registry {
   }
 
   /** A row to start. Throws what `parseInput` and the codec throw. */
-  async newRun(definition: WorkflowDefinition, options: RunOptions, secret: Uint8Array): Promise<NewRun> {
+  async newRun(definition: WorkflowDefinition, options: RunOptions, keys: Keyring): Promise<NewRun> {
     const input = definition.parseInput === undefined ? options.input : await definition.parseInput(options.input);
     const text = stringifyValue(input, `the input of "${definition.name}"`);
     return {
@@ -80,7 +80,7 @@ export class Registry {
       thread: options.thread ?? null,
       tenant: options.tenant ?? null,
       input: encodeText(text, `the input of "${definition.name}"`),
-      inputHash: signHex(secret, `${definition.name}\n${text}`),
+      inputHash: keys.hashInput(definition.name, text),
       attributes: options.attributes ?? {},
       parent: null,
       supersedes: options.supersedes ?? null,
@@ -89,8 +89,8 @@ export class Registry {
   }
 
   /** A child's row: its tenant and attributes are its parent's. */
-  childRun(secret: Uint8Array, child: { parent: Run; target: unknown; id: string; input: unknown }): Promise<NewRun> {
+  childRun(keys: Keyring, child: { parent: Run; target: unknown; id: string; input: unknown }): Promise<NewRun> {
     const { parent, target, id, input } = child;
-    return this.newRun(this.find(target), { id, input, tenant: parent.tenant, attributes: parent.attributes }, secret);
+    return this.newRun(this.find(target), { id, input, tenant: parent.tenant, attributes: parent.attributes }, keys);
   }
 }

@@ -3,6 +3,7 @@
 import { encodeGathered, encodeThrown, encodeValue } from './codec.ts';
 import type { ReceivedMessage } from './context.ts';
 import { DurableError } from './errors.ts';
+import { unhashedLike } from './keyring.ts';
 import type { NewRun, Run, Then } from './store.ts';
 
 export type Outcome =
@@ -28,11 +29,11 @@ export function endOf(outcome: Outcome): Then {
 export function leftoverRuns(run: Run, messages: ReceivedMessage[]): NewRun[] {
   return messages
     .filter((message) => message.kind === 'user')
-    .map(({ id, value, inputHash }) => threadRun(run, { id, input: value, inputHash: inputHash ?? '' }));
+    .map(({ id, value, inputHash }) => threadRun(run, { id, input: value, inputHash }));
 }
 
 /** A run of the same thread and workflow, queued behind this one. */
-export function threadRun(run: Run, next: { id: string; input: unknown; inputHash: string }): NewRun {
+export function threadRun(run: Run, next: { id: string; input: unknown; inputHash: string | null }): NewRun {
   const { workflow, version, queue, thread, tenant, attributes } = run;
   return {
     workflow,
@@ -43,7 +44,7 @@ export function threadRun(run: Run, next: { id: string; input: unknown; inputHas
     attributes,
     id: next.id,
     input: encodeValue(next.input, 'a user message'),
-    inputHash: next.inputHash,
+    inputHash: next.inputHash ?? unhashedLike(run.inputHash),
     parent: null,
     supersedes: null,
     whenBusy: 'queue',

@@ -100,7 +100,7 @@ export class RunEnding {
         const { settle } = definition;
         const end = { status: ended.status, error: ended.error };
         const { result, leftover } = await currentFrame.run({ context, scope }, () => settle(context, end));
-        core.pending.starts.push(...leftover.map(({ id, input }) => threadRun(core.run, { id, input, inputHash: '' })));
+        core.pending.starts.push(...leftover.map((next) => threadRun(core.run, next)));
         this.#settled = ended;
         ended.value = result;
       }

@@ -19,6 +19,7 @@ import type { ExecutionHost } from './execution.ts';
 import { isUnreadable } from './handback.ts';
 import type { Ids } from './ids.ts';
 import { Journal } from './journal.ts';
+import type { Keyring } from './keyring.ts';
 import { withFields } from './logger.ts';
 import type { Logger } from './logger.ts';
 import type { Registry } from './registry.ts';
@@ -47,7 +48,7 @@ export interface WorkerParts {
   logger: Logger;
   registry: Registry;
   /** Loaded before the worker opens. */
-  secret: Uint8Array;
+  keys: Keyring;
 }
 
 const DEFAULTS: Required<WorkerOptions> = {
@@ -367,7 +368,7 @@ export class Worker implements ExecutionHost {
   }
 
   async #begin(claim: Claim, options: { claimedAt: number; now: number }): Promise<void> {
-    const { store, registry, clock, ids, logger, secret } = this.#parts;
+    const { store, registry, clock, ids, logger, keys } = this.#parts;
     const { run } = claim;
     this.#executing.get(run.id)?.drop('lease_lost', `The run "${run.id}" was claimed again; this attempt is dropped.`);
     this.#warm.peek(run.id)?.drop('lease_lost', `The run "${run.id}" went on elsewhere; this continuation is dropped.`);
@@ -377,6 +378,7 @@ export class Worker implements ExecutionHost {
         { code: 'lease_lost', epoch: claim.token.epoch, head: run.head },
         'taken over from a worker whose lease ended',
       );
+    const { bytes: secret } = await keys.keyOf(run);
     const fresh = run.head === 0 && run.inboxHead === 0;
     const loaded = fresh ? null : await this.#calls.inTime((from) => from.load(run.id));
     if (!fresh && (loaded === null || loaded.run.epoch !== claim.token.epoch)) return;
@@ -388,7 +390,7 @@ export class Worker implements ExecutionHost {
       definition: registry.find(run.workflow),
       input: decodeValue(run.input),
       secret,
-      childRun: (parent, target, child) => registry.childRun(secret, { parent, target, ...child }),
+      childRun: (parent, target, child) => registry.childRun(keys, { parent, target, ...child }),
       host: this,
       core: (self) =>
         new RunCore({

@@ -6,6 +6,7 @@ import type { Logger } from '../runtime/logger.ts';
 import { jsonResponse } from './json.ts';
 
 const STATUS: Partial<Record<ErrorCode, number>> = {
+  secret_unknown: 500,
   invalid_argument: 400,
   history_not_accepted: 400,
   invalid_offset: 400,

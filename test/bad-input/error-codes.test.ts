@@ -38,6 +38,7 @@ const TESTS: Record<ErrorCode, string> = {
   run_not_found: 'bad-input/unknown.test.ts',
   run_parked: 'bad-input/troubles.test.ts',
   runtime_closed: 'bad-input/names-and-keys.test.ts',
+  secret_unknown: 'app/secrets.test.ts',
   step_failed: 'bad-input/troubles.test.ts',
   step_timeout: 'bad-input/troubles.test.ts',
   store_corrupt: 'stores/sqlite-file.test.ts',

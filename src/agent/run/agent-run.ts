@@ -262,7 +262,11 @@ export class AgentRun {
   /** A3. User messages that are in no history become the thread's next runs. */
   #leftover(): SettledEnd['leftover'] {
     const untaken = this.#steering?.untaken() ?? this.#state.queued;
-    return untaken.map(({ id, message }) => ({ id, input: { messages: [message] } satisfies StoredInput }));
+    return untaken.map(({ id, message, inputHash = null }) => ({
+      id,
+      input: { messages: [message] } satisfies StoredInput,
+      inputHash,
+    }));
   }
 
   /** What the segment started with, as its prompt has it. */

@@ -58,6 +58,8 @@ export interface PendingClientTool extends PendingCall {
 export interface QueuedMessage {
   id: string;
   message: UserModelMessage;
+  /** Of the start that brought it, by which it is known again. */
+  inputHash?: string;
 }
 
 /** What a run of an agent answers, and what its thread is built from. */

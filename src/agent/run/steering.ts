@@ -57,9 +57,11 @@ export class Steering {
 }
 
 /** One message of the inbox may hold several user messages; the first keeps its id. */
-export function toQueued(received: { id: string; value: unknown }): QueuedMessage[] {
+export function toQueued(received: { id: string; value: unknown; inputHash: string | null }): QueuedMessage[] {
+  const { inputHash } = received;
   return toUserMessages(received.value).map((message, index) => ({
     id: index === 0 ? received.id : `${received.id}:${index}`,
     message,
+    ...(index > 0 || inputHash === null ? {} : { inputHash }),
   }));
 }
