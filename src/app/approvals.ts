@@ -4,6 +4,7 @@ import type { ToolSet } from 'ai';
 import { approvalTokenHash, readApprovalDetails } from '../agent/tool/approval.ts';
 import type { ApprovalDetails, Decision } from '../agent/tool/approval.ts';
 import { checkEditedInput, fromStoredSchema } from '../agent/tool/edited-input.ts';
+import type { WayIn } from '../runtime/admission.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { encodeValue } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
@@ -74,6 +75,7 @@ export interface Approvals {
 
 export interface ApprovalsParts {
   store: () => Promise<Store>;
+  deliver: WayIn['deliver'];
   clock: Clock;
   ids: Ids;
   logger: Logger;
@@ -124,9 +126,13 @@ async function answer(parts: ApprovalsParts, id: string, decision: Decision): Pr
   await check(parts, hook, decision);
   const payload = encodeValue(decision, `the answer to approval "${id}"`);
   const { approved } = decision;
-  const [outcome] = await store.deliver([
-    { to: { hook: hook.tokenHash }, id: parts.ids.next(), payload, by, decision: { approved } },
-  ]);
+  const outcome = await parts.deliver({
+    to: { hook: hook.tokenHash },
+    id: parts.ids.next(),
+    payload,
+    by,
+    decision: { approved },
+  });
   const now = await findHook(store, id);
   const stands = now.responders.some((responder) => responder.by === by && responder.approved === approved);
   if (outcome?.kind === 'ok' || (outcome?.kind === 'duplicate' && stands)) return toApproval(now);

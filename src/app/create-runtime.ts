@@ -3,6 +3,8 @@
 import type { ToolSet } from 'ai';
 import { DurableAgent } from '../agent/durable-agent.ts';
 import { checkPayload } from '../hooks/create-hook.ts';
+import { plainWayIn } from '../runtime/admission.ts';
+import type { WayIn } from '../runtime/admission.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { encodeValue } from '../runtime/codec.ts';
@@ -17,6 +19,7 @@ import type { Registrable } from '../runtime/registrable.ts';
 import { Registry } from '../runtime/registry.ts';
 import { sha256Hex } from '../runtime/signature.ts';
 import type {
+  Delivery,
   DeliverResult,
   Hint,
   Hook,
@@ -156,6 +159,12 @@ function secretsOf({ secret }: RuntimeOptions): readonly string[] {
 
 const OPEN_RETRY_MS = { first: 50, cap: 2_000 };
 
+interface Opened {
+  keys: Keyring;
+  worker: Worker | null;
+  wayIn: WayIn;
+}
+
 interface Parts {
   options: RuntimeOptions;
   registry: Registry;
@@ -169,10 +178,10 @@ class DurableRuntime implements Runtime {
   readonly #parts: Parts;
   readonly #store: Store;
   readonly #handles: { store: Store; clock: Clock; reader: StreamReader };
-  readonly #opened: Promise<{ keys: Keyring; worker: Worker | null }>;
+  readonly #opened: Promise<Opened>;
   #closing: Promise<void> | undefined;
-  /** Starts that the store has not answered: one may bring a claim. */
-  readonly #starts = new Set<Promise<unknown>>();
+  /** Starts and messages that the store has not answered: one may bring a claim. */
+  readonly #arriving = new Set<Promise<unknown>>();
   readonly approvals: Approvals;
   readonly start: Start = ((target, input) => this.#start(target, input)) as UntypedStart as Start;
 
@@ -186,6 +195,7 @@ class DurableRuntime implements Runtime {
         await this.#ready();
         return this.#store;
       },
+      deliver: (delivery) => this.#deliver(delivery),
       toolsOf: (name) => toolsOf(parts.options.agents?.[name]),
     });
     this.#store = parts.options.store;
@@ -201,23 +211,18 @@ class DurableRuntime implements Runtime {
   }
 
   async #start(target: Registrable | string, input: StartInput = {}): Promise<RunHandle> {
-    const { registry, clock, ids } = this.#parts;
+    const { registry, ids } = this.#parts;
     const definition = registry.find(target);
-    const { keys, worker } = await this.#ready();
+    const { keys, wayIn } = await this.#ready();
     const { content, ...given } = splitStart(definition, input);
     const run = await registry.newRun(
       definition,
       { ...given, id: given.id ?? `run_${ids.next()}`, input: content },
       keys,
     );
-    const claimedAt = clock.monotonic();
-    const claim = worker?.hasRoom === true ? { nonce: ids.nonce(), leaseMs: worker.leaseMs } : undefined;
-    const [result] = await this.#tracked(this.#store.start([run], claim));
+    const result = await this.#tracked(wayIn.start(run));
     if (result === undefined)
       throw new DurableError('store_unavailable', 'The store did not answer a start.', { retryable: true });
-    if (result.kind === 'created' && result.token !== null && worker !== null) {
-      worker.adopt({ run: result.run, token: result.token, from: 'start' }, { claimedAt, now: result.now });
-    }
     if (result.kind === 'conflict' && result.run.id === run.id && (await keys.isSameStart(result.run, run))) {
       return createRunHandle(this.#handles, run.id);
     }
@@ -237,14 +242,12 @@ class DurableRuntime implements Runtime {
       const next = 'Send it again in the right form; the hook still waits.';
       await checkPayload(schema, payload, { what: `hook "${hook.key}" of run "${hook.run}"`, next });
     }
-    const [answer] = await this.#store.deliver([
-      {
-        to: { hook: tokenHash },
-        id: options.id ?? this.#parts.ids.next(),
-        payload: encodeValue(payload, 'the payload of a hook'),
-        ...(options.by === undefined ? {} : { by: options.by }),
-      },
-    ]);
+    const answer = await this.#deliver({
+      to: { hook: tokenHash },
+      id: options.id ?? this.#parts.ids.next(),
+      payload: encodeValue(payload, 'the payload of a hook'),
+      ...(options.by === undefined ? {} : { by: options.by }),
+    });
     assertResumed(answer, this.#parts.clock.now());
   }
 
@@ -265,7 +268,8 @@ class DurableRuntime implements Runtime {
 
   async addToolOutput(run: string, output: ToolOutput): Promise<void> {
     await this.#ready();
-    return addToolOutput({ store: this.#store, ids: this.#parts.ids }, run, output);
+    const deliver: WayIn['deliver'] = (delivery) => this.#deliver(delivery);
+    return addToolOutput({ store: this.#store, deliver, ids: this.#parts.ids }, run, output);
   }
 
   async thread(id: string, options: ThreadOptions = {}): Promise<Thread> {
@@ -309,27 +313,32 @@ class DurableRuntime implements Runtime {
 
   async #close(graceMs: number): Promise<void> {
     const opened = await this.#opened.catch(() => null);
-    await Promise.allSettled(this.#starts);
+    await Promise.allSettled(this.#arriving);
     await opened?.worker?.close(graceMs);
     await this.#store.close();
   }
 
-  async #tracked<T>(start: Promise<T>): Promise<T> {
-    this.#starts.add(start);
+  async #deliver(delivery: Delivery): Promise<DeliverResult | undefined> {
+    const { wayIn } = await this.#ready();
+    return this.#tracked(wayIn.deliver(delivery));
+  }
+
+  async #tracked<T>(arrival: Promise<T>): Promise<T> {
+    this.#arriving.add(arrival);
     try {
-      return await start;
+      return await arrival;
     } finally {
-      this.#starts.delete(start);
+      this.#arriving.delete(arrival);
     }
   }
 
-  async #open(): Promise<{ keys: Keyring; worker: Worker | null }> {
+  async #open(): Promise<Opened> {
     const { options, registry, clock, ids, logger } = this.#parts;
     const keys = await this.#keyring();
-    if (options.worker === false) return { keys, worker: null };
+    if (options.worker === false) return { keys, worker: null, wayIn: plainWayIn(this.#store) };
     const worker = new Worker({ store: this.#store, clock, ids, logger, registry, keys }, options.worker);
     if (this.#closing === undefined) worker.open();
-    return { keys, worker };
+    return { keys, worker, wayIn: worker.admission };
   }
 
   async #keyring(): Promise<Keyring> {
@@ -355,7 +364,7 @@ class DurableRuntime implements Runtime {
     }
   }
 
-  #ready(): Promise<{ keys: Keyring; worker: Worker | null }> {
+  #ready(): Promise<Opened> {
     if (this.#closing !== undefined) {
       throw new DurableError(
         'runtime_closed',

@@ -1,6 +1,7 @@
 /** Outputs of client-side tools, brought to the run that waits for them. */
 
 import type { ClientToolOutput } from '../agent/run/approval-wait.ts';
+import type { WayIn } from '../runtime/admission.ts';
 import { encodeValue } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { Ids } from '../runtime/ids.ts';
@@ -16,20 +17,18 @@ export type ToolOutput = ClientToolOutput & {
 
 /** Throws `hook_not_found` if no call with this id waits in the run, `hook_already_resumed` if it has its output. */
 export async function addToolOutput(
-  { store, ids }: { store: Store; ids: Ids },
+  { store, deliver, ids }: { store: Store; deliver: WayIn['deliver']; ids: Ids },
   run: string,
   output: ToolOutput,
 ): Promise<void> {
   const { toolCallId, by, ...answer } = output;
   const hook = await findCall(store, { run, toolCallId });
-  const [outcome] = await store.deliver([
-    {
-      to: { hook: hook.tokenHash },
-      id: ids.next(),
-      payload: encodeValue(answer, `the output of the tool call "${toolCallId}"`),
-      ...(by === undefined ? {} : { by }),
-    },
-  ]);
+  const outcome = await deliver({
+    to: { hook: hook.tokenHash },
+    id: ids.next(),
+    payload: encodeValue(answer, `the output of the tool call "${toolCallId}"`),
+    ...(by === undefined ? {} : { by }),
+  });
   if (outcome?.kind === 'ok') return;
   throw new DurableError(
     'hook_already_resumed',

@@ -58,6 +58,8 @@
  * Deliver
  *  S20 Appends to the inbox under the run's lock, bumps inboxHead; a waiting run becomes ready, due now. Runs that are parked
  *      or queued keep it. `duplicate` if the run's inbox holds a message with that id. An ended run answers `gone`.
+ *      With `claim`, a run that took a message (`ok`) and is ready then is claimed in the same transition (S6, S7), if it is of
+ *      one of the queues and would not have `attempts >= 3`.
  *  S21 To a hook: by token hash; kind `hook` needs a payload without decision, kind `approval` one with (else
  *      `not_found`). An open hook takes it as a message of its run with the hook's key. A `once` hook is then resolved; an
  *      approval is resolved when one responder denied or `needed` distinct responders approved, and only then is the message
@@ -340,8 +342,14 @@ export interface Delivery {
   decision?: { approved: boolean };
 }
 
+/** The worker of the process that delivers has room: it takes the run that a message wakes. */
+export interface DeliverClaim extends ClaimOptions {
+  queues: string[];
+}
+
 export type DeliverResult =
-  | { kind: 'ok'; run: string; hook: Hook | null }
+  /** `claimed`: only if the claim was asked for and made. */
+  | { kind: 'ok'; run: string; hook: Hook | null; claimed?: { claim: Claim; now: number } }
   | { kind: 'duplicate'; run: string; hook: Hook | null }
   | { kind: 'gone'; run: string; hook: Hook | null }
   | { kind: 'not_found' };
@@ -461,7 +469,7 @@ export interface Store {
   load(run: string, from?: number): Promise<Loaded | null>;
   /** At most one commit per run in a batch; answers in the order of the batch. */
   commit(batch: Commit[]): Promise<CommitResult[]>;
-  deliver(messages: Delivery[]): Promise<DeliverResult[]>;
+  deliver(messages: Delivery[], claim?: DeliverClaim): Promise<DeliverResult[]>;
   control(run: string, control: Control): Promise<ControlResult>;
   /** Null if there is no such run; an empty page if the stream was never written to. */
   read(run: string, stream: string, options: { from: number; maxBytes: number }): Promise<StreamPage | null>;

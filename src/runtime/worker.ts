@@ -10,6 +10,7 @@
 
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { LRUCache } from 'lru-cache';
+import { Admission } from './admission.ts';
 import type { Clock } from './clock.ts';
 import { decodeValue } from './codec.ts';
 import { Committer } from './committer.ts';
@@ -62,6 +63,8 @@ const DEFAULTS: Required<WorkerOptions> = {
 const SWEEP_MS = 1_000;
 
 export class Worker implements ExecutionHost {
+  /** The way in for what this process starts and delivers. */
+  readonly admission: Admission;
   readonly #parts: WorkerParts;
   readonly #options: Required<WorkerOptions>;
   readonly #committer: Committer;
@@ -89,6 +92,14 @@ export class Worker implements ExecutionHost {
     this.#options = { ...DEFAULTS, ...options };
     this.#committer = new Committer({ ...parts, timeoutMs: this.#options.storeTimeoutMs });
     this.#calls = new StoreCalls(parts, this.#options.storeTimeoutMs);
+    this.admission = new Admission({
+      ...parts,
+      leaseMs: this.#options.leaseMs,
+      queues: parts.registry.queues,
+      hasRoom: () => this.#hasRoom,
+      take: (claim, at) => this.#track(this.#take(claim, at)),
+      unanswered: () => this.#pollSoon(),
+    });
     this.#warm = new LRUCache({
       max: this.#options.warm.max,
       ttl: this.#options.warm.ms,
@@ -101,12 +112,8 @@ export class Worker implements ExecutionHost {
     });
   }
 
-  get leaseMs(): number {
-    return this.#options.leaseMs;
-  }
-
   /** There is room for one more run. */
-  get hasRoom(): boolean {
+  get #hasRoom(): boolean {
     return this.#state === 'open' && this.#executing.size + this.#loading.size < this.#options.concurrency;
   }
 
@@ -124,11 +131,6 @@ export class Worker implements ExecutionHost {
   /** The schema of a hook whose run is in this process's memory. */
   hookSchema(run: string, tokenHash: string): StandardSchemaV1 | undefined {
     return (this.#executing.get(run) ?? this.#warm.peek(run))?.core.hookSchemas.get(tokenHash);
-  }
-
-  /** Executes a run that was claimed with its start. */
-  adopt(claim: Claim, options: { claimedAt: number; now: number }): void {
-    this.#track(this.#take(claim, options));
   }
 
   /** Stops claiming, yields at boundaries, after `graceMs` aborts what runs and yields. */
@@ -274,19 +276,25 @@ export class Worker implements ExecutionHost {
       this.#parts.logger.warn({ code: codeOf(error), err: error, retryInMs: next }, 'runs could not be claimed');
     }
     this.#polling = false;
-    const again = this.#pollAgain || (next <= 0 && this.hasRoom);
+    const again = this.#pollAgain || (next <= 0 && this.#hasRoom);
     this.#pollAgain = false;
     this.#pollIn(again ? 0 : Math.max(next, 1));
   }
 
   async #claim(): Promise<ClaimResult | null> {
-    const { registry, clock, ids } = this.#parts;
+    const { registry, clock } = this.#parts;
     const limit = this.#options.concurrency - this.#executing.size - this.#loading.size + this.#staleCount();
     if (limit <= 0 || registry.queues.length === 0 || this.#state !== 'open') return null;
     const claimedAt = clock.monotonic();
     const suspects = this.#hasSuspect() ? 0 : 1;
-    const request = { nonce: ids.nonce(), leaseMs: this.#options.leaseMs, queues: registry.queues, limit, suspects };
-    const result = await this.#calls.inTime((store) => store.claim(request));
+    const nonce = this.admission.nonce();
+    const request = { nonce, leaseMs: this.#options.leaseMs, queues: registry.queues, limit, suspects };
+    const result = await this.#calls
+      .inTime((store) => store.claim(request))
+      .catch((error: unknown) => {
+        this.admission.keep(nonce);
+        throw error;
+      });
     for (const claim of result.claims) this.#track(this.#take(claim, { claimedAt, now: result.now }));
     if (this.#staleCount() > 0) await this.#dropTakenOver();
     return result;

@@ -1,9 +1,11 @@
 /** Decisions that every store takes alike. Pure: rows in, answers out; each store reads and writes its own rows. */
 
 import { DurableError } from '../runtime/errors.ts';
+import { SUSPECT_ATTEMPTS } from '../runtime/store.ts';
 import type {
   Claim,
   Commit,
+  DeliverClaim,
   EndStatus,
   Message,
   NewRun,
@@ -84,6 +86,15 @@ export function claimedFrom(status: RunStatus, origin: Origin): Origin {
 /** S7 */
 export function attemptsAfterClaim(attempts: number, from: Origin): number {
   return from === 'start' || from === 'lease' ? attempts + 1 : attempts;
+}
+
+/** S20: whether the run that took a message goes to the one who brought it. */
+export function isClaimedWithDelivery(
+  run: { status: RunStatus; queue: string; attempts: number },
+  { claim, origin }: { claim: DeliverClaim; origin: Origin },
+): boolean {
+  const isSuspect = attemptsAfterClaim(run.attempts, claimedFrom(run.status, origin)) >= SUSPECT_ATTEMPTS;
+  return run.status === 'ready' && claim.queues.includes(run.queue) && !isSuspect;
 }
 
 /** S17: when the lease of a run that goes on ends; null if it stays as it is. */

@@ -146,7 +146,10 @@ function mortalStore(inner: Store, { pulse, nonces, commit }: MortalStoreParts):
     }),
     commit: mortal(commit),
     load: mortal((run, from) => inner.load(run, from)),
-    deliver: mortal((messages) => inner.deliver(messages)),
+    deliver: mortal((messages, claim) => {
+      if (claim !== undefined) nonces.add(claim.nonce);
+      return inner.deliver(messages, claim);
+    }),
     control: mortal((run, control) => inner.control(run, control)),
     read: mortal((run, stream, options) => inner.read(run, stream, options)),
     get: mortal((run) => inner.get(run)),

@@ -71,7 +71,7 @@ export class Network {
       claim: (request) => this.#call('claim', () => store.claim(request)),
       load: (run, from) => this.#call('load', () => store.load(run, from)),
       commit: (batch) => this.#commit(batch),
-      deliver: (messages) => this.#call('deliver', () => store.deliver(messages)),
+      deliver: (messages, claim) => this.#call('deliver', () => store.deliver(messages, claim)),
       control: (run, control) => this.#call('control', () => store.control(run, control)),
       read: (run, stream, options) => this.#call('read', () => store.read(run, stream, options)),
       get: (run) => this.#call('get', () => store.get(run)),

@@ -108,11 +108,14 @@ export class Oracle {
         }
         return answers;
       },
-      deliver: async (messages) => {
-        const answers = await store.deliver(messages);
+      deliver: async (messages, claim) => {
+        const answers = await store.deliver(messages, claim);
         for (const [index, message] of messages.entries()) {
           const answer = answers[index];
-          if (answer !== undefined) await this.#delivered(message, answer);
+          if (answer === undefined) continue;
+          if (answer.kind === 'ok' && answer.claimed !== undefined && claim !== undefined)
+            this.#claimed(answer.claimed.claim, claim);
+          await this.#delivered(message, answer);
         }
         return answers;
       },

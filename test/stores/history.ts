@@ -226,8 +226,18 @@ const delivery = fc.record(
 );
 
 const deliverMove = fc
-  .array(delivery, { minLength: 1, maxLength: 3 })
-  .map((deliveries): Move => ({ ...named('deliver', deliveries), run: ({ store }) => store.deliver(deliveries) }));
+  .record({ deliveries: fc.array(delivery, { minLength: 1, maxLength: 3 }), claims: fc.option(fc.subarray(QUEUES)) })
+  .map(({ deliveries, claims }): Move => ({
+    ...named('deliver', { deliveries, claims }),
+    async run(replica, { index }) {
+      const claim = claims === null ? undefined : { nonce: `n${index}`, leaseMs: LEASE_MS, queues: claims };
+      const results = await replica.store.deliver(deliveries, claim);
+      for (const result of results)
+        if (result.kind === 'ok' && result.claimed !== undefined)
+          remember(replica, { run: result.run, token: result.claimed.claim.token });
+      return results;
+    },
+  }));
 const controlMove = fc
   .record({ run, control: fc.constantFrom('cancel' as const, 'resume' as const, 'terminate' as const) })
   .map((command): Move => ({

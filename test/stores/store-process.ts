@@ -8,14 +8,16 @@ const LEASE_MS = 60_000;
 const COMMANDS: Record<string, (path: string) => Promise<unknown>> = {
   /** Claims what is due, and lives. */
   async hold(path) {
-    const { claims } = await sqliteStore(path).claim({
+    const store = sqliteStore(path);
+    const { claims } = await store.claim({
       queues: [QUEUE],
       limit: 10,
       suspects: 10,
       leaseMs: LEASE_MS,
       nonce: `n${process.pid}`,
     });
-    setInterval(() => undefined, 1_000);
+    // Holds the store too: one that nobody can reach any more is closed by the garbage collector.
+    setInterval(() => void store.capabilities, 1_000);
     return claims.map(({ run }) => run.id);
   },
   /** Starts many runs one by one, and lives until it is killed in their midst. */

@@ -33,7 +33,7 @@ export function deadlyStore(inner: Store, { death, log }: { death: Death | undef
   return {
     ...inner,
     start: (runs, claim) => pass(['start'], () => inner.start(runs, claim)),
-    deliver: (messages) => pass(['deliver'], () => inner.deliver(messages)),
+    deliver: (messages, claim) => pass(['deliver'], () => inner.deliver(messages, claim)),
     commit: (batch) => {
       const parts = batch.flatMap(partsOf);
       return parts.length === 0 ? inner.commit(batch) : pass(parts, () => inner.commit(batch));

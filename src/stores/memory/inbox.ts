@@ -1,7 +1,8 @@
 /** Deliveries: the inbox of a run, hooks and approvals. */
 
-import type { Delivery, DeliverResult, Message } from '../../runtime/store.ts';
-import { isDecided, isEnded } from '../rules.ts';
+import type { Delivery, DeliverClaim, DeliverResult, Message } from '../../runtime/store.ts';
+import { isClaimedWithDelivery, isDecided, isEnded } from '../rules.ts';
+import { takeRun } from './claim.ts';
 import { copyHook, makeReady } from './state.ts';
 import type { HookRecord, MemoryState, RunRecord } from './state.ts';
 
@@ -22,10 +23,18 @@ export function appendMessage(state: MemoryState, append: { record: RunRecord; m
   return seq;
 }
 
-export function deliver(state: MemoryState, delivery: Delivery): DeliverResult {
-  return 'run' in delivery.to
-    ? deliverToRun(state, { delivery, run: delivery.to.run })
-    : deliverToHook(state, { delivery, token: delivery.to.hook });
+export function deliver(
+  state: MemoryState,
+  { delivery, claim }: { delivery: Delivery; claim: DeliverClaim | undefined },
+): DeliverResult {
+  const answer =
+    'run' in delivery.to
+      ? deliverToRun(state, { delivery, run: delivery.to.run })
+      : deliverToHook(state, { delivery, token: delivery.to.hook });
+  const record = answer.kind === 'ok' ? state.runs.get(answer.run) : undefined;
+  if (answer.kind !== 'ok' || record === undefined || claim === undefined) return answer;
+  if (!isClaimedWithDelivery(record.run, { claim, origin: record.origin })) return answer;
+  return { ...answer, claimed: { claim: takeRun(state, { record, claim }), now: state.clock.now() } };
 }
 
 function deliverToRun(state: MemoryState, to: { delivery: Delivery; run: string }): DeliverResult {

@@ -35,7 +35,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     claim: (request) => transition(() => claim(state, request)),
     load: (id, from) => transition(() => load(state, { id, from })),
     commit: (batch) => transition(() => batch.map((one) => commit(state, one))),
-    deliver: (messages) => transition(() => messages.map((message) => deliver(state, message))),
+    deliver: (messages, claimed) =>
+      transition(() => messages.map((delivery) => deliver(state, { delivery, claim: claimed }))),
     control: (id, command) => transition(() => control(state, { id, control: command })),
     read: (id, stream, { from, maxBytes }) => transition(() => read(state, { id, stream, from, maxBytes })),
     get: (id) => transition(() => copyOrNull(state.runs.get(id)?.run, copyRun)),

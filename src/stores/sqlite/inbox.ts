@@ -1,7 +1,8 @@
 /** Deliveries: the inbox of a run, hooks and approvals. */
 
-import type { Delivery, DeliverResult, Hook, Message } from '../../runtime/store.ts';
-import { isDecided, isEnded } from '../rules.ts';
+import type { Delivery, DeliverClaim, DeliverResult, Hook, Message } from '../../runtime/store.ts';
+import { isClaimedWithDelivery, isDecided, isEnded } from '../rules.ts';
+import type { Claims } from './claim.ts';
 import type { Hooks } from './hooks.ts';
 import { toAnswers } from './rows.ts';
 import type { BriefRow, Row } from './rows.ts';
@@ -52,12 +53,24 @@ interface Parts {
   runs: Runs;
   inbox: Inbox;
   hooks: Hooks;
+  claims: Claims;
 }
 
-export function prepareDeliveries(session: Session, parts: Parts): (delivery: Delivery) => DeliverResult {
+export type Deliver = (delivery: Delivery, claim: DeliverClaim | undefined) => DeliverResult;
+
+export function prepareDeliveries(session: Session, parts: Parts): Deliver {
+  const { runs, claims } = parts;
   const toHook = prepareHookDeliveries(session, parts);
-  return (delivery) =>
-    'run' in delivery.to ? deliverToRun(parts, { delivery, run: delivery.to.run }) : toHook(delivery, delivery.to.hook);
+  return (delivery, claim) => {
+    const answer =
+      'run' in delivery.to
+        ? deliverToRun(parts, { delivery, run: delivery.to.run })
+        : toHook(delivery, delivery.to.hook);
+    const run = claim === undefined || answer.kind !== 'ok' ? undefined : runs.brief(answer.run);
+    if (answer.kind !== 'ok' || claim === undefined || run === undefined) return answer;
+    if (!isClaimedWithDelivery(run, { claim, origin: run.origin })) return answer;
+    return { ...answer, claimed: { claim: claims.take(run.id, claim), now: session.clock.now() } };
+  };
 }
 
 function deliverToRun({ runs, inbox }: Parts, to: { delivery: Delivery; run: string }): DeliverResult {

@@ -28,7 +28,7 @@ export function prepareOperations(session: Session, { join, read, write, writeAl
   const endings = prepareEndings(session, { runs, inbox, hooks });
   const starts = prepareStarts(session, { runs, inbox, endings, claims });
   const commit = prepareCommit(session, { runs, hooks, streams, starts, endings, ledger });
-  const deliver = prepareDeliveries(session, { runs, inbox, hooks });
+  const deliver = prepareDeliveries(session, { runs, inbox, hooks, claims });
   const reads = prepareReads(session, runs);
   const upkeep = prepareUpkeep(session);
   const retention = prepareRetention(session);
@@ -42,7 +42,10 @@ export function prepareOperations(session: Session, { join, read, write, writeAl
       return (await read(() => claims.idle(request))) ?? write(() => claims.claim(request));
     },
     commit: (batch) => writeAll(batch.map((one) => () => commit(one))),
-    deliver: (messages) => writeAll(messages.map((message) => () => deliver(message))),
+    async deliver(messages, claim) {
+      if (claim !== undefined) join();
+      return writeAll(messages.map((message) => () => deliver(message, claim)));
+    },
     control: (id, command) => write(() => endings.control(id, command)),
     note: (tokenHash, note) => write(() => hooks.note(tokenHash, note)),
     secret: (proposed) => write(() => upkeep.secret(proposed)),

@@ -1,8 +1,23 @@
 /** S20 and S21: messages to runs, to hooks and to approvals. */
 
 import assert from 'node:assert/strict';
+import { SUSPECT_ATTEMPTS } from '../../runtime/store.ts';
 import type { Delivery, DeliverResult, NewHook, Store } from '../../runtime/store.ts';
-import { bytes, claimOne, describeOperation, getRun, newHook, newRun, only, startOne, text } from './kit.ts';
+import {
+  bytes,
+  claimOne,
+  describeOperation,
+  expectKind,
+  getRun,
+  holder,
+  LEASE_MS,
+  newHook,
+  newRun,
+  only,
+  QUEUE,
+  startOne,
+  text,
+} from './kit.ts';
 import type { DescribeOperation, Kit, Spec } from './kit.ts';
 
 /** Specs of `deliver`. */
@@ -12,6 +27,7 @@ export const describeDeliver: DescribeOperation = describeOperation('deliver', (
   toHooks(spec);
   toApprovals(spec);
   toSharedApprovals(spec);
+  claiming(spec);
 });
 
 async function deliver(store: Store, delivery: Partial<Delivery> & Pick<Delivery, 'to'>): Promise<DeliverResult> {
@@ -245,5 +261,84 @@ function toSharedApprovals({ test }: Spec): void {
   test('a payload without a decision does not answer an approval', async (kit) => {
     await holdHook(kit, { kind: 'approval' });
     assert.equal((await deliver(kit.store, { to: { hook: 'token_1' } })).kind, 'not_found');
+  });
+}
+
+function claiming({ test, timed }: Spec): void {
+  const claim = { nonce: 'mine', leaseMs: LEASE_MS, queues: [QUEUE] };
+  const message = (run: string): Delivery => ({ to: { run }, id: 'm', payload: bytes('m') });
+
+  test('a message may claim the run that it wakes in the same transition', async ({ store, hold }) => {
+    const held = await hold();
+    await held.apply({ then: { kind: 'wait', dueAt: null } });
+    const { claimed, ...answer } = expectKind(only(await store.deliver([message(held.id)], claim)), 'ok');
+    assert.deepEqual(answer, { kind: 'ok', run: held.id, hook: null });
+    assert.ok(claimed !== undefined);
+    const { run, token, from } = claimed.claim;
+    assert.deepEqual(token, { epoch: held.token.epoch + 1, nonce: 'mine' });
+    assert.deepEqual(
+      [from, run.status, run.inboxHead, run.attempts, run.dueAt],
+      ['wait', 'running', 1, 1, claimed.now + LEASE_MS],
+    );
+    assert.deepEqual((await claimOne(store, { nonce: 'other' })).claims, []);
+    await holder(store, { run, token }).apply({ seen: 1, received: 1 });
+  });
+
+  test('a claim that came with a message is answered again to its nonce', async ({ store, hold }) => {
+    const held = await hold();
+    await held.apply({ then: { kind: 'wait', dueAt: null } });
+    const { claimed } = expectKind(only(await store.deliver([message(held.id)], claim)), 'ok');
+    const { claims } = await claimOne(store, { nonce: 'mine' });
+    assert.deepEqual(only(claims).token, claimed?.claim.token);
+  });
+
+  test('the run of a hook is claimed with the payload, that of an approval with the answer that decides', async (kit) => {
+    const held = await holdHook(kit, { kind: 'approval', needed: 2 });
+    await held.apply({ then: { kind: 'wait', dueAt: null } });
+    const answers = [];
+    for (const by of ['ada', 'bob']) {
+      const decision = { to: { hook: 'token_1' }, id: by, by, payload: bytes(by), decision: { approved: true } };
+      answers.push(expectKind(only(await kit.store.deliver([decision], claim)), 'ok'));
+    }
+    assert.deepEqual(
+      answers.map(({ claimed, hook }) => [claimed?.claim.run.id, hook?.status]),
+      [
+        [undefined, 'open'],
+        [held.id, 'resolved'],
+      ],
+    );
+  });
+
+  test('it claims no run that is held, parked or of another queue, nor with a message that is refused', async ({
+    store,
+    hold,
+  }) => {
+    const waiting = async (id: string): Promise<void> => {
+      await (await hold({ id })).apply({ then: { kind: 'wait', dueAt: null } });
+    };
+    await hold({ id: 'held' });
+    await (await hold({ id: 'parked' })).apply({ then: { kind: 'park', code: 'divergence', details: bytes('d') } });
+    await waiting('elsewhere');
+    await waiting('twice');
+    await store.deliver([message('twice')]);
+    const unclaimed = async (id: string, change: Partial<typeof claim> = {}): Promise<void> => {
+      const answer = only(await store.deliver([message(id)], { ...claim, ...change }));
+      assert.ok(!('claimed' in answer), `"${id}" was claimed`);
+    };
+    await unclaimed('held');
+    await unclaimed('parked');
+    await unclaimed('elsewhere', { queues: ['other@1'] });
+    await unclaimed('twice');
+  });
+
+  timed('it claims no suspect', async ({ store, hold, advance }) => {
+    const held = await hold();
+    await advance(LEASE_MS);
+    await claimOne(store, { nonce: 'second' });
+    await advance(LEASE_MS);
+    const { run, token } = only((await claimOne(store, { nonce: 'third' })).claims);
+    assert.equal(run.attempts, SUSPECT_ATTEMPTS);
+    await holder(store, { run, token }).apply({ then: { kind: 'wait', dueAt: null } });
+    assert.ok(!('claimed' in only(await store.deliver([message(held.id)], claim))));
   });
 }

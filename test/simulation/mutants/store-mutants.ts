@@ -1,7 +1,7 @@
 /** Stores that break one obligation each. */
 
 import { memoryStore } from 'everturn/memory';
-import { claim } from '../../../src/stores/memory/claim.ts';
+import { claim, takeRun } from '../../../src/stores/memory/claim.ts';
 import { commit } from '../../../src/stores/memory/commit.ts';
 import { control } from '../../../src/stores/memory/end.ts';
 import { deliver } from '../../../src/stores/memory/inbox.ts';
@@ -15,7 +15,6 @@ import type {
   ClaimResult,
   Commit,
   CommitResult,
-  Delivery,
   DeliverResult,
   Hint,
   Store,
@@ -25,7 +24,7 @@ import type { World } from '../world.ts';
 export interface StoreMutant {
   claim?: (state: MemoryState, request: ClaimRequest) => ClaimResult;
   commit?: (state: MemoryState, request: Commit) => CommitResult;
-  deliver?: (state: MemoryState, delivery: Delivery) => DeliverResult;
+  deliver?: (state: MemoryState, request: Parameters<typeof deliver>[1]) => DeliverResult;
   control?: (state: MemoryState, command: Parameters<typeof control>[1]) => ReturnType<typeof control>;
   load?: (state: MemoryState, request: Parameters<typeof load>[1]) => ReturnType<typeof load>;
 }
@@ -47,7 +46,8 @@ export function mutantStore(world: World, mutant: StoreMutant): Store {
     claim: (request) => transition(() => run.claim(state, request)),
     load: (id, from) => transition(() => run.load(state, { id, from })),
     commit: (batch) => transition(() => batch.map((each) => run.commit(state, each))),
-    deliver: (messages) => transition(() => messages.map((each) => run.deliver(state, each))),
+    deliver: (messages, claimed) =>
+      transition(() => messages.map((delivery) => run.deliver(state, { delivery, claim: claimed }))),
     control: (id, command) => transition(() => run.control(state, { id, control: command })),
     read: (id, stream, { from, maxBytes }) => transition(() => read(state, { id, stream, from, maxBytes })),
     get: (id) => transition(() => copied(state.runs.get(id)?.run, copyRun)),
@@ -161,16 +161,16 @@ export const STORE_MUTANTS: Record<string, StoreMutant> = {
     },
   },
   'deliver does not look for duplicates': {
-    deliver: (state, delivery) => {
-      for (const record of state.runs.values()) record.inboxIds.delete(delivery.id);
-      return deliver(state, delivery);
+    deliver: (state, request) => {
+      for (const record of state.runs.values()) record.inboxIds.delete(request.delivery.id);
+      return deliver(state, request);
     },
   },
   'deliver does not wake': {
-    deliver: (state, delivery) => {
+    deliver: (state, { delivery }) => {
       const waiting = [...state.runs.values()].filter((record) => record.run.status === 'waiting');
       const dues = waiting.map((record) => record.run.dueAt);
-      const answer = deliver(state, delivery);
+      const answer = deliver(state, { delivery, claim: undefined });
       waiting.forEach((record, index) => {
         record.run.status = 'waiting';
         setDue(state, { record, dueAt: dues[index] ?? null });
@@ -179,11 +179,23 @@ export const STORE_MUTANTS: Record<string, StoreMutant> = {
     },
   },
   'a hook takes a second payload': {
-    deliver: (state, delivery) => {
-      const answer = deliver(state, delivery);
+    deliver: (state, request) => {
+      const { delivery } = request;
+      const answer = deliver(state, request);
       const found = 'hook' in delivery.to ? state.hooks.get(delivery.to.hook) : undefined;
       if (answer.kind === 'ok' && found !== undefined) found.hook.status = 'open';
       return answer;
+    },
+  },
+  'deliver claims a run that is held': {
+    deliver: (state, request) => {
+      const answer = deliver(state, request);
+      const record = answer.kind === 'ok' ? state.runs.get(answer.run) : undefined;
+      if (answer.kind !== 'ok' || request.claim === undefined || record?.run.status !== 'running') return answer;
+      return {
+        ...answer,
+        claimed: { claim: takeRun(state, { record, claim: request.claim }), now: state.clock.now() },
+      };
     },
   },
   'cancel does not wake': {

@@ -1,0 +1,87 @@
+/**
+ * What this process brings to the store itself, starts and messages: the run goes on here at once if there is room, claimed in the same
+ * transition (S13, S20).
+ *
+ *  A1 A claim without an answer may have been made. Its nonce is asked with again, which brings what it got (S6).
+ */
+
+import type { Clock } from './clock.ts';
+import type { Ids } from './ids.ts';
+import type { Claim, Delivery, DeliverClaim, DeliverResult, NewRun, StartResult, Store } from './store.ts';
+
+export interface AdmissionOptions {
+  store: Store;
+  clock: Clock;
+  ids: Ids;
+  leaseMs: number;
+  queues: string[];
+  hasRoom: () => boolean;
+  /** A run was claimed; monotonic time before the claim was sent, and the store's time. */
+  take: (claim: Claim, at: { claimedAt: number; now: number }) => void;
+  /** A claim got no answer. */
+  unanswered: () => void;
+}
+
+/** How starts and messages reach the store. */
+export type WayIn = Pick<Admission, 'start' | 'deliver'>;
+
+/** That of a process without a worker. */
+export function plainWayIn(store: Store): WayIn {
+  return {
+    start: async (run) => (await store.start([run]))[0],
+    deliver: async (delivery) => (await store.deliver([delivery]))[0],
+  };
+}
+
+export class Admission {
+  readonly #options: AdmissionOptions;
+  readonly #unanswered: string[] = [];
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+  }
+
+  start(run: NewRun): Promise<StartResult | undefined> {
+    return this.#bring(async (claim, claimedAt) => {
+      const [answer] = await this.#options.store.start([run], claim);
+      if (answer?.kind === 'created' && answer.token !== null) {
+        this.#options.take({ run: answer.run, token: answer.token, from: 'start' }, { claimedAt, now: answer.now });
+      }
+      return answer;
+    });
+  }
+
+  deliver(delivery: Delivery): Promise<DeliverResult | undefined> {
+    return this.#bring(async (claim, claimedAt) => {
+      const [answer] = await this.#options.store.deliver([delivery], claim);
+      if (answer?.kind === 'ok' && answer.claimed !== undefined) {
+        this.#options.take(answer.claimed.claim, { claimedAt, now: answer.claimed.now });
+      }
+      return answer;
+    });
+  }
+
+  /** For a claim of the worker. */
+  nonce(): string {
+    return this.#unanswered.shift() ?? this.#options.ids.nonce();
+  }
+
+  /** A1 */
+  keep(nonce: string): void {
+    this.#unanswered.push(nonce);
+  }
+
+  async #bring<T>(call: (claim: DeliverClaim | undefined, claimedAt: number) => Promise<T>): Promise<T> {
+    const { clock, ids, leaseMs, queues, hasRoom, unanswered } = this.#options;
+    const claim = hasRoom() ? { nonce: ids.nonce(), leaseMs, queues } : undefined;
+    try {
+      return await call(claim, clock.monotonic());
+    } catch (error) {
+      if (claim !== undefined) {
+        this.keep(claim.nonce);
+        unanswered();
+      }
+      throw error;
+    }
+  }
+}
