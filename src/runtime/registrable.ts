@@ -24,7 +24,7 @@ export interface WorkflowDefinition {
    * it the messages are journaled and the run ends.
    */
   reopen?: (context: RunContext, result: unknown) => Promise<unknown>;
-  /** Chunks that are written with the commit of a completed end, and not at all if it is refused. */
+  /** Chunks that are written with the commit of an end, completed or settled, and not at all if it is refused. */
   closing?: (context: RunContext) => StreamWrite[];
   /**
    * Called once before a failed or cancelled end is committed: what the run leaves behind for its thread (a result payload), and user

@@ -51,7 +51,8 @@ export class RunEnding {
   /** Chunks that stand at the end of the run's streams only if it ends. */
   closingWrites(): StreamWrite[] {
     const { core, definition } = this.#options;
-    return this.#committable?.status === 'completed' ? (definition.closing?.(core.context) ?? []) : [];
+    const isWhole = this.#committable?.status === 'completed' || this.#settled !== undefined;
+    return this.#committable !== undefined && isWhole ? (definition.closing?.(core.context) ?? []) : [];
   }
 
   /** The function's outcome; the first one counts. */

@@ -19,6 +19,8 @@ import { DurableError } from '../runtime/errors.ts';
 import { decodeChunk, encodeChunk } from '../runtime/chunk.ts';
 import { addMerged } from './fold.ts';
 import { createRecoveryFilter, recoveryPlan } from './recovery.ts';
+import { readStoredChunks } from './stored-chunks.ts';
+import type { StoredChunks } from './stored-chunks.ts';
 
 export interface UiWriterOptions {
   stream: string;
@@ -50,8 +52,8 @@ export interface Written {
 /** A writer for one execution of a segment. Create it before anything of this execution writes to the stream. */
 export async function createUiWriter(context: RunContext, options: UiWriterOptions): Promise<UiWriter> {
   const copy = new Copy(context, options.stream);
-  const { stored, before } =
-    options.from === null ? { stored: [] } : await readSegment(context, { ...options, from: options.from });
+  const { stored, before }: StoredChunks =
+    options.from === null ? { stored: [] } : await readStoredChunks(context, { ...options, from: options.from });
   const filter = createRecoveryFilter(recoveryPlan(stored, before));
   for (const chunk of stored) copy.add(chunk);
 
@@ -124,26 +126,6 @@ class Copy {
 function isTextAlone(chunk: UIMessageChunk): boolean {
   for (const key in chunk) if (typeof chunk[key as keyof typeof chunk] !== 'string') return false;
   return true;
-}
-
-async function readSegment(
-  context: RunContext,
-  { stream, from }: { stream: string; from: number },
-): Promise<{ stored: UIMessageChunk[]; before?: UIMessageChunk }> {
-  if (from === 0) return { stored: await readStored(context, { stream, from }) };
-  const [before, ...stored] = await readStored(context, { stream, from: from - 1 });
-  return before === undefined ? { stored } : { stored, before };
-}
-
-async function readStored(context: RunContext, start: { stream: string; from: number }): Promise<UIMessageChunk[]> {
-  await context.flush();
-  const stored: UIMessageChunk[] = [];
-  for (let from = start.from; ;) {
-    const page = await context.readStream(start.stream, from);
-    for (const payload of page.chunks) stored.push(decodeChunk(payload) as UIMessageChunk);
-    from = page.from + page.chunks.length;
-    if (page.chunks.length === 0 || from >= page.tail) return stored;
-  }
 }
 
 function isCancelled(context: RunContext): boolean {

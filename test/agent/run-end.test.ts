@@ -27,18 +27,24 @@ function setUp(refuse?: Error) {
   const clock = manualClock();
   const store = memoryStore({ clock });
   const written = recordWrites(store);
+  let told = (): void => {};
+  /** The second turn has begun, and what it said is stored. */
+  const halfWay = new Promise<void>((resolve) => (told = resolve)).then(() => clock.advance('1 s'));
   const look = tool({ inputSchema: z.object({}), execute: () => 'seen' });
   const agent = new DurableAgent({
     model: scriptedModel([
       { text: 'I look. ', toolCalls: [{ toolName: 'look', input: {} }] },
-      refuse ?? { text: 'Half of ', hold: new Promise(() => {}) },
+      () => {
+        told();
+        return refuse ?? { text: 'Half of ', hold: new Promise(() => {}) };
+      },
     ]),
     tools: { look },
     durable: { turnRetries: 0 },
   });
   const runtime = createTestRuntime({ agents: { agent }, store, clock });
   runtimes.push(runtime);
-  return { agent, runtime, written };
+  return { agent, runtime, written, halfWay };
 }
 
 function recordWrites(store: Store): Written[] {
@@ -62,20 +68,11 @@ async function typesOf(runtime: TestRuntime, run: string): Promise<string[]> {
   return types;
 }
 
-/** Until the second turn is being told. */
-async function halfWay(runtime: TestRuntime, run: string): Promise<void> {
-  let steps = 0;
-  for await (const chunk of runtime.getRun(run).stream<UIMessageChunk>()) {
-    if (chunk.type === 'start-step') steps += 1;
-    if (steps === 2 && chunk.type === 'text-delta') return;
-  }
-}
-
 describe('the end of a message', () => {
   it('stands in the commit that ends a stopped run', async () => {
-    const { agent, runtime, written } = setUp();
+    const { agent, runtime, written, halfWay } = setUp();
     const run = await runtime.start(agent, { prompt: 'Go' });
-    await halfWay(runtime, run.id);
+    await halfWay;
     await run.cancel();
     await expect(run.result()).rejects.toMatchObject({ code: 'cancelled' });
     const ending = written.filter(({ types }) => types.some((type) => type === 'abort' || type === 'finish'));
@@ -92,26 +89,21 @@ describe('the end of a message', () => {
     expect((await typesOf(runtime, run.id)).slice(-2)).toEqual(['error', 'finish']);
   });
 
-  it('is written once, and nothing of it before, by whoever ends the run after a crash', async () => {
-    const { agent, runtime, written } = setUp();
-    const run = await runtime.start(agent, { prompt: 'Go' });
-    await halfWay(runtime, run.id);
-    let commits = 0;
-    const { commit } = runtime.store;
-    // The process dies with the commit that would end the run.
-    runtime.store.commit = (batch) => {
-      if (batch.some(({ then }) => then.kind === 'end')) {
-        commits += 1;
-        if (commits === 1) return new Promise(() => {});
-      }
-      return commit.call(runtime.store, batch);
-    };
-    await run.cancel();
-    await expect.poll(() => commits).toBe(1);
-    expect(written.flatMap(({ types }) => types)).not.toContain('abort');
-    await runtime.restart();
-    await expect(run.result()).rejects.toMatchObject({ code: 'cancelled' });
-    const types = await typesOf(runtime, run.id);
-    expect(types.filter((type) => type === 'abort' || type === 'finish')).toEqual(['abort', 'finish']);
-  });
+  it.each([1, 2, 3])(
+    'is written once, whoever ends the run, if the process dies at commit %i after the stop',
+    async (n) => {
+      const { agent, runtime, written, halfWay } = setUp();
+      const run = await runtime.start(agent, { prompt: 'Go' });
+      await halfWay;
+      runtime.crashBeforeCommit(n);
+      await run.cancel();
+      const ended = run.result().catch((error: unknown) => error);
+      await Promise.race([runtime.crashed(), ended]);
+      expect(written.filter(({ types, then }) => types.includes('abort') && then !== 'end')).toEqual([]);
+      await runtime.restart();
+      expect(await ended).toMatchObject({ code: 'cancelled' });
+      const ends = (await typesOf(runtime, run.id)).filter((type) => type === 'abort' || type === 'finish');
+      expect(ends).toEqual(['abort', 'finish']);
+    },
+  );
 });

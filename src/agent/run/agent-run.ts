@@ -29,7 +29,7 @@ import { unusedAnswers, waitForAnswers } from './approval-wait.ts';
 import type { Answered } from './approval-wait.ts';
 import { validHistory } from '../history/valid-history.ts';
 import { createInDoubtAsk } from '../tool/in-doubt-ask.ts';
-import { endMessage, foldStream, readSince } from './message-stream.ts';
+import { foldStream, messageEnd, readMessageStream } from './message-stream.ts';
 import type { FoldedStream } from './message-stream.ts';
 import { recordedSegment } from '../history/recorded-segment.ts';
 import type { PreparedCall } from '../call/agent-call.ts';
@@ -66,6 +66,8 @@ export class AgentRun {
   #outputs: ReadonlyMap<string, ClientOutput> = new Map();
   /** Answers to what the last segment left open, until all of them are there. */
   #answered: Answered[] = [];
+  /** How the message of a run ends that was stopped or failed. */
+  #settledEnd: UIMessageChunk[] | undefined;
   #history: Promise<ModelMessage[]> | undefined;
   /** An earlier execution may have written to the stream after the checkpoint. */
   #recovering: boolean;
@@ -140,7 +142,7 @@ export class AgentRun {
 
   /** An earlier process may have died while a model answered. */
   async #accountFor(segment: number): Promise<void> {
-    const { chunks } = await readSince(this.#context, this.#state.tail);
+    const { stored: chunks } = await readMessageStream(this.#context, this.#state.tail);
     await recordAbandonedTurn(this.#context, { agent: this.#agent, segment, chunks });
   }
 
@@ -223,11 +225,12 @@ export class AgentRun {
 
   /** The end of the message, written with the end of the run: a message that came at the last moment goes before it. */
   closing(): StreamWrite[] {
-    const finish: UIMessageChunk = { type: 'finish', finishReason: this.#state.finishReason };
-    return [{ stream: DEFAULT_STREAM, chunks: [encodeChunk(finish)] }];
+    const chunks = this.#settledEnd ?? [{ type: 'finish', finishReason: this.#state.finishReason }];
+    // crash here: the run has not ended and its message neither; whoever goes on ends both
+    return chunks.length === 0 ? [] : [{ stream: DEFAULT_STREAM, chunks: chunks.map(encodeChunk) }];
   }
 
-  /** A4. What the run leaves behind when it was stopped or failed. Writes the end of its message to the stream. */
+  /** A4. What the run leaves behind when it was stopped or failed; `closing` has the end of its message. */
   async settle({ status, error }: { status: 'failed' | 'cancelled'; error: unknown }): Promise<SettledEnd> {
     const state = this.#state;
     // Stopped while answers were open: what had been approved did not run.
@@ -238,7 +241,7 @@ export class AgentRun {
     }
     const recorded = await this.#recorded();
     const { tail: from, uiMessage: message } = state;
-    const { partial, folded } = await endMessage(this.#context, {
+    const { partial, chunks, folded } = await messageEnd(this.#context, {
       from,
       message,
       turns: recorded.turns,
@@ -246,6 +249,7 @@ export class AgentRun {
       error,
       unstarted,
     });
+    this.#settledEnd = chunks;
     const said: ModelMessage[] = partial.trim() === '' ? [] : [{ role: 'assistant', content: partial }];
     this.#state = {
       ...state,

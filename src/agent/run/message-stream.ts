@@ -1,23 +1,22 @@
-/** The stream of an agent's message as the run itself reads and ends it. */
+/** The stream of an agent's message as the run itself reads it, and how it ends. */
 
 import { isToolUIPart } from 'ai';
 import type { UIMessage, UIMessageChunk } from 'ai';
 import type { RunContext } from '../../runtime/context.ts';
 import { DurableError } from '../../runtime/errors.ts';
-import { decodeChunk } from '../../runtime/chunk.ts';
 import { foldMessage, foldPartial } from '../../streams/fold.ts';
-import { recoveryPlan } from '../../streams/recovery.ts';
-import { createUiWriter } from '../../streams/ui-writer.ts';
+import { createRecoveryFilter, recoveryPlan } from '../../streams/recovery.ts';
+import { readStoredChunks } from '../../streams/stored-chunks.ts';
+import type { StoredChunks } from '../../streams/stored-chunks.ts';
 import { DEFAULT_STREAM } from '../../streams/wire.ts';
 
 const INTERRUPTED = 'This tool call was interrupted.';
 const UNSTARTED = 'This tool call was approved, but not executed.';
 
 export interface FoldedStream {
-  chunks: UIMessageChunk[];
-  /** The message with what the chunks add to it. */
+  /** The message with what the stream adds to it. */
   message: UIMessage;
-  /** Offset after the chunks. */
+  /** Offset after the stream's last chunk. */
   tail: number;
 }
 
@@ -26,22 +25,17 @@ export async function foldStream(
   context: RunContext,
   start: { from: number; message: UIMessage },
 ): Promise<FoldedStream> {
-  const { chunks, tail } = await readSince(context, start.from);
-  const message = (await foldMessage(chunks, { message: start.message })) ?? start.message;
-  return { chunks, message, tail };
+  const { stored } = await readMessageStream(context, start.from);
+  return { message: await foldOnto(start.message, stored), tail: start.from + stored.length };
 }
 
-export async function readSince(context: RunContext, from: number): Promise<Pick<FoldedStream, 'chunks' | 'tail'>> {
-  await context.flush();
-  const chunks: UIMessageChunk[] = [];
-  let tail = from;
-  for (;;) {
-    const page = await context.readStream(DEFAULT_STREAM, tail);
-    for (const payload of page.chunks) chunks.push(decodeChunk(payload) as UIMessageChunk);
-    tail += page.chunks.length;
-    if (page.chunks.length === 0 || tail >= page.tail) break;
-  }
-  return { chunks, tail };
+/** What the stream of messages has from an offset on. */
+export function readMessageStream(context: RunContext, from: number): Promise<StoredChunks> {
+  return readStoredChunks(context, { stream: DEFAULT_STREAM, from });
+}
+
+async function foldOnto(message: UIMessage, chunks: UIMessageChunk[]): Promise<UIMessage> {
+  return (await foldMessage(chunks, { message })) ?? message;
 }
 
 export interface EndOptions {
@@ -56,25 +50,35 @@ export interface EndOptions {
   unstarted: boolean;
 }
 
+export interface MessageEnd {
+  /** The text that a stopped user saw and no recorded turn has. */
+  partial: string;
+  /** What goes with the run's end: it is written by the same commit. */
+  chunks: UIMessageChunk[];
+  /** The message and the stream with it. */
+  folded: FoldedStream;
+}
+
 /**
- * Ends the message of a run that was stopped or failed: open tool calls are closed, then `abort` or `error`, then `finish`. What a
- * stopped user saw stays; its text, as far as no recorded turn has it, is answered. A failed turn's text is taken back.
+ * How the message of a run that was stopped or failed ends: open tool calls are closed, then `abort` or `error`, then `finish`. What a
+ * stopped user saw stays, a failed turn's text is taken back. Nothing is written here.
  */
-export async function endMessage(
-  context: RunContext,
-  options: EndOptions,
-): Promise<{ partial: string; folded: FoldedStream }> {
+export async function messageEnd(context: RunContext, options: EndOptions): Promise<MessageEnd> {
   const { from, message, turns, status } = options;
-  const writer = await createUiWriter(context, { stream: DEFAULT_STREAM, from });
-  const { chunks, message: shown } = await foldStream(context, { from, message });
-  const { openStep, completedSteps } = recoveryPlan(chunks);
-  const partial = status === 'cancelled' && openStep && turns <= completedSteps ? foldPartial(chunks) : '';
-  for (const chunk of closingChunks(shown, options.unstarted)) await writer.write(chunk);
-  await writer.write(
+  const { stored, before } = await readMessageStream(context, from);
+  const plan = recoveryPlan(stored, before);
+  const filter = createRecoveryFilter(plan);
+  const reset = status === 'cancelled' ? [] : filter.reset();
+  const partial = status === 'cancelled' && plan.openStep && turns <= plan.completedSteps ? foldPartial(stored) : '';
+  const shown = await foldOnto(message, [...stored, ...reset]);
+  const ending: UIMessageChunk[] = [
+    ...closingChunks(shown, options.unstarted),
     status === 'cancelled' ? { type: 'abort' } : { type: 'error', errorText: publicText(options.error) },
-  );
-  await writer.write({ type: 'finish' });
-  return { partial, folded: await foldStream(context, { from, message }) };
+    { type: 'finish' },
+  ];
+  const chunks = [...reset, ...ending.flatMap((chunk) => filter.next(chunk))];
+  const all = [...stored, ...chunks];
+  return { partial, chunks, folded: { message: await foldOnto(message, all), tail: from + all.length } };
 }
 
 function closingChunks(message: UIMessage, unstarted: boolean): UIMessageChunk[] {
