@@ -9,6 +9,8 @@ export interface Proxy {
   target: string | undefined;
   /** Bytes of the server's after which a new connection is reset. */
   cutAfter: (() => number) | undefined;
+  /** Milliseconds by which what the server sends is late, asked for each piece; pieces stay in order. */
+  delay: (() => number) | undefined;
   /** Connections that were made. */
   made(): number;
   /** Paths of the requests that are open, most recent last. */
@@ -23,7 +25,7 @@ export interface Proxy {
 export async function openProxy(target: string): Promise<Proxy> {
   const pairs = new Map<Socket, { server: Socket; path: string }>();
   let made = 0;
-  const state: { target: string | undefined; cutAfter: (() => number) | undefined } = { target, cutAfter: undefined };
+  const state: Pick<Proxy, 'target' | 'cutAfter' | 'delay'> = { target, cutAfter: undefined, delay: undefined };
   const listener = createServer((client) => {
     made += 1;
     client.on('error', () => client.destroy());
@@ -41,16 +43,23 @@ export async function openProxy(target: string): Promise<Proxy> {
       if (request?.[1] !== undefined) pair.path = request[1];
       server.write(bytes);
     });
-    server.on('data', (bytes) => {
+    const pass = (bytes: Buffer): void => {
+      if (client.destroyed) return;
       client.write(bytes.subarray(0, left));
       left -= bytes.length;
       if (left <= 0) client.resetAndDestroy();
+    };
+    let passed = Promise.resolve();
+    server.on('data', (bytes) => {
+      const { delay } = state;
+      if (delay === undefined) pass(bytes);
+      else passed = passed.then(() => wait(delay())).then(() => pass(bytes));
     });
     client.on('close', () => {
       pairs.delete(client);
       server.destroy();
     });
-    server.on('close', () => client.destroy());
+    server.on('close', () => void passed.then(() => client.destroy()));
     server.on('error', () => client.destroy());
   });
   await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
@@ -72,4 +81,8 @@ export async function openProxy(target: string): Promise<Proxy> {
       await new Promise((resolve) => listener.close(resolve));
     },
   });
+}
+
+function wait(ms: number): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, ms));
 }
