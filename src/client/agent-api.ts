@@ -2,7 +2,7 @@
 
 import type { UIMessage } from 'ai';
 import { DurableError } from '../runtime/errors.ts';
-import { HEARTBEAT_MS, LAST_EVENT_ID_HEADER } from '../streams/wire.ts';
+import { ACCEPT_EVENTS, HEARTBEAT_MS, LAST_EVENT_ID_HEADER } from '../streams/wire.ts';
 import type { ThreadStatus } from '../streams/wire.ts';
 import { browserEnvironment } from './environment.ts';
 import type { Environment } from './environment.ts';
@@ -150,7 +150,7 @@ export function createAgentApi(options: AgentApiOptions = {}): AgentApi {
         patienceMs,
         async request(lastEventId, signal) {
           const position = lastEventId === undefined ? {} : { [LAST_EVENT_ID_HEADER]: lastEventId };
-          const asked = { accept: 'text/event-stream', ...position };
+          const asked = { accept: ACCEPT_EVENTS, ...position };
           if (isAnswered) return ask(path(), { signal, headers: [asked, headers] });
           const response = await ask('/chat', { signal, headers: [asked, headers], body });
           isAnswered = response.ok;

@@ -17,9 +17,10 @@ import {
 } from '../streams/wire.ts';
 import type { Caller } from './access.ts';
 import { chatBodySchema } from './chat-message.ts';
+import type { ChatBody } from './chat-message.ts';
 import { sendChat } from './chat-send.ts';
 import { endpoint } from './endpoint.ts';
-import type { Endpoint } from './endpoint.ts';
+import type { Call, Endpoint } from './endpoint.ts';
 import { createEventBody } from './event-body.ts';
 import { DONE_FRAME, unstoredFrame } from './frames.ts';
 import { jsonResponse } from './json.ts';
@@ -55,17 +56,24 @@ function send(parts: ServerParts): Endpoint {
         schema: sentSchema(),
       },
     },
-    async handle({ request, body, allow }) {
+    async handle(call) {
+      const { request, body, allow } = call;
+      if (!wantsJson(request)) return sendAndFollow(parts, call);
       const { run, offset, steered } = await sendChat(runtime, { agent, body, allow });
       const handle = encodeHandle({ run: run.id, offset });
-      if (wantsJson(request)) {
-        const sent = { threadId: run.thread, runId: run.id, handle, messageId: messageIdOf(run.id), steered };
-        return jsonResponse(sent, { status: 202, headers: { [RUN_ID_HEADER]: handle } });
-      }
-      const tail = await readTail(runtime, run.id);
-      // Stock clients count the chunks of a POST's response.
-      return runResponse(parts, { run, base: offset, offset, tailIndex: tail - offset - 1, counts: true });
+      const sent = { threadId: run.thread, runId: run.id, handle, messageId: messageIdOf(run.id), steered };
+      return jsonResponse(sent, { status: 202, headers: { [RUN_ID_HEADER]: handle } });
     },
+  });
+}
+
+function sendAndFollow(parts: ServerParts, call: Call<undefined, undefined, ChatBody>): Promise<Response> {
+  const { runtime, agent, connections } = parts;
+  return connections.answer(call, async (connection, allow) => {
+    const { run, offset } = await sendChat(runtime, { agent, body: call.body, allow });
+    const tail = await readTail(runtime, run.id);
+    // Stock clients count the chunks of a POST's response.
+    return runResponse(parts, { run, connection, base: offset, offset, tailIndex: tail - offset - 1, counts: true });
   });
 }
 
@@ -91,7 +99,7 @@ function history({ runtime }: ServerParts): Endpoint {
 }
 
 function stream(parts: ServerParts): Endpoint {
-  const { runtime } = parts;
+  const { runtime, connections } = parts;
   return endpoint({
     method: 'get',
     path: '/chat/{id}/stream',
@@ -99,15 +107,20 @@ function stream(parts: ServerParts): Endpoint {
     params: idParams('A thread, a run, or a response handle.'),
     query: z.object({ startIndex: z.string().optional() }),
     responses: { 200: STREAM, 204: { description: 'Nothing is going on.' } },
-    async handle({ request, params: { id }, query: { startIndex }, allow }) {
-      const caller = await allow({ action: 'chat.read', ...subjectOf(id) });
-      const target = await findTarget(runtime, { id, caller });
-      const lastEventId = request.headers.get(LAST_EVENT_ID_HEADER);
-      if (target === null) return withoutRuns(id, { lastEventId, startIndex });
-      const isWhole = lastEventId === null && startIndex === undefined;
-      if (isWhole && !(await goesOn(parts, target.run))) return new Response(null, { status: 204 });
-      const from = await resolvePosition(runtime, target, { lastEventId, startIndex });
-      return runResponse(parts, { ...target, ...from });
+    handle(call) {
+      const { request, params, query } = call;
+      const { id } = params;
+      const { startIndex } = query;
+      return connections.answer(call, async (connection, allow) => {
+        const caller = await allow({ action: 'chat.read', ...subjectOf(id) });
+        const target = await findTarget(runtime, { id, caller });
+        const lastEventId = request.headers.get(LAST_EVENT_ID_HEADER);
+        if (target === null) return withoutRuns(id, { lastEventId, startIndex });
+        const isWhole = lastEventId === null && startIndex === undefined;
+        if (isWhole && !(await goesOn(parts, target.run))) return new Response(null, { status: 204 });
+        const from = await resolvePosition(runtime, target, { lastEventId, startIndex });
+        return runResponse(parts, { ...target, ...from, connection });
+      });
     },
   });
 }
@@ -147,7 +160,7 @@ function stop({ runtime }: ServerParts): Endpoint {
 }
 
 function threadStream(parts: ServerParts): Endpoint {
-  const { runtime, frames, heartbeats, threadStates } = parts;
+  const { runtime, connections, frames, heartbeats, threadStates } = parts;
   return endpoint({
     method: 'get',
     path: '/threads/{id}/stream',
@@ -155,16 +168,20 @@ function threadStream(parts: ServerParts): Endpoint {
     params: idParams('The thread.'),
     query: z.object({ after: z.string().optional() }),
     responses: { 200: STREAM },
-    async handle({ request, params: { id }, query: { after }, allow }) {
-      const caller = await allow({ action: 'chat.read', threadId: id });
-      const key = { id: checkThreadId(id), tenant: caller.tenant };
-      const position = request.headers.get(LAST_EVENT_ID_HEADER) ?? after;
-      const start = await startAt(parts, { key, position, caller });
-      const body = createEventBody(heartbeats, (wake) => {
-        const state = threadStates.open(key);
-        return new ThreadSource(runtime, { key, start, state, frames, wake });
+    handle(call) {
+      const { request, params, query } = call;
+      const { id } = params;
+      return connections.answer(call, async (connection, allow) => {
+        const caller = await allow({ action: 'chat.read', threadId: id });
+        const key = { id: checkThreadId(id), tenant: caller.tenant };
+        const position = request.headers.get(LAST_EVENT_ID_HEADER) ?? query.after;
+        const start = await startAt(parts, { key, position, caller });
+        const body = createEventBody({ connection, heartbeats }, (wake) => {
+          const state = threadStates.open(key);
+          return new ThreadSource(runtime, { key, start, state, frames, wake });
+        });
+        return new Response(body, { headers: STREAM_HEADERS });
       });
-      return new Response(body, { headers: STREAM_HEADERS });
     },
   });
 }

@@ -16,6 +16,7 @@ import { approvalEndpoints } from './approval-endpoints.ts';
 import { chatEndpoints } from './chat-endpoints.ts';
 import { addEndpoint, endpoint } from './endpoint.ts';
 import type { Endpoint } from './endpoint.ts';
+import { createConnections } from './connections.ts';
 import { createEncoders } from './encoders.ts';
 import { createFrames } from './frames.ts';
 import { createHeartbeats } from './heartbeats.ts';
@@ -43,6 +44,11 @@ export interface AppOptions {
   /** Default 1,000,000. */
   maxBodyBytes?: number;
   /**
+   * Streams that one principal may have open; another one is refused with 429 `too_many_streams`. Default 200. More if one principal stands
+   * for many people.
+   */
+  maxStreams?: number;
+  /**
    * The content type of streams that hold bytes or texts, such as 'text/csv': their chunks are then served one after the other, and not as
    * JSON. The same stream must always get the same answer.
    */
@@ -54,6 +60,7 @@ export interface AppOptions {
 }
 
 const MAX_BODY_BYTES = 1_000_000;
+const MAX_STREAMS = 200;
 
 /**
  * Creates the HTTP app of a runtime: chat, approvals, hooks and runs, as docs/PROTOCOL.md says. A Hono app: mount it anywhere that
@@ -63,11 +70,14 @@ export function createApp(runtime: Runtime, options: AppOptions = {}): Hono<Env>
   const { logger = consoleLogger(), clock = systemClock(), basePath = '/api' } = options;
   const agent = chooseAgent(runtime, options.agent);
   checkBasePath(basePath);
+  const { random } = systemIds();
+  const limit = options.maxStreams ?? MAX_STREAMS;
   const parts: ServerParts = {
     runtime,
     agent,
     clock,
-    random: systemIds().random,
+    random,
+    connections: createConnections({ clock, random, limit }),
     frames: createFrames(),
     encoders: createEncoders(),
     streamType: options.streamType ?? (() => undefined),

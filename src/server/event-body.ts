@@ -1,8 +1,10 @@
 /**
  * The body of an event stream. A reader asks for a frame when it has room for one: what a slow one does not take is read later, and
- * buffered nowhere. An idle body says so by a comment. One that is cancelled, or that nobody ever reads (HEAD), leaves nothing behind.
+ * buffered nowhere. An idle body says so by a comment. One that is cancelled, or that nobody ever reads (HEAD), leaves nothing behind. One
+ * whose connection is old ends between two frames.
  */
 
+import type { Connection } from './connections.ts';
 import { HEARTBEAT, OPENING } from './frames.ts';
 import type { Heartbeats } from './heartbeats.ts';
 
@@ -22,28 +24,38 @@ export interface IdleWords {
 
 const COMMENTS: IdleWords = { opening: OPENING, heartbeat: HEARTBEAT };
 
+export interface EventBodyOptions {
+  connection: Connection;
+  heartbeats: Heartbeats;
+  /** Default: comments. */
+  idle?: IdleWords | undefined;
+}
+
 export function createEventBody(
-  heartbeats: Heartbeats,
+  options: EventBodyOptions,
   open: (wake: () => void) => FrameSource,
-  idle: IdleWords = COMMENTS,
 ): ReadableStream<Uint8Array> {
-  return new ReadableStream(new EventBody(heartbeats, { open, idle }), { highWaterMark: 0 });
+  options.connection.isHeld = true;
+  return new ReadableStream(new EventBody(options, open), { highWaterMark: 0 });
 }
 
 class EventBody implements UnderlyingDefaultSource<Uint8Array> {
   readonly #heartbeats: Heartbeats;
   readonly #open: (wake: () => void) => FrameSource;
   readonly #idle: IdleWords;
+  readonly #connection: Connection;
   #source: FrameSource | undefined;
   #removeBeat: (() => void) | undefined;
   #isCancelled = false;
+  #isOld = false;
   /** A frame was sent since the last beat. */
   #isBusy = true;
   #isBeating = false;
   #isWoken = false;
   #resume: (() => void) | undefined;
 
-  constructor(heartbeats: Heartbeats, { open, idle }: { open: (wake: () => void) => FrameSource; idle: IdleWords }) {
+  constructor({ connection, heartbeats, idle = COMMENTS }: EventBodyOptions, open: (wake: () => void) => FrameSource) {
+    this.#connection = connection;
     this.#heartbeats = heartbeats;
     this.#open = open;
     this.#idle = idle;
@@ -64,7 +76,7 @@ class EventBody implements UnderlyingDefaultSource<Uint8Array> {
       this.#isBusy = true;
       this.#isBeating = false;
       if (frame !== undefined) controller.enqueue(frame);
-      if (!this.#source.isDone) return;
+      if (!this.#source.isDone && !this.#isOld) return;
       this.#close();
       controller.close();
     } catch (error) {
@@ -83,7 +95,7 @@ class EventBody implements UnderlyingDefaultSource<Uint8Array> {
     for (;;) {
       this.#isWoken = false;
       const frame = (await source.next()) ?? (this.#isBeating ? this.#idle.heartbeat : undefined);
-      if (frame !== undefined || source.isDone || this.#isCancelled) return frame;
+      if (frame !== undefined || source.isDone || this.#isCancelled || this.#isOld) return frame;
       // It may have been woken while the source looked.
       if (!this.#isWoken) await new Promise<void>((resolve) => (this.#resume = resolve));
       this.#resume = undefined;
@@ -98,11 +110,13 @@ class EventBody implements UnderlyingDefaultSource<Uint8Array> {
   #beat(): void {
     if (!this.#isBusy) this.#isBeating = true;
     this.#isBusy = false;
-    if (this.#isBeating) this.#wake();
+    this.#isOld ||= this.#connection.isOld();
+    if (this.#isBeating || this.#isOld) this.#wake();
   }
 
   #close(): void {
     this.#removeBeat?.();
     this.#source?.close();
+    this.#connection.close();
   }
 }

@@ -32,6 +32,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   body_too_large: 413,
   value_too_large: 413,
   payload_invalid: 422,
+  too_many_streams: 429,
   store_unavailable: 503,
   store_full: 503,
   store_read_only: 503,
@@ -47,6 +48,7 @@ export const SAFE_HEADERS: Readonly<Record<string, string>> = {
 const HEADERS: Partial<Record<number, Record<string, string>>> = {
   405: { allow: 'GET, HEAD' },
   /** Seconds. */
+  429: { 'retry-after': '5' },
   503: { 'retry-after': '1' },
 };
 

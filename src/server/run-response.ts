@@ -2,12 +2,14 @@
 
 import type { RunInfo } from '../app/run-info.ts';
 import { encodeHandle, RUN_ID_HEADER, STREAM_HEADERS, TAIL_INDEX_HEADER } from '../streams/wire.ts';
+import type { Connection } from './connections.ts';
 import { createEventBody } from './event-body.ts';
 import { RunSource } from './run-source.ts';
 import type { ServerParts } from './server-parts.ts';
 
 export interface RunResponseOptions {
   run: RunInfo;
+  connection: Connection;
   /** Where the response that the handle names begins. */
   base: number;
   /** Where this reader goes on. */
@@ -18,10 +20,10 @@ export interface RunResponseOptions {
 }
 
 export function runResponse(parts: ServerParts, options: RunResponseOptions): Response {
-  const { run, base, offset, tailIndex, counts } = options;
+  const { run, connection, base, offset, tailIndex, counts } = options;
   const { runtime, frames, heartbeats, runStates } = parts;
   const encode = counts ? frames.page : frames.merged;
-  const body = createEventBody(heartbeats, (wake) => {
+  const body = createEventBody({ connection, heartbeats }, (wake) => {
     const state = runStates.open(run);
     return new RunSource(runtime, { at: { run: run.id, offset }, state, encode, wake });
   });

@@ -1,11 +1,12 @@
 /**
- * The frames of one response: a run's stream from an offset to its end, or to where only a person or a client can make it go on.
+ * The frames of one response: a run's stream from an offset to its end, or to where it does not go on by itself.
  *
  *  F1 A frame goes out after its chunk was committed, each once, in order.
  *  F2 A response that ends has a `finish`, stored or not, and `[DONE]` after it. One that fails is cut.
- *  F3 The unstored `finish` of a suspended run comes only at the tail: the state is read first, the tail after it.
+ *  F3 The unstored end of a run that is suspended or parked comes only at the tail: the state is read first, the tail after it.
  */
 
+import type { UIMessageChunk } from 'ai';
 import type { Runtime } from '../app/create-runtime.ts';
 import type { StreamPage } from '../runtime/store.ts';
 import type { Position } from '../streams/wire.ts';
@@ -47,7 +48,7 @@ export class RunSource implements FrameSource {
         return this.#end((await this.#pages.missingEnd()).map(unstoredFrame));
       case 'tail':
         if (this.#goesOnAt === this.#state.version) return undefined;
-        return (await this.#isSuspended()) ? this.#end([unstoredFrame({ type: 'finish' })]) : undefined;
+        return this.#pause();
     }
   }
 
@@ -63,12 +64,17 @@ export class RunSource implements FrameSource {
     return toBytes([...frames, DONE_FRAME].join(''));
   }
 
-  /** F3 */
-  async #isSuspended(): Promise<boolean> {
+  /** F3. Undefined if the run goes on. */
+  async #pause(): Promise<Uint8Array | undefined> {
     const { version } = this.#state;
-    const { isSuspended } = await this.#state.read();
-    if (isSuspended) return this.#pages.isAtTail();
-    this.#goesOnAt = version;
-    return false;
+    const { isSuspended, parked } = await this.#state.read();
+    if (!isSuspended && parked === null) {
+      this.#goesOnAt = version;
+      return undefined;
+    }
+    if (!(await this.#pages.isAtTail())) return undefined;
+    const why: UIMessageChunk[] =
+      parked === null ? [] : [{ type: 'error', errorText: `The run is parked (${parked}).` }];
+    return this.#end([...why, { type: 'finish' as const }].map(unstoredFrame));
   }
 }

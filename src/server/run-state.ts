@@ -8,7 +8,8 @@ import { createSharedStates } from './shared-state.ts';
 import type { SharedStates } from './shared-state.ts';
 
 export interface RunState {
-  status: RunInfo['status'];
+  /** Why it is parked: it goes on when somebody resumes it. */
+  parked: string | null;
   /** Only a person or a client can make it go on. */
   isSuspended: boolean;
 }
@@ -28,6 +29,6 @@ export function createRunStates(runtime: Runtime, clock: Clock): SharedStates<Ru
 /** Throws `run_not_found`. */
 export async function readRunState(runtime: Runtime, id: string): Promise<RunState> {
   const run = runtime.getRun(id);
-  const { status } = await run.info();
-  return { status, isSuspended: status === 'waiting' && isSuspended(await run.waits()) };
+  const { status, parked } = await run.info();
+  return { parked: parked?.code ?? null, isSuspended: status === 'waiting' && isSuspended(await run.waits()) };
 }

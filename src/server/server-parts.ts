@@ -2,6 +2,7 @@
 
 import type { Runtime } from '../app/create-runtime.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { Connections } from './connections.ts';
 import type { Encoders } from './encoders.ts';
 import type { Frames } from './frames.ts';
 import type { Heartbeats } from './heartbeats.ts';
@@ -17,6 +18,7 @@ export interface ServerParts {
   clock: Clock;
   /** In [0, 1). */
   random(): number;
+  connections: Connections;
   frames: Frames;
   encoders: Encoders;
   heartbeats: Heartbeats;

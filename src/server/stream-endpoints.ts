@@ -46,17 +46,21 @@ export function streamEndpoints(parts: ServerParts): Endpoint[] {
         204: { description: 'live=long-poll: nothing came.' },
         304: { description: 'The same as the If-None-Match says.' },
       },
-      async handle({ request, params: { id, namespace }, query, allow }) {
-        const run = await findRun(runtime, { id, caller: await allow({ action: 'stream.read', runId: id }) });
-        const { headers, method } = request;
-        const declared = parts.streamType({ runId: id, workflow: run.workflow, namespace });
-        const contentType = contentTypeOf(declared, headers.get('accept'));
-        const start = method === 'HEAD' ? 'now' : startOf(query, headers.get(LAST_EVENT_ID_HEADER));
-        const from = start === 'now' ? Number.MAX_SAFE_INTEGER : start;
-        const page = placed(await runtime.streams.page({ run: id, stream: namespace, from }), start);
-        if (method === 'HEAD') return tailResponse(page, contentType);
-        const at = { run: id, stream: namespace, offset: page.from, page, contentType, isNow: start === 'now' };
-        return answer(parts, { ...at, ...asked(request, query) });
+      handle({ request, params: { id, namespace }, query, allow }) {
+        const reading = asked(request, query);
+        const asking = { request, allow, isBrief: reading.mode === 'once' };
+        return parts.connections.answer(asking, async (connection, allow) => {
+          const run = await findRun(runtime, { id, caller: await allow({ action: 'stream.read', runId: id }) });
+          const { headers, method } = request;
+          const declared = parts.streamType({ runId: id, workflow: run.workflow, namespace });
+          const contentType = contentTypeOf(declared, headers.get('accept'));
+          const start = method === 'HEAD' ? 'now' : startOf(query, headers.get(LAST_EVENT_ID_HEADER));
+          const from = start === 'now' ? Number.MAX_SAFE_INTEGER : start;
+          const page = placed(await runtime.streams.page({ run: id, stream: namespace, from }), start);
+          if (method === 'HEAD') return tailResponse(page, contentType);
+          const at = { run: id, stream: namespace, offset: page.from, page, contentType, isNow: start === 'now' };
+          return answer(parts, { ...at, ...reading, connection });
+        });
       },
     }),
   ];

@@ -15,6 +15,7 @@ import {
   positionHeaders,
 } from './durable-streams.ts';
 import { encodeOffset, NEXT_OFFSET_HEADER } from '../streams/wire.ts';
+import type { Connection } from './connections.ts';
 import { createEventBody } from './event-body.ts';
 import { SAFE_HEADERS } from './http-error.ts';
 import { LogSource } from './log-source.ts';
@@ -41,6 +42,7 @@ export interface StreamRead {
   follow: boolean;
   ifNoneMatch: string | null;
   signal: AbortSignal;
+  connection: Connection;
 }
 
 /** How long a request waits for news. Shorter than what proxies give an answer. */
@@ -99,13 +101,12 @@ export async function longPollResponse({ runtime, clock, random }: ServerParts, 
 /** Lines or events, until the stream is closed. */
 export function followingResponse(parts: ServerParts, read: StreamRead): Response {
   const { runtime, heartbeats } = parts;
-  const { run, stream, offset, follow, mode } = read;
+  const { run, stream, offset, follow, mode, connection } = read;
   const encoding = encodingOf(parts, read);
   const isLines = mode === 'lines';
   const body = createEventBody(
-    heartbeats,
+    { connection, heartbeats, idle: isLines ? LINES_IDLE : undefined },
     (wake) => new LogSource(runtime, { at: { run, offset }, stream, follow, wake, encoding }),
-    isLines ? LINES_IDLE : undefined,
   );
   const headers = {
     ...SAFE,

@@ -30,6 +30,13 @@ export const LAST_EVENT_ID_HEADER = 'last-event-id';
 /** Header of a response from a run's stream: where the next read goes on; of one that follows, where it begins. */
 export const NEXT_OFFSET_HEADER = 'stream-next-offset';
 
+/**
+ * What a client accepts that comes back by itself when a stream is cut. A parameter of a header that pages may send anywhere: another
+ * header would have to be allowed by the server's rules for other origins.
+ */
+export const ACCEPT_EVENTS = 'text/event-stream;reconnect=1';
+export const RECONNECTING: RegExp = /text\/event-stream\s*;\s*reconnect=1/i;
+
 /** Headers of every event stream. The AI SDK's, and what keeps proxies from buffering and compressing. */
 export const STREAM_HEADERS: Readonly<Record<string, string>> = {
   'content-type': 'text/event-stream',

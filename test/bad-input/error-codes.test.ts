@@ -51,6 +51,7 @@ const TESTS: Record<ErrorCode, string> = {
   thread_not_found: 'bad-input/unknown.test.ts',
   tool_in_doubt: 'bad-input/troubles.test.ts',
   tool_not_found: 'bad-input/tools.test.ts',
+  too_many_streams: 'server/connections.test.ts',
   value_corrupt: 'streams/chunk.test.ts',
   value_not_serializable: 'bad-input/values.test.ts',
   value_too_large: 'bad-input/values.test.ts',
