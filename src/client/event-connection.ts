@@ -162,12 +162,12 @@ class Attempt {
   }
 
   async open(request: (signal: AbortSignal) => Promise<Response>): Promise<Response | null> {
-    const response = await this.#inTime(request(this.#controller.signal));
+    const response = await this.#inTime(() => request(this.#controller.signal));
     if (response.status === 204) {
       this.close();
       return null;
     }
-    if (!response.ok) throw await this.#inTime(toFailure(response));
+    if (!response.ok) throw await this.#inTime(() => toFailure(response));
     const type = response.headers.get('content-type');
     if (response.body === null || type?.startsWith('text/event-stream') !== true) {
       throw unexpected(response, `with ${type ?? 'no type'} in place of an event stream`);
@@ -180,7 +180,7 @@ class Attempt {
   async read(): Promise<Events | undefined> {
     this.#found = [];
     while (this.#found.length === 0) {
-      const next = await this.#inTime(this.#reader?.read());
+      const next = await this.#inTime(() => this.#reader?.read());
       if (next === undefined || next.done) return undefined;
       this.#heardAt = this.#environment.clock.monotonic();
       this.hadBytes = true;
@@ -200,10 +200,10 @@ class Attempt {
     this.#controller.abort(why);
   }
 
-  /** E3. A request or a body that ignores its signal does not hold this up. */
-  async #inTime<T>(promise: Promise<T>): Promise<T>;
-  async #inTime<T>(promise: Promise<T> | undefined): Promise<T | undefined>;
-  async #inTime<T>(promise: Promise<T> | undefined): Promise<T | undefined> {
+  /** E3. A request or a body that ignores its signal does not hold this up, and none begins after an abort. */
+  async #inTime<T>(begin: () => Promise<T>): Promise<T>;
+  async #inTime<T>(begin: () => Promise<T> | undefined): Promise<T | undefined>;
+  async #inTime<T>(begin: () => Promise<T> | undefined): Promise<T | undefined> {
     const { signal } = this.#controller;
     signal.throwIfAborted();
     const cancel = this.#environment.clock.schedule(
@@ -216,7 +216,7 @@ class Attempt {
       signal.addEventListener('abort', abort);
     });
     try {
-      return await Promise.race([promise, aborted]);
+      return await Promise.race([begin(), aborted]);
     } finally {
       cancel();
       signal.removeEventListener('abort', abort);

@@ -149,4 +149,17 @@ describe('readStream', () => {
     await expect(waiting).rejects.toThrow('enough');
     await expect.poll(() => proxy.openPaths()).toEqual([]);
   });
+
+  it('rejects with the reason of a signal that aborted while nobody waited, and leaves no rejection behind', async () => {
+    const { api } = await openScene();
+    const controller = new AbortController();
+    const url = `${api}/runs/run_mixed/streams/mixed`;
+    const reading = readStream(url, { environment, signal: controller.signal });
+    await reading.next();
+    await reading.next();
+    controller.abort(new Error('enough'));
+    await expect(reading.next()).rejects.toThrow('enough');
+    // An unhandled rejection is told after a macrotask, and fails the run.
+    await new Promise((resolve) => setImmediate(resolve));
+  });
 });
