@@ -1,9 +1,18 @@
-/** What a screen reader says: changes of state, not each token. */
+/** What the page says of its state, beside the conversation. */
 import type { DurableAgentHelpers } from 'everturn/react';
 import type { Server } from './server-state.ts';
 
-export function announcementOf({ status, approvals, messages }: DurableAgentHelpers, server: Server): string {
-  if (!server.isUp) return 'The server is gone. The answer goes on when it is back.';
+/** For when nobody serves the page. */
+export function goneNotice({ approvals }: DurableAgentHelpers): string {
+  if (approvals.length > 0)
+    return 'The server is gone. Your answer is sent as soon as it is back: what waits for it is stored.';
+  return 'The server is gone. What was said is stored; the answer goes on when it is back.';
+}
+
+/** What a screen reader says: changes of state, not each token. */
+export function announcementOf(agent: DurableAgentHelpers, server: Server): string {
+  const { status, approvals, messages } = agent;
+  if (!server.isUp) return goneNotice(agent);
   if (approvals.length > 0) return 'The agent waits for your approval.';
   if (status === 'submitted') return 'The agent is thinking.';
   if (status === 'streaming') return 'The agent is writing.';

@@ -1,5 +1,6 @@
 import type { PendingApproval } from 'everturn/react';
 import { useEffect, useId, useRef, useState } from 'react';
+import { flushSync } from 'react-dom';
 
 interface RefundInput {
   orderId: number;
@@ -12,6 +13,7 @@ export function ApprovalCard({ approval }: { approval: PendingApproval }) {
   const input = approval.input as RefundInput;
   const [amount, setAmount] = useState(input.amount.toFixed(2));
   const [isDenying, setDenying] = useState(false);
+  const denyButton = useRef<HTMLButtonElement>(null);
   const { isBusy, failure, decide } = useDecision();
   const ids = { title: useId(), amount: useId(), problem: useId() };
   const asked = Number(amount);
@@ -24,14 +26,17 @@ export function ApprovalCard({ approval }: { approval: PendingApproval }) {
   return (
     <section className="approval" aria-labelledby={ids.title} data-approval={approval.id}>
       <p className="eyebrow">Waits for you</p>
-      <h3 id={ids.title}>Refund {input.amount.toFixed(2)} EUR?</h3>
+      <h2 id={ids.title}>Refund {input.amount.toFixed(2)} EUR?</h2>
       <p className="approval-why">
         Order {input.orderId} · {input.reason}
       </p>
       {isDenying ? (
         <DenyForm
           isBusy={isBusy}
-          onBack={() => setDenying(false)}
+          onBack={() => {
+            flushSync(() => setDenying(false));
+            denyButton.current?.focus();
+          }}
           onDeny={(reason) => void decide(() => approval.deny(reason === '' ? {} : { reason }))}
         />
       ) : (
@@ -61,9 +66,15 @@ export function ApprovalCard({ approval }: { approval: PendingApproval }) {
           </div>
           <div className="actions">
             <button type="submit" className="button is-primary" disabled={isBusy || problem !== undefined}>
-              {isChanged && problem === undefined ? `Approve ${asked.toFixed(2)} EUR` : 'Approve'}
+              {approveLabel({ isBusy, amount: isChanged && problem === undefined ? asked : undefined })}
             </button>
-            <button type="button" className="button" disabled={isBusy} onClick={() => setDenying(true)}>
+            <button
+              ref={denyButton}
+              type="button"
+              className="button"
+              disabled={isBusy}
+              onClick={() => setDenying(true)}
+            >
               Deny
             </button>
           </div>
@@ -79,6 +90,11 @@ export function ApprovalCard({ approval }: { approval: PendingApproval }) {
       </p>
     </section>
   );
+}
+
+function approveLabel({ isBusy, amount }: { isBusy: boolean; amount: number | undefined }): string {
+  if (isBusy) return 'Approving …';
+  return amount === undefined ? 'Approve' : `Approve ${amount.toFixed(2)} EUR`;
 }
 
 interface DenyFormProps {
@@ -114,7 +130,7 @@ function DenyForm({ isBusy, onBack, onDeny }: DenyFormProps) {
       </div>
       <div className="actions">
         <button type="submit" className="button is-danger" disabled={isBusy}>
-          Deny the refund
+          {isBusy ? 'Denying …' : 'Deny the refund'}
         </button>
         <button type="button" className="button" disabled={isBusy} onClick={onBack}>
           Back

@@ -3,6 +3,7 @@ import type { UIMessage } from 'ai';
 import type { DurableAgentHelpers } from 'everturn/react';
 import { useEffect, useRef } from 'react';
 import { Streamdown } from 'streamdown';
+import { goneNotice } from './announcement.ts';
 import type { Server } from './server-state.ts';
 import { ToolCall } from './tool-call.tsx';
 
@@ -19,20 +20,16 @@ export interface ConversationProps {
 
 export function Conversation({ agent, server }: ConversationProps) {
   const { messages, status, queued, error, isLoaded } = agent;
-  const end = useFollowedEnd(agent);
+  const end = useFollowedEnd(agent, server);
   return (
-    <div className="conversation" data-status={status}>
+    <div className="conversation" data-status={status} role="group" aria-label="Messages" tabIndex={0}>
       <div className="messages">
         {isLoaded && messages.length === 0 && <Welcome agent={agent} />}
         {messages.map((message) => (
           <Message key={message.id} message={message} agent={agent} isOpen={message.id === agent.run?.messageId} />
         ))}
         {status === 'submitted' && server.isUp && <Thinking />}
-        {!server.isUp && (
-          <p className="notice is-down">
-            The server is gone. What was said is stored; the answer goes on when it is back.
-          </p>
-        )}
+        {!server.isUp && <p className="notice is-down">{goneNotice(agent)}</p>}
         {queued.map(({ message }) => (
           <div className="message is-user is-queued" key={message.id}>
             <p className="bubble">{textOf(message)}</p>
@@ -133,7 +130,7 @@ function textOf({ parts }: UIMessage): string {
 }
 
 /** Keeps the end in sight, unless the person has scrolled away from it. */
-function useFollowedEnd({ messages, status, queued }: DurableAgentHelpers) {
+function useFollowedEnd({ messages, status, queued }: DurableAgentHelpers, { isUp }: Server) {
   const end = useRef<HTMLDivElement>(null);
   const isNear = useRef(true);
   useEffect(() => {
@@ -147,6 +144,6 @@ function useFollowedEnd({ messages, status, queued }: DurableAgentHelpers) {
   }, []);
   useEffect(() => {
     if (isNear.current) end.current?.scrollIntoView({ block: 'end' });
-  }, [messages, status, queued]);
+  }, [messages, status, queued, isUp]);
   return end;
 }

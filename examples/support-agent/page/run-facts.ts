@@ -11,7 +11,7 @@ export interface Row {
   name: string;
   detail: string;
   attempt: number;
-  state: 'done' | 'failed' | 'running' | 'waiting';
+  state: 'done' | 'failed' | 'cut' | 'running' | 'waiting';
 }
 
 export interface RunFacts {
@@ -118,6 +118,8 @@ function toRows(events: readonly JournalItem[]): Row[] {
       case 'turn_failed':
         // Of a turn that was cut off, the crash above and the next attempt say enough.
         if (meta?.['outcome'] === 'unknown') return [];
+        if (meta?.['outcome'] === 'aborted')
+          return [{ ...base, kind: 'turn', name: `Turn ${turns + 1}`, detail: 'stopped', state: 'cut' }];
         return [{ ...base, kind: 'turn', name: `Turn ${turns + 1}`, detail: 'failed', state: 'failed' }];
       case 'tool_failed':
         return [{ ...base, kind: 'tool', name: String(meta?.['tool']), detail: 'failed', state: 'failed' }];
