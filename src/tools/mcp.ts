@@ -1,11 +1,16 @@
 /**
  * Tools of an MCP server as durable tools: the list is a recorded step, each call is a tool of the agent that makes it, and the connection is
  * made when something has to be asked of the server. A run that is replayed whole needs none.
+ *
+ *  X1 A call that an agent's run makes carries its idempotency key in `_meta`, the same in each attempt. The client of `@ai-sdk/mcp` has no
+ *     parameter for it: its `request`, which it does not document, gets it. A client without one is used as it is, with a warning.
  */
 
 import { dynamicTool, jsonSchema } from 'ai';
 import type { Tool, ToolExecutionOptions, ToolSet } from 'ai';
+import { currentFrame } from '../runtime/context.ts';
 import { step } from '../runtime/step.ts';
+import { idempotencyKeyOf } from './tool-metadata.ts';
 
 /** What is used of the client of `@ai-sdk/mcp`. */
 export interface McpClient<DEFINITIONS extends McpDefinitions = McpDefinitions> {
@@ -41,10 +46,18 @@ interface RecordedTool {
   execute?: (input: unknown, options: ToolExecutionOptions<unknown>) => unknown;
 }
 
+/** In `_meta` of `tools/call`. MCP asks for a prefix that is one's own. */
+const IDEMPOTENCY_KEY = 'everturn/idempotencyKey';
+
+interface McpRequest {
+  request: { method: string; params?: { _meta?: object } };
+}
+
 type ModelOutput = Awaited<ReturnType<NonNullable<Tool['toModelOutput']>>>;
 
 /**
- * Connects to an MCP server when it has to. `connect` opens a client of `@ai-sdk/mcp` (`createMCPClient`); it is called again after a
+ * Connects to an MCP server when it has to. Calls of an agent's run carry their idempotency key as `everturn/idempotencyKey` in `_meta`.
+ * `connect` opens a client of `@ai-sdk/mcp` (`createMCPClient`); it is called again after a
  * call failed, since the connection may be gone.
  *
  * @example
@@ -103,15 +116,38 @@ function toTool<DEFINITIONS extends McpDefinitions>(
         properties: 'properties' in schema ? schema.properties : {},
         additionalProperties: false,
       } as Parameters<typeof jsonSchema>[0]),
-      execute: (input, options) =>
-        connection.use((client) => {
-          const tools = client.toolsFromDefinitions(list.definitions as DEFINITIONS) as Record<string, RecordedTool>;
+      execute: (input, options) => {
+        const key = idempotencyKeyOf(options.toolCallId);
+        return connection.use((client) => {
+          const keyed = key === undefined ? client : withKey(client, { key, tool: name });
+          const tools = keyed.toolsFromDefinitions(list.definitions as DEFINITIONS) as Record<string, RecordedTool>;
           return tools[name]?.execute?.(input, options);
-        }),
+        });
+      },
       toModelOutput: ({ output }) => mcpToModelOutput(output),
     }),
     ...surface,
   } as Tool;
+}
+
+/** X1. The client, for one call. */
+function withKey<DEFINITIONS extends McpDefinitions>(
+  client: McpClient<DEFINITIONS>,
+  { key, tool }: { key: string; tool: string },
+): McpClient<DEFINITIONS> {
+  const { request } = client as { request?: unknown };
+  if (typeof request !== 'function') {
+    const logger = currentFrame.getStore()?.context.logger;
+    logger?.warn({ tool }, 'this MCP client has no "request": its calls carry no idempotency key');
+    return client;
+  }
+  const keyed = ({ request: asked, ...rest }: McpRequest): unknown => {
+    const { _meta: meta, ...params } = asked.params ?? {};
+    const keyedParams = { ...params, _meta: { ...meta, [IDEMPOTENCY_KEY]: key } };
+    const call = { ...rest, request: { ...asked, params: keyedParams } };
+    return Reflect.apply(request, client, [call]);
+  };
+  return Object.create(client, { request: { value: keyed } }) as McpClient<DEFINITIONS>;
 }
 
 /** As `@ai-sdk/mcp` does it, which replay must do without its client. */

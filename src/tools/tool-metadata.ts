@@ -33,6 +33,13 @@ export function getToolMetadata(): ToolMetadata {
   return { toolCallId, idempotencyKey, attempt, startedAt, signal };
 }
 
+/** The idempotency key of the tool call whose `execute` runs now, if it is the one with this id: steps inside have keys of their own. */
+export function idempotencyKeyOf(toolCallId: string): string | undefined {
+  let scope = currentFrame.getStore()?.scope ?? null;
+  while (scope !== null && scope.metadata === undefined) scope = scope.parent;
+  return scope?.metadata?.toolCallId === toolCallId ? scope.metadata.idempotencyKey : undefined;
+}
+
 function callOf(scope: Scope | null): OperationMetadata | undefined {
   for (let at = scope; at !== null; at = at.parent) if (at.metadata?.toolCallId !== undefined) return at.metadata;
   return undefined;

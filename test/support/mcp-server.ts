@@ -7,7 +7,11 @@ export interface McpServerTool {
   description: string;
   inputSchema: object;
   /** Answers the text of the result. */
-  call: (input: Record<string, unknown>, headers: IncomingHttpHeaders) => Promise<string> | string;
+  call: (
+    input: Record<string, unknown>,
+    headers: IncomingHttpHeaders,
+    meta: Record<string, unknown>,
+  ) => Promise<string> | string;
 }
 
 export interface McpServer {
@@ -20,7 +24,12 @@ export interface McpServer {
 interface JsonRpcRequest {
   id?: number | string;
   method: string;
-  params?: { name?: string; arguments?: Record<string, unknown>; protocolVersion?: string };
+  params?: {
+    name?: string;
+    arguments?: Record<string, unknown>;
+    protocolVersion?: string;
+    _meta?: Record<string, unknown>;
+  };
 }
 
 const METHOD_NOT_FOUND = -32_601;
@@ -87,9 +96,14 @@ async function answerOf(
       return { result: { tools: list } };
     }
     case 'tools/call': {
+      const { _meta: meta = {} } = params;
       const tool = tools[params.name ?? ''];
       if (tool === undefined) return { error: { code: METHOD_NOT_FOUND, message: `No tool ${params.name}` } };
-      return { result: { content: [{ type: 'text', text: await tool.call(params.arguments ?? {}, headers) }] } };
+      return {
+        result: {
+          content: [{ type: 'text', text: await tool.call(params.arguments ?? {}, headers, meta) }],
+        },
+      };
     }
     default:
       return { error: { code: METHOD_NOT_FOUND, message: `No method ${method}` } };
