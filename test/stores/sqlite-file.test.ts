@@ -8,7 +8,8 @@ import { sqliteStore } from '../../src/sqlite.ts';
 import type { SqliteStoreOptions } from '../../src/sqlite.ts';
 import { DUE_QUERIES } from '../../src/stores/sqlite/claim.ts';
 import { PLAIN_UPDATE } from '../../src/stores/sqlite/commit.ts';
-import { bytes, claimOne, emptyCommit, newRun, startOne } from '../../src/testing/store-suite/kit.ts';
+import { MIGRATIONS } from '../../src/stores/sqlite/migrations.ts';
+import { bytes, claimOne, emptyCommit, holder, newRun, startOne } from '../../src/testing/store-suite/kit.ts';
 import { storeFolder } from './sqlite-file.ts';
 
 let folder: ReturnType<typeof storeFolder>;
@@ -142,6 +143,46 @@ describe('a SQLite file that fails while it is open', () => {
     other.exec('ROLLBACK');
     other.close();
     await startOne(store);
+  });
+});
+
+describe('a SQLite file of an older release', () => {
+  it.each(MIGRATIONS.map((_, index) => index + 1))(
+    'with schema %i is brought forward, and its runs go on',
+    async (version) => {
+      const old = new DatabaseSync(folder.path);
+      for (const step of MIGRATIONS.slice(0, version)) old.exec(step);
+      old.exec(`PRAGMA user_version = ${version}`);
+      old.exec(`INSERT INTO runs
+      (id, status, due_at, head, checkpoint, queue, workflow, version, thread, input_hash, created_at, updated_at)
+      VALUES ('run_1', 'ready', 0, 2, 1, 'order@1', 'order', '1', 't', 'hash', 0, 0)`);
+      old.exec("INSERT INTO payloads (run, input, attributes) VALUES (1, x'00', '{}')");
+      old.exec("INSERT INTO events (run, seq, data) VALUES (1, 0, x'00'), (1, 1, x'01')");
+      if (version > 1) old.exec('INSERT INTO checkpoints (run, seq) VALUES (1, 1)');
+      old.close();
+      const store = open();
+      const [claim] = (await claimOne(store, { nonce: 'n' })).claims;
+      if (claim === undefined) throw new Error('There is nothing to claim.');
+      expect((await store.load('run_1'))?.events).toEqual([Uint8Array.of(1)]);
+      await holder(store, claim).apply({ events: [bytes('e')], checkpoint: 2 });
+      expect((await store.load('run_1'))?.checkpoints).toEqual([Uint8Array.of(1)]);
+      expect((await store.start([newRun({ id: 'run_2', thread: 't' })]))[0]?.kind).toBe('busy');
+    },
+  );
+});
+
+describe('a thread in a SQLite file', () => {
+  it.each([null, '', 'acme'])('of the tenant %j has one active run, whoever writes', async (tenant) => {
+    const store = open();
+    await startOne(store, { id: 'a', thread: 't', tenant });
+    await startOne(store, { id: 'b', thread: 't', tenant, whenBusy: 'queue' });
+    await startOne(store, { id: 'c', thread: 't', tenant: 'other' });
+    const db = new DatabaseSync(folder.path);
+    expect(() => db.exec("UPDATE runs SET status = 'waiting' WHERE id = 'b'")).toThrow(/UNIQUE/);
+    db.exec(
+      "UPDATE runs SET status = 'completed', ended_at = 0 WHERE id = 'a'; UPDATE runs SET status = 'ready' WHERE id = 'b'",
+    );
+    db.close();
   });
 });
 

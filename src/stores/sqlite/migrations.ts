@@ -10,7 +10,7 @@ import { DurableError } from '../../runtime/errors.ts';
 /** "evrt": tells this store's files from those of other applications. */
 const APPLICATION_ID = 0x65767274;
 
-const MIGRATIONS: readonly string[] = [
+export const MIGRATIONS: readonly string[] = [
   `CREATE TABLE runs (
      key INTEGER PRIMARY KEY,
      id TEXT NOT NULL UNIQUE,
@@ -139,6 +139,10 @@ const MIGRATIONS: readonly string[] = [
    ALTER TABLE streams ADD COLUMN compacted INTEGER NOT NULL DEFAULT 0;
    ALTER TABLE chunks ADD COLUMN format INTEGER NOT NULL DEFAULT 0;
    ALTER TABLE chunks ADD COLUMN at INTEGER;`,
+
+  // S11. In a unique index no tenant would be another tenant each time.
+  `CREATE UNIQUE INDEX runs_active ON runs (thread, tenant IS NULL, ifnull(tenant, ''))
+     WHERE thread IS NOT NULL AND status IN ('ready', 'running', 'waiting', 'parked');`,
 ];
 
 /**
