@@ -40,6 +40,8 @@ export interface Stage {
   start(): Promise<void>;
   /** What the tools did. */
   witnessed(): Promise<string[]>;
+  /** Each POST that was answered, as `POST /api/chat 200`. */
+  posts(): Promise<string[]>;
   stored(thread: string): Promise<StoredThread>;
   /** Of the approval that a thread waits for. */
   pendingApproval(thread: string): Promise<string>;
@@ -62,7 +64,8 @@ export async function openStage({ access = 'local' }: StageOptions = {}): Promis
   const script = join(folder, 'page.js');
   await bundlePage(script);
   const database = join(folder, 'runs.db');
-  const task: ServerTask = { port: 0, database, witness: join(folder, 'witness'), script, access };
+  const [witness, posts] = [join(folder, 'witness'), join(folder, 'posts')];
+  const task: ServerTask = { port: 0, database, witness, posts, script, access };
   let child: Child<ServerMessage>;
   const start = async (): Promise<ServerMessage> => {
     child = startChild<ServerMessage>(new URL('server-process.ts', import.meta.url), task);
@@ -84,9 +87,8 @@ export async function openStage({ access = 'local' }: StageOptions = {}): Promis
     async start() {
       await start();
     },
-    async witnessed() {
-      return existsSync(task.witness) ? (await readFile(task.witness, 'utf8')).trim().split('\n') : [];
-    },
+    witnessed: () => linesOf(witness),
+    posts: () => linesOf(posts),
     stored: (thread) => readThread(request, thread),
     async pendingApproval(thread) {
       const response = await request(`/api/approvals?status=pending&thread=${thread}`);
@@ -108,6 +110,10 @@ export async function openStage({ access = 'local' }: StageOptions = {}): Promis
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+async function linesOf(file: string): Promise<string[]> {
+  return existsSync(file) ? (await readFile(file, 'utf8')).trim().split('\n') : [];
 }
 
 /** React in development: StrictMode mounts twice. */

@@ -16,6 +16,8 @@ export interface ServerTask {
   database: string;
   /** What the tools did, a line each. */
   witness: string;
+  /** What POSTs were answered with, a line each. */
+  posts: string;
   /** The page's script. */
   script: string;
   /** Who may: this machine, or those whose cookie `user` says who they are. */
@@ -28,7 +30,7 @@ export interface ApproveInCode {
   id: string;
 }
 
-const { port, database, witness, script, access } = JSON.parse(process.argv[2] ?? '') as ServerTask;
+const { port, database, witness, posts, script, access } = JSON.parse(process.argv[2] ?? '') as ServerTask;
 
 type Model = MockLanguageModelV4;
 type Options = Parameters<Model['doStream']>[0];
@@ -146,7 +148,11 @@ const server = await serve(
   {
     fetch: async (request: Request, ...rest: unknown[]) => {
       const { pathname } = new URL(request.url);
-      if (pathname.startsWith('/api/')) return app.fetch(request, ...(rest as []));
+      if (pathname.startsWith('/api/')) {
+        const response = await app.fetch(request, ...(rest as []));
+        if (request.method === 'POST') appendFileSync(posts, `POST ${pathname} ${response.status}\n`);
+        return response;
+      }
       if (pathname === '/page.js') {
         return new Response(await readFile(script), { headers: { 'content-type': 'text/javascript' } });
       }
