@@ -28,7 +28,7 @@ import type { CallBindings } from './call/call-state.ts';
 import type { AgentResult } from './run/agent-state.ts';
 import { checkSettings } from './durable-settings.ts';
 import type { DurableCallSettings, DurableSettings } from './durable-settings.ts';
-import { keyPart } from './tool/tool-key.ts';
+import { keyPart } from '../runtime/key-part.ts';
 import { anySignal } from './turn/live-turn.ts';
 
 type Context = Record<string, unknown>;

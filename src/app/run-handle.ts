@@ -4,7 +4,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { DurableError } from '../runtime/errors.ts';
 import { decodeEvent } from '../runtime/event.ts';
 import type { JournalEvent } from '../runtime/event.ts';
-import type { EndStatus, Run, RunStatus, Store } from '../runtime/store.ts';
+import type { Run, RunStatus, Store } from '../runtime/store.ts';
 import type { StreamReader } from '../streams/reader.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
 import { isUnreadable, toRunInfo } from './run-info.ts';
@@ -138,8 +138,4 @@ export function runNotFound(id: string): DurableError {
 
 function raise(error: Error): never {
   throw error;
-}
-
-export function isEnded(status: RunStatus): status is EndStatus {
-  return status === 'completed' || status === 'failed' || status === 'cancelled';
 }

@@ -9,7 +9,7 @@ import type { RunStatus, Store } from '../runtime/store.ts';
 import { decodeChunk } from '../runtime/chunk.ts';
 import { foldMessage } from '../streams/fold.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
-import { isEnded } from './run-handle.ts';
+import { isEnded } from '../runtime/store.ts';
 import { toRunInfo } from './run-info.ts';
 import type { RunInfo } from './run-info.ts';
 import { isSuspended, readWaits } from './waits.ts';

@@ -1,7 +1,7 @@
 /** `everturn cancel <run>` and `everturn resume <run>` */
 
 import type { Runtime } from '../app/create-runtime.ts';
-import { isEnded } from '../app/run-handle.ts';
+import { isEnded } from '../runtime/store.ts';
 import type { RunInfo } from '../app/run-info.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { Report } from './report.ts';

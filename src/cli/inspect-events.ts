@@ -1,7 +1,7 @@
 /** `everturn inspect events <id>`: the journal of a run; with `--follow` as it grows. */
 
 import type { Runtime } from '../app/create-runtime.ts';
-import { isEnded } from '../app/run-handle.ts';
+import { isEnded } from '../runtime/store.ts';
 import type { RunInfo } from '../app/run-info.ts';
 import { eventToJson } from '../app/run-json.ts';
 import type { Clock } from '../runtime/clock.ts';

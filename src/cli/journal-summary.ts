@@ -1,7 +1,7 @@
 /** What a run did, read from its journal: turns, tools, steps, attempts, tokens. Pure. */
 
 import type { Decision } from '../agent/tool/approval.ts';
-import { keyPart } from '../agent/tool/tool-key.ts';
+import { keyPart } from '../runtime/key-part.ts';
 import type { JournalEvent } from '../runtime/event.ts';
 import { spansOf } from './event-spans.ts';
 import { isApprovedCall, readTurn } from './turn-content.ts';

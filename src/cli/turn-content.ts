@@ -1,7 +1,8 @@
 /** What a model said in one turn, read from the turn's record. Pure. */
 
 import type { TurnRecord } from '../agent/turn/turn-record.ts';
-import { keyPart, toolKeys } from '../agent/tool/tool-key.ts';
+import { toolKeys } from '../agent/tool/tool-key.ts';
+import { keyPart } from '../runtime/key-part.ts';
 import type { JournalEvent } from '../runtime/event.ts';
 
 export interface TurnContent {

@@ -47,8 +47,3 @@ export class RunScope implements Scope {
     return this.path === '' ? name : `${this.path}/${name}`;
   }
 }
-
-/** Names that users give stand between slashes in keys, so the separators are escaped. */
-export function keyName(name: string): string {
-  return name.replaceAll('%', '%25').replaceAll('/', '%2F').replaceAll('#', '%23');
-}

@@ -5,7 +5,7 @@ import type { OperationMetadata } from './context.ts';
 import { durationMs } from './duration.ts';
 import type { Duration } from './duration.ts';
 import { DurableError } from './errors.ts';
-import { keyName } from './run-scope.ts';
+import { keyPart } from './key-part.ts';
 
 export interface StepOptions {
   /** Attempts after the first, with exponential backoff and full jitter. Default 3. */
@@ -42,7 +42,7 @@ export function step<T>(name: string, fn: () => Promise<T> | T, options: StepOpt
   if (frame === undefined || frame.scope.kind === 'step') return Promise.resolve().then(fn);
   const { context } = frame;
   const key =
-    options.key === undefined ? context.nextKey(keyName(name)) : context.scope().keyOf(`key:${keyName(options.key)}`);
+    options.key === undefined ? context.nextKey(keyPart(name)) : context.scope().keyOf(`key:${keyPart(options.key)}`);
   return context.perform({
     key,
     kind: 'step',

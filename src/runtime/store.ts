@@ -101,6 +101,10 @@ export type RunStatus = 'queued' | 'ready' | 'running' | 'waiting' | 'parked' | 
 
 export type EndStatus = 'completed' | 'failed' | 'cancelled';
 
+export function isEnded(status: RunStatus): status is EndStatus {
+  return status === 'completed' || status === 'failed' || status === 'cancelled';
+}
+
 /** The right of one worker to a run; valid while both values stand in its row. */
 export interface Token {
   epoch: number;

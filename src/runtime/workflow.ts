@@ -3,7 +3,7 @@
 import { currentFrame, requireContext } from './context.ts';
 import { DurableError } from './errors.ts';
 import type { Registrable, WorkflowDefinition } from './registrable.ts';
-import { keyName } from './run-scope.ts';
+import { keyPart } from './key-part.ts';
 
 /** A durable function. Register it with `createRuntime({ workflows })`. */
 export interface Workflow<INPUT = unknown, OUTPUT = unknown> extends Registrable<INPUT, OUTPUT> {
@@ -64,7 +64,7 @@ export async function child(
 ): Promise<unknown> {
   const context = requireContext('child()');
   const name = typeof target === 'string' ? target : 'name' in target ? String(target.name) : 'agent';
-  const key = context.nextKey(`child:${keyName(name)}`);
+  const key = context.nextKey(`child:${keyPart(name)}`);
   const id = options.id ?? `${context.run.id}.${context.sign(`child\n${context.run.id}\n${key}`).slice(0, 16)}`;
   const run = await context.childRun(target, { id, input });
   return context.child(key, run);

@@ -3,7 +3,7 @@
 import { z } from '@hono/zod-openapi';
 import type { ZodType } from 'zod';
 import { messageIdOf } from '../agent/run/agent-state.ts';
-import { isEnded } from '../app/run-handle.ts';
+import { isEnded } from '../runtime/store.ts';
 import type { RunInfo } from '../app/run-info.ts';
 import {
   decodePosition,

@@ -3,7 +3,7 @@
 import type { UIMessageChunk } from 'ai';
 import type { Runtime } from '../app/create-runtime.ts';
 import type { StreamPage } from '../runtime/store.ts';
-import { isEnded } from '../app/run-handle.ts';
+import { isEnded } from '../runtime/store.ts';
 import { decodeChunk } from '../runtime/chunk.ts';
 import { missingEnd } from '../streams/end.ts';
 import type { StreamCursor } from '../streams/reader.ts';

@@ -29,10 +29,6 @@ export interface Ending {
 export const CANCELLED_BY_STORE: Ending = { status: 'cancelled', result: null, error: null, errorCode: 'cancelled' };
 export const TERMINATED: Ending = { status: 'failed', result: null, error: null, errorCode: 'terminated' };
 
-export function isEnded(status: RunStatus): status is EndStatus {
-  return status === 'completed' || status === 'failed' || status === 'cancelled';
-}
-
 /** Has its thread to itself. */
 export function isActive(status: RunStatus): boolean {
   return status === 'ready' || status === 'running' || status === 'waiting' || status === 'parked';

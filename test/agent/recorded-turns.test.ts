@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { recordedTurns } from '../../src/agent/history/recorded-turns.ts';
-import { keyPart, toolKeys } from '../../src/agent/tool/tool-key.ts';
+import { toolKeys } from '../../src/agent/tool/tool-key.ts';
+import { keyPart } from '../../src/runtime/key-part.ts';
 import type { JournalEvent } from '../../src/runtime/event.ts';
 
 const IDS = ['plain', 'a/b', 'a#b', 'a%2Fb', 'twice', 'twice', 'twice'];

@@ -56,11 +56,11 @@ export function childId(run: string, id: number): string {
 /** The workflow that executes programs, as one process knows it. */
 export function programWorkflow(lab: Lab): Workflow<Program> {
   const program: Workflow<Program> = workflow('program', async (input: Program) => {
-    const hasChapters = input.chapters === true && input.root.kind === 'seq';
-    if (!hasChapters) lab.effects.observed(input.id, 'the time at the start', now());
+    const chapters = input.chapters === true && input.root.kind === 'seq' ? input.root.nodes : null;
+    if (chapters === null) lab.effects.observed(input.id, 'the time at the start', now());
     lab.effects.observed(input.id, 'the UUID at the start', randomUUID());
     const interpreter = new Interpreter(lab, { program, run: input.id });
-    const value = await (hasChapters ? interpreter.chapters(input.root.nodes) : interpreter.execute(input.root));
+    const value = await (chapters === null ? interpreter.execute(input.root) : interpreter.chapters(chapters));
     lab.effects.observed(input.id, 'the time at the end', now());
     lab.effects.observed(input.id, 'the value at the end', value);
     if (input.fails) throw new Error(PLANNED);

@@ -6,7 +6,7 @@ import type { NewHook } from '../../runtime/store.ts';
 import { encodeValue } from '../../runtime/codec.ts';
 import { sha256Hex } from '../../runtime/signature.ts';
 import { approvalHook, inputSchemaOf } from '../tool/approval.ts';
-import { keyPart } from '../tool/tool-key.ts';
+import { keyPart } from '../../runtime/key-part.ts';
 import type { Pending, PendingApproval, PendingClientTool } from './agent-state.ts';
 import type { DurableApprovalSettings } from '../durable-settings.ts';
 import { interruptedResult } from '../history/valid-history.ts';

@@ -1,9 +1,6 @@
 /** The keys of tool calls, `<turn>/tool:<id>`: made while a call runs, and made again where the journal is read. Pure. */
 
-/** A part of a key that the provider chose: the separators of keys are escaped. */
-export function keyPart(text: string): string {
-  return text.replaceAll('%', '%25').replaceAll('/', '%2F').replaceAll('#', '%23');
-}
+import { keyPart } from '../../runtime/key-part.ts';
 
 /** The key of a call below its turn's key. `earlier`: calls before it in the turn with the same id. */
 export function toolKey(turnKey: string, call: { toolCallId: string; earlier: number }): string {

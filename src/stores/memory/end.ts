@@ -1,7 +1,8 @@
 /** The end of a run and its consequences, and the controls that people have. */
 
+import { isEnded } from '../../runtime/store.ts';
 import type { Control, ControlResult, Run } from '../../runtime/store.ts';
-import { CANCELLED_BY_STORE, childPayload, handedOver, isActive, isEnded, TERMINATED } from '../rules.ts';
+import { CANCELLED_BY_STORE, childPayload, handedOver, isActive, TERMINATED } from '../rules.ts';
 import type { Ending } from '../rules.ts';
 import { appendMessage } from './inbox.ts';
 import { copyRun, findThread, insertRun, makeReady, release, setDue, tellThread } from './state.ts';

@@ -1,7 +1,8 @@
 /** Deliveries: the inbox of a run, hooks and approvals. */
 
+import { isEnded } from '../../runtime/store.ts';
 import type { Delivery, DeliverClaim, DeliverResult, Message } from '../../runtime/store.ts';
-import { isClaimedWithDelivery, isDecided, isEnded } from '../rules.ts';
+import { isClaimedWithDelivery, isDecided } from '../rules.ts';
 import { takeRun } from './claim.ts';
 import { copyHook, makeReady } from './state.ts';
 import type { HookRecord, MemoryState, RunRecord } from './state.ts';

@@ -1,7 +1,7 @@
 /** Streams: what they hold, how they are read, and what retention leaves of them. */
 
+import { isEnded } from '../../runtime/store.ts';
 import type { Payload, StreamPage, TrimRequest, TrimResult } from '../../runtime/store.ts';
-import { isEnded } from '../rules.ts';
 import { nextOrder } from './state.ts';
 import type { MemoryState, RunRecord, StreamRecord } from './state.ts';
 

@@ -1,7 +1,8 @@
 /** The end of a run and its consequences, and the controls that people have. */
 
+import { isEnded } from '../../runtime/store.ts';
 import type { Control, ControlResult } from '../../runtime/store.ts';
-import { CANCELLED_BY_STORE, childPayload, handedOver, isEnded, TERMINATED } from '../rules.ts';
+import { CANCELLED_BY_STORE, childPayload, handedOver, TERMINATED } from '../rules.ts';
 import type { Ending } from '../rules.ts';
 import type { Hooks } from './hooks.ts';
 import type { Inbox } from './inbox.ts';

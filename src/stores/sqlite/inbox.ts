@@ -1,7 +1,8 @@
 /** Deliveries: the inbox of a run, hooks and approvals. */
 
+import { isEnded } from '../../runtime/store.ts';
 import type { Delivery, DeliverClaim, DeliverResult, Hook, Message } from '../../runtime/store.ts';
-import { isClaimedWithDelivery, isDecided, isEnded } from '../rules.ts';
+import { isClaimedWithDelivery, isDecided } from '../rules.ts';
 import type { Claims } from './claim.ts';
 import type { Hooks } from './hooks.ts';
 import { toAnswers } from './rows.ts';

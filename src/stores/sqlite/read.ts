@@ -1,8 +1,9 @@
 /** Questions about runs: they change nothing. */
 
 import type { StatementSync } from 'node:sqlite';
+import { isEnded } from '../../runtime/store.ts';
 import type { Loaded, Page, Payload, Run, RunQuery } from '../../runtime/store.ts';
-import { isEnded, pageSize } from '../rules.ts';
+import { pageSize } from '../rules.ts';
 import { ITEMS_PER_PAGE, isTenant, toPage, where } from './paging.ts';
 import { allRows, toMessage, toPayload, toRun } from './rows.ts';
 import type { Row } from './rows.ts';
