@@ -48,6 +48,7 @@ class Connection {
   readonly #options: ConnectionOptions;
   readonly #retries: Retries;
   #lastEventId: string | undefined;
+  #yieldedId: string | undefined;
   #attempt: Attempt | undefined;
 
   constructor(options: ConnectionOptions) {
@@ -85,9 +86,8 @@ class Connection {
           // E2
           for (let events = await attempt.read(); events !== undefined; events = await attempt.read()) {
             const end = events.findIndex(({ data }) => data === DONE);
-            const before = end < 0 ? events : events.slice(0, end);
-            this.#note(before);
-            if (before.length > 0) yield before;
+            const fresh = this.#note(end < 0 ? events : events.slice(0, end));
+            if (fresh.length > 0) yield fresh;
             if (end >= 0) return;
           }
           await this.#failed(new TransientFailure('the connection was cut'), attempt);
@@ -102,12 +102,16 @@ class Connection {
     }
   }
 
-  /** E1, E4 */
-  #note(events: Events): void {
-    const last = events.findLast(({ id }) => id !== undefined)?.id;
-    if (last === undefined || last === this.#lastEventId) return;
+  /** E1, E4. The beginning of a run has the position before its first chunk, so whoever comes back to that is told of it again. */
+  #note(events: Events): Events {
+    const fresh = events.filter(({ id }) => id === undefined || id !== this.#yieldedId);
+    const last = fresh.findLast(({ id }) => id !== undefined)?.id;
+    if (last === undefined) return fresh;
+    this.#yieldedId = last;
+    if (last === this.#lastEventId) return fresh;
     this.#retries.succeeded();
     this.#lastEventId = last;
+    return fresh;
   }
 
   async #failed(error: unknown, attempt: Attempt): Promise<void> {

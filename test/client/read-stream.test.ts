@@ -162,4 +162,20 @@ describe('readStream', () => {
     // An unhandled rejection is told after a macrotask, and fails the run.
     await new Promise((resolve) => setImmediate(resolve));
   });
+
+  it('tells of the beginning of a run once, also if it comes back to it', async () => {
+    const beginning = 'event: run\nid: run_1~0000000000000000\ndata: {"runId":"run_1"}\n\n';
+    const rest = 'id: run_1~0000000000000001\ndata: {"type":"start"}\n\ndata: [DONE]\n\n';
+    const asked: Array<string | undefined> = [];
+    const app = new Hono().get('*', ({ req }) => {
+      asked.push(req.header('last-event-id'));
+      const body = asked.length === 1 ? beginning : beginning + rest;
+      return new Response(body, { headers: { 'content-type': 'text/event-stream' } });
+    });
+    const server = await serve(app, { port: 0 });
+    closing.push(() => server.close());
+    const read = await Array.fromAsync(readStream(`${server.url}/threads/t1/stream`, { environment, from: 'start' }));
+    expect(asked).toEqual(['start', 'run_1~0000000000000000']);
+    expect(read.map(({ id }) => id)).toEqual(['run_1~0000000000000000', 'run_1~0000000000000001']);
+  });
 });
