@@ -49,7 +49,7 @@ const runtime = createRuntime({
   workflows: [written],
   worker: warm ? {} : { warm: { max: 1, ms: 30_000 } },
 });
-const server = await serve(createApp(runtime, { authorize: () => ({ id: 'bench' }) }), { port: 0 });
+const server = await serve(createApp(runtime, { authorize: () => ({ id: 'bench' }), maxStreams: 5_000 }), { port: 0 });
 takeCommands(obey);
 await answer({ url: server.url } satisfies Listening);
 process.once('disconnect', () => void close());
