@@ -5,6 +5,7 @@ import { pendingEvent } from './pending.ts';
 import type { RunCore } from './run-core.ts';
 
 export function addAppend(core: RunCore, { facts = [], hooks = [], ledger = [], checkpoint = false }: Append): void {
+  if (core.misled) return;
   const events = facts.map((fact) => pendingEvent(fact));
   if (checkpoint && events.length > 0) core.pending.checkpoint = core.pending.events.length;
   core.pending.events.push(...events);

@@ -88,29 +88,51 @@ export function encodeEvent(draft: EventDraft): Payload {
   });
 }
 
-export function decodeEvent(payload: Payload): JournalEvent {
+/** `unreadable`: told when somebody asks for the value and it cannot be read; he gets the error too. */
+export function decodeEvent(payload: Payload, unreadable?: (error: DurableError) => void): JournalEvent {
   const text = decodeText(payload);
   const cut = text.indexOf('\n');
-  return lazyEvent(parseHeader(cut < 0 ? text : text.slice(0, cut)), cut < 0 ? undefined : text.slice(cut + 1));
+  const header = parseHeader(cut < 0 ? text : text.slice(0, cut));
+  return lazyEvent(header, { text: cut < 0 ? undefined : text.slice(cut + 1), unreadable });
 }
 
 /** What a draft will be when it is read back: its value is a copy, never the caller's object. */
 export function readDraft(draft: EventDraft): JournalEvent {
   const { text, ...header } = draft;
-  return lazyEvent(header, text);
+  return lazyEvent(header, { text });
 }
 
-function lazyEvent(header: EventHeader, text: string | undefined): JournalEvent {
+function lazyEvent(
+  header: EventHeader,
+  { text, unreadable }: { text: string | undefined; unreadable?: ((error: DurableError) => void) | undefined },
+): JournalEvent {
   let decoded: { value: unknown } | undefined;
   return {
     ...header,
     hasValue: text !== undefined,
     get value(): unknown {
       if (text === undefined) return undefined;
-      decoded ??= { value: parseValue(text) };
+      decoded ??= { value: readValue(header, { text, unreadable }) };
       return decoded.value;
     },
   };
+}
+
+function readValue(
+  { type, key }: EventHeader,
+  { text, unreadable }: { text: string; unreadable: ((error: DurableError) => void) | undefined },
+): unknown {
+  try {
+    return parseValue(text);
+  } catch (cause) {
+    const error = new DurableError(
+      'value_corrupt',
+      `Cannot read the value of the event ${type}${key === '' ? '' : ` of "${key}"`}: its bytes are not what was written. Restore the store from a backup.`,
+      { cause },
+    );
+    unreadable?.(error);
+    throw error;
+  }
 }
 
 function parseHeader(line: string): EventHeader {

@@ -6,7 +6,9 @@
  *     neither do those below a turn that never committed.
  */
 
+import type { Payload } from './codec.ts';
 import { COMPLETIONS } from './context.ts';
+import type { DurableError } from './errors.ts';
 import { decodeEvent } from './event.ts';
 import type { EventType, JournalEvent } from './event.ts';
 import type { Loaded } from './store.ts';
@@ -37,11 +39,16 @@ export class Journal {
     this.checkpoints = checkpoints;
   }
 
-  /** `from`: the last checkpoint, 0 if the run has none. */
-  static load({ checkpoints, events }: Pick<Loaded, 'checkpoints' | 'events'>, from: number): Journal {
-    const entries = events.map((payload, index) => ({ seq: from + index, event: decodeEvent(payload) }));
+  /** `loaded`: null of a run that has recorded nothing. `from`: the last checkpoint, 0 if it has none. `unreadable`: told of a value that somebody asks for in vain. */
+  static load(
+    loaded: Pick<Loaded, 'checkpoints' | 'events'> | null,
+    { from, unreadable }: { from: number; unreadable?: (error: DurableError) => void },
+  ): Journal {
+    const { checkpoints, events } = loaded ?? { checkpoints: [], events: [] };
+    const decode = (payload: Payload): JournalEvent => decodeEvent(payload, unreadable);
+    const entries = events.map((payload, index) => ({ seq: from + index, event: decode(payload) }));
     const last = from === 0 ? [] : entries.slice(0, 1).map(({ event }) => event);
-    const journal = new Journal([...checkpoints.map((payload) => decodeEvent(payload)), ...last]);
+    const journal = new Journal([...checkpoints.map(decode), ...last]);
     for (const entry of entries) journal.add(entry);
     return journal;
   }

@@ -4,6 +4,7 @@ import { encodeValue } from './codec.ts';
 import type { Difference } from './divergence.ts';
 import { messageOfThrown } from './error-text.ts';
 import { DurableError } from './errors.ts';
+import { isUnreadable } from './handback.ts';
 import type { Guard } from './run-context.ts';
 import type { RunCore } from './run-core.ts';
 import type { Then } from './store.ts';
@@ -49,6 +50,11 @@ export class Parking {
   /** Something failed that no code of the run can catch. */
   broken(error: unknown): void {
     const { core, giveUp } = this.#options;
+    if (isUnreadable(error)) {
+      core.misled = true;
+      // Told once more, by code that met it: the commit that parks the run reads nothing.
+      if (this.#reason !== undefined) return;
+    }
     const code = DurableError.is(error) ? error.code : 'internal_error';
     const message = messageOfThrown(error);
     if (this.#reason === undefined) {

@@ -289,7 +289,7 @@ export class ExecutionContext implements RunContext {
       this.#core.strayed();
       return new Promise(() => {});
     }
-    return this.#core.outbox.emit(stream, chunks);
+    return this.#core.misled ? new Promise(() => {}) : this.#core.outbox.emit(stream, chunks);
   }
 
   emittedTo(stream: string): number {

@@ -99,6 +99,8 @@ export class RunCore {
   /** False while a body must not start: draining, suspended, stale. */
   active = true;
   dropped = false;
+  /** Something of its journal cannot be read, and its code may have been told so: what it makes of that is not kept. */
+  misled = false;
   /** The last await of user code that settled has led to no other yet: the code may await something plain, which nobody sees. */
   codeMayRun = true;
   /** The context that user code sees; set once by the execution. */
@@ -171,6 +173,7 @@ export class RunCore {
 
   /** Adds an event to the next commit. Throws what encoding throws. */
   record(draft: Omit<EventDraft, 'at'>): void {
+    if (this.misled && draft.type !== 'message_received' && draft.type !== 'cancel_requested') return;
     if (draft.type === 'message_received') this.#unreleased += 1;
     this.pending.events.push(pendingEvent({ ...draft, at: this.storeNow() }));
     this.request();

@@ -7,11 +7,13 @@
  *  N3 What a stopped or failed run leaves behind is settled once, however often its end is refused.
  *  N4 A result that cannot be stored fails the run instead of losing it.
  *  N5 What a failed or cancelled run leaves is dropped, and logged, if it cannot be stored: its end does not depend on it.
+ *  N6 A run that could not read what is stored is parked and does not fail: it goes on when the store is whole again.
  */
 
 import { encodeGathered } from './codec.ts';
 import { currentFrame } from './context.ts';
 import { DurableError } from './errors.ts';
+import { isUnreadable } from './handback.ts';
 import type { WorkflowDefinition } from './registrable.ts';
 import type { RunCore } from './run-core.ts';
 import { threadRun } from './run-end.ts';
@@ -75,7 +77,9 @@ export class RunEnding {
     const messagesLeft = core.pending.events.some(({ event }) => event.type === 'message_received');
     if (!core.queue.empty || messagesLeft) return;
     this.#settling = true;
-    this.#settle(this.#outcome).catch((error: unknown) => core.broken(error));
+    if (core.cancelled === undefined && this.#outcome.status === 'failed' && isUnreadable(this.#outcome.error))
+      core.broken(this.#outcome.error); // N6
+    else this.#settle(this.#outcome).catch((error: unknown) => core.broken(error));
   }
 
   async #settle(outcome: Outcome): Promise<void> {
@@ -107,10 +111,20 @@ export class RunEnding {
       }
       this.#commit(ended);
     } catch (error) {
-      if (core.cancelled !== undefined && error !== core.cancelled && !core.dropped)
-        core.logger.error({ code: 'cancelled', err: error }, 'what a cancelled run leaves behind could not be settled');
-      this.#commit({ status: core.cancelled === undefined ? 'failed' : 'cancelled', error });
+      this.#failed(error);
     }
+  }
+
+  #failed(error: unknown): void {
+    const { core } = this.#options;
+    if (core.cancelled === undefined) {
+      if (isUnreadable(error)) core.broken(error); // N6
+      else this.#commit({ status: 'failed', error });
+      return;
+    }
+    if (error !== core.cancelled && !core.dropped)
+      core.logger.error({ code: 'cancelled', err: error }, 'what a cancelled run leaves behind could not be settled');
+    this.#commit({ status: 'cancelled', error });
   }
 
   #commit(outcome: Outcome): void {

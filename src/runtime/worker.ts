@@ -407,7 +407,7 @@ export class Worker implements ExecutionHost {
           clock,
           ids,
           logger: runLogger,
-          journal: loaded === null ? new Journal() : Journal.load(loaded, run.checkpoint),
+          journal: Journal.load(loaded, { from: run.checkpoint, unreadable: (error) => self.broken(error) }),
           request: () => self.requested(),
           requestFlush: () => self.flushRequested(),
           evaluate: () => self.evaluate(),

@@ -17,8 +17,18 @@ export interface ThreadRun {
   result: unknown;
 }
 
+/** Throws `value_corrupt`, which names the run. */
 export function decodeThreadRun({ id, input, result }: Run): ThreadRun {
-  return { id, input: decodeValue(input), result: result === null ? undefined : decodeValue(result) };
+  try {
+    return { id, input: decodeValue(input), result: result === null ? undefined : decodeValue(result) };
+  } catch (cause) {
+    if (!DurableError.is(cause, 'value_corrupt')) throw cause;
+    throw new DurableError(
+      'value_corrupt',
+      `Cannot read the run "${id}" of the thread: what it was given, or has answered, is not what was written. Restore the store from a backup.`,
+      { cause },
+    );
+  }
 }
 
 /** The model messages of ended runs, oldest first, valid for every provider. Runs without a result add what started them. */
