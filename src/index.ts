@@ -22,7 +22,12 @@ export { DurableAgent } from './agent/durable-agent.ts';
 export type { DurableAgentSettings } from './agent/durable-agent.ts';
 export type { AgentInput } from './agent/agent-input.ts';
 export type { AgentResult } from './agent/run/agent-state.ts';
-export type { DurableApprovalSettings, DurableSettings, DurableToolSettings } from './agent/durable-settings.ts';
+export type {
+  DurableApprovalSettings,
+  DurableCallSettings,
+  DurableSettings,
+  DurableToolSettings,
+} from './agent/durable-settings.ts';
 export { getToolMetadata } from './tools/tool-metadata.ts';
 export type { ToolMetadata } from './tools/tool-metadata.ts';
 export { mcpTools } from './tools/mcp.ts';

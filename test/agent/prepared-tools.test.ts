@@ -4,12 +4,11 @@ import { createMCPClient } from '@ai-sdk/mcp';
 import { jsonSchema, tool } from 'ai';
 import type { ToolSet } from 'ai';
 import { DurableAgent, mcpTools } from 'everturn';
-import type { AgentResult, Registrable } from 'everturn';
+import type { AgentResult, DurableCallSettings, Registrable } from 'everturn';
 import { createTestRuntime, scriptedModel } from 'everturn/testing';
 import type { ModelCall, ScriptedTurn, TestRuntime } from 'everturn/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import type { DurableCallSettings } from '../../src/agent/durable-settings.ts';
 import { startMcpServer } from '../support/mcp-server.ts';
 
 const open: Array<{ close(): Promise<void> }> = [];
