@@ -30,6 +30,8 @@ import type {
   StartResult,
   Store,
 } from '../runtime/store.ts';
+import type { StreamSettings } from '../runtime/upkeep.ts';
+import { codeOf } from '../runtime/store-calls.ts';
 import { Worker } from '../runtime/worker.ts';
 import type { WorkerOptions } from '../runtime/worker.ts';
 import type { Workflow } from '../runtime/workflow.ts';
@@ -47,6 +49,8 @@ import { toLedgerEntry, toRunInfo } from './run-info.ts';
 import type { LedgerEntry, RunInfo } from './run-info.ts';
 import { splitStart } from './start-input.ts';
 import type { Start, StartInput, UntypedStart } from './start-input.ts';
+import { toStreamSettings } from './stream-options.ts';
+import type { StreamOptions } from './stream-options.ts';
 
 export interface RuntimeOptions {
   /** Where runs live. The runtime closes it. */
@@ -66,6 +70,8 @@ export interface RuntimeOptions {
   logger?: Logger;
   /** false: this process starts, reads and resumes, but executes nothing. */
   worker?: WorkerOptions | false;
+  /** What streams may hold, and how much of it is kept. */
+  streams?: StreamOptions;
   /** For tests. */
   clock?: Clock;
   ids?: Ids;
@@ -127,7 +133,8 @@ export function createRuntime(options: RuntimeOptions): Runtime {
   const clock = options.clock ?? systemClock();
   const ids = options.ids ?? systemIds();
   const logger = options.logger ?? consoleLogger();
-  return new DurableRuntime({ options, registry, clock, ids, logger, secrets });
+  const streams = toStreamSettings(options.streams);
+  return new DurableRuntime({ options, registry, clock, ids, logger, secrets, streams });
 }
 
 function registryOf({ agents = {}, workflows = {}, version = '1' }: RuntimeOptions): Registry {
@@ -172,6 +179,7 @@ interface Parts {
   ids: Ids;
   logger: Logger;
   secrets: readonly string[];
+  streams: StreamSettings;
 }
 
 class DurableRuntime implements Runtime {
@@ -335,8 +343,9 @@ class DurableRuntime implements Runtime {
   async #open(): Promise<Opened> {
     const { options, registry, clock, ids, logger } = this.#parts;
     const keys = await this.#keyring();
+    const { streams } = this.#parts;
     if (options.worker === false) return { keys, worker: null, wayIn: plainWayIn(this.#store) };
-    const worker = new Worker({ store: this.#store, clock, ids, logger, registry, keys }, options.worker);
+    const worker = new Worker({ store: this.#store, clock, ids, logger, registry, keys, streams }, options.worker);
     if (this.#closing === undefined) worker.open();
     return { keys, worker, wayIn: worker.admission };
   }
@@ -435,8 +444,4 @@ function hookGone(hook: Hook | null, { run, now }: { run: string; now: number })
       details: { run, key: hook?.key ?? null },
     },
   );
-}
-
-function codeOf(error: unknown): string {
-  return DurableError.is(error) ? error.code : 'store_unavailable';
 }

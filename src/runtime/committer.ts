@@ -15,6 +15,7 @@ import type { Clock } from './clock.ts';
 import { DurableError } from './errors.ts';
 import { FlushPace } from './flush-pace.ts';
 import type { Logger } from './logger.ts';
+import { codeOf } from './store-calls.ts';
 import type { Commit, CommitResult, Store } from './store.ts';
 
 const MAX_COMMITS = 256;
@@ -39,6 +40,8 @@ export interface CommitterOptions {
   clock: Clock;
   logger: Logger;
   timeoutMs: number;
+  /** Told of each commit that was applied. */
+  applied?: (commit: Commit) => void;
 }
 
 interface Sent {
@@ -113,6 +116,7 @@ export class Committer {
       if (hasChunks) this.#pace.answered({ sentAt, now: clock.monotonic() });
       batch.forEach(({ source, commit }, index) => {
         const answer = answers[index];
+        if (answer?.kind === 'applied') this.#options.applied?.(commit);
         if (answer !== undefined) settled({ source, commit }, answer, sentAt);
       });
     } catch (error) {
@@ -128,7 +132,7 @@ export class Committer {
     });
     if (alive.length === 0) return;
     this.#options.logger.warn(
-      { code: DurableError.is(error) ? error.code : 'store_unavailable', err: error, runs: alive.length },
+      { code: codeOf(error), err: error, runs: alive.length },
       'a commit got no answer and is repeated',
     );
     await new Promise<void>((resolve) => this.#options.clock.schedule(resolve, RETRY_MS));

@@ -81,6 +81,8 @@ export interface RunContext {
 
   /** Buffers chunks for a stream of this run; a promise means: the buffer is full, await it. Throws `stream_closed`. */
   emit(stream: string, chunks: Payload[]): Promise<void> | undefined;
+  /** Throws `value_too_large` or `stream_full` if the runtime's limits for what users write forbid the chunks. */
+  checkRoom(stream: string, chunks: Payload[]): void;
   /** How many chunks this execution has emitted to a stream, whoever did. */
   emittedTo(stream: string): number;
   /** Closes a stream after what was emitted. */
@@ -107,8 +109,20 @@ export interface NewScope {
 
 export interface Scope extends NewScope {
   readonly parent: Scope | null;
+  /** Of an attempt of a step or tool: it is over. */
+  readonly ended: boolean;
   /** `<path>/<name>`, without a counter. */
   keyOf(name: string): string;
+  /** The attempt ends with what its code has written. */
+  writes(open: OpenWrites): void;
+}
+
+/** What code of an attempt writes to a stream. */
+export interface OpenWrites {
+  /** Resolves when all that the scope's code asked to write is taken. */
+  drained(scope: Scope): Promise<void>;
+  /** The attempt has succeeded: what was kept for this moment is emitted now. */
+  completes(scope: Scope): void;
 }
 
 export interface OperationMetadata {

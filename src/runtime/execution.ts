@@ -358,7 +358,7 @@ export class Execution implements CommitSource {
     if (sent.pending.events.length > 0) this.#progressed();
     this.#suspects = undefined;
     this.core.syncTime(answer.now);
-    this.core.outbox.committed(sent.retry.writes);
+    this.core.outbox.committed(sent.retry.writes, answer.tails);
     this.core.committed(sent.pending, this.#holding.head);
     this.#left(sent.then);
     if (this.#state === 'running') this.#intake.take(answer.messages, answer.cancel);

@@ -110,6 +110,8 @@ class OpenOperation<T> {
   readonly #firstAttempt: number;
   #activity: Activity;
   #detached = false;
+  /** That of the last attempt. */
+  #attempted: RunScope | undefined;
 
   constructor(options: OperationsOptions, open: OpenOptions<T>) {
     this.#options = options;
@@ -236,20 +238,26 @@ class OpenOperation<T> {
         ...(toolCallId === undefined ? {} : { toolCallId }),
       },
     });
+    this.#attempted = scope;
     const { context } = this.#core;
     return new Promise((resolve) => {
       const cancelTimeout =
         timeoutMs === undefined
           ? undefined
-          : this.#timeout({ controller, attempt, timeoutMs, expired: (error) => resolve({ error }) });
+          : this.#timeout({ controller, attempt, timeoutMs, expired: (error) => done({ error }) });
       const done = (outcome: { value: T } | { error: unknown }): void => {
+        scope.end();
         cancelTimeout?.();
         resolve(outcome);
       };
       currentFrame
         .run({ context, scope }, () => callBody(() => body({ attempt, signal: controller.signal })))
         .then(
-          (value) => done({ value }),
+          (value) => {
+            const drained = scope.drained();
+            if (drained === undefined) done({ value });
+            else void drained.then(() => done({ value }));
+          },
           (error: unknown) => done({ error }),
         );
     }).then((outcome) => {
@@ -323,6 +331,7 @@ class OpenOperation<T> {
     try {
       const text = stringifyValue(value, `the result of the ${kind} "${key}"`);
       const facts = meta?.(value);
+      this.#attempted?.completes();
       this.#core.record({
         type: EVENTS[kind].completed,
         key,

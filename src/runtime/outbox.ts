@@ -6,8 +6,11 @@
  *     somebody waits for is asked for at once: `flush`, a close, a full buffer.
  *  O3 Bounded: above the limit `emit` answers a promise that resolves when there is room.
  *  O4 A commit with events carries all chunks: a step that is recorded does not write again.
+ *  O5 What users write stays within the limits of the runtime: a chunk by itself, a stream as far as its tail is known here (the
+ *     first flush tells it).
  */
 
+import { MAX_VALUE_BYTES } from './codec.ts';
 import type { Payload } from './codec.ts';
 import { DurableError } from './errors.ts';
 import type { StreamWrite } from './store.ts';
@@ -17,7 +20,17 @@ const MAX_CHUNKS = 4_096;
 /** One commit carries at most this much of the buffer. */
 const MAX_COMMIT_BYTES = 524_288;
 
+export interface StreamLimits {
+  /** Of one chunk. */
+  maxChunkBytes: number;
+  /** Of one stream. */
+  maxChunks: number;
+}
+
+export const STREAM_LIMITS: StreamLimits = { maxChunkBytes: MAX_VALUE_BYTES, maxChunks: 1_000_000 };
+
 export interface OutboxOptions {
+  limits?: StreamLimits;
   /** Asks for a commit at the end of this macrotask. */
   request: () => void;
   /** Asks to be part of the next flush. */
@@ -36,6 +49,9 @@ export class Outbox {
   #flushWaiters: Array<{ upTo: number; resolve: () => void }> = [];
   readonly #closed = new Set<string>();
   readonly #emittedTo = new Map<string, number>();
+  /** Where this execution's chunks begin in a stream. */
+  readonly #startOf = new Map<string, number>();
+  readonly #committedTo = new Map<string, number>();
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -83,6 +99,14 @@ export class Outbox {
     return this.#emittedTo.get(stream) ?? 0;
   }
 
+  /** O5 */
+  checkRoom(stream: string, chunks: Payload[]): void {
+    const { maxChunkBytes, maxChunks } = this.#options.limits ?? STREAM_LIMITS;
+    for (const chunk of chunks) if (chunk.length - 1 > maxChunkBytes) throw chunkTooLarge(stream, chunk, maxChunkBytes);
+    const length = (this.#startOf.get(stream) ?? 0) + this.emittedTo(stream);
+    if (length + chunks.length > maxChunks) throw streamFull(stream, { length, maxChunks });
+  }
+
   close(stream: string): void {
     if (this.#closed.has(stream)) return;
     this.#closed.add(stream);
@@ -116,8 +140,12 @@ export class Outbox {
     return writes;
   }
 
-  /** The commit was applied. */
-  committed(writes: StreamWrite[]): void {
+  /** The commit was applied; `tails` are those of the streams that it wrote to. */
+  committed(writes: StreamWrite[], tails: Record<string, number>): void {
+    for (const { stream, chunks } of writes)
+      this.#committedTo.set(stream, (this.#committedTo.get(stream) ?? 0) + chunks.length);
+    for (const { stream } of writes)
+      this.#startOf.set(stream, (tails[stream] ?? 0) - (this.#committedTo.get(stream) ?? 0));
     this.#committed += this.#release(writes);
     this.#wakeWaiters();
   }
@@ -177,4 +205,23 @@ export class Outbox {
     }
     return taken;
   }
+}
+
+function chunkTooLarge(stream: string, chunk: Payload, limit: number): DurableError {
+  const bytes = chunk.length - 1;
+  return new DurableError(
+    'value_too_large',
+    `Cannot write a chunk of ${bytes} bytes to the stream "${stream}": the limit is ${limit}. Write it in several chunks, or store it ` +
+      'elsewhere and write where it is.',
+    { details: { stream, bytes, limit } },
+  );
+}
+
+function streamFull(stream: string, { length, maxChunks }: { length: number; maxChunks: number }): DurableError {
+  return new DurableError(
+    'stream_full',
+    `Cannot write to the stream "${stream}": it has ${length} chunks and the limit is ${maxChunks}. Go on in a stream of another ` +
+      'namespace, write larger chunks, or raise `streams.maxChunks` of createRuntime.',
+    { details: { stream, chunks: length, limit: maxChunks } },
+  );
 }

@@ -296,6 +296,10 @@ export class ExecutionContext implements RunContext {
     return this.#core.outbox.emittedTo(stream);
   }
 
+  checkRoom(stream: string, chunks: Payload[]): void {
+    this.#core.outbox.checkRoom(stream, chunks);
+  }
+
   closeStream(stream: string): void {
     this.#core.outbox.close(stream);
   }
@@ -305,7 +309,11 @@ export class ExecutionContext implements RunContext {
   }
 
   async readStream(stream: string, from: number): Promise<StreamPage> {
-    const page = await this.#core.store.read(this.run.id, stream, { from, maxBytes: 1_048_576 });
+    // Code that waits for nothing but this does not count as waiting.
+    const leaf = this.#core.root.activity.leaf('busy');
+    const page = await this.#core.store
+      .read(this.run.id, stream, { from, maxBytes: 1_048_576 })
+      .finally(() => leaf.leave());
     if (page === null)
       throw new DurableError('run_not_found', `Cannot read the stream "${stream}": the run "${this.run.id}" is gone.`);
     if (page.expired !== undefined)

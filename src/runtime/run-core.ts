@@ -20,6 +20,7 @@ import type { Entry, Journal } from './journal.ts';
 import type { Logger } from './logger.ts';
 import { messageOf, RunMailbox } from './mailbox.ts';
 import { Outbox } from './outbox.ts';
+import type { StreamLimits } from './outbox.ts';
 import { emptyPending, pendingEvent } from './pending.ts';
 import type { Pending } from './pending.ts';
 import { ReleaseQueue } from './release.ts';
@@ -29,6 +30,8 @@ import type { Run, Store } from './store.ts';
 import { Timers } from './timers.ts';
 
 export interface RunCoreOptions {
+  /** Of its streams. */
+  limits?: StreamLimits;
   run: Run;
   store: Store;
   clock: Clock;

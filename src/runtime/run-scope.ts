@@ -1,7 +1,7 @@
 /** Scopes: key prefixes with counters. */
 
 import type { Activity } from './activity.ts';
-import type { OperationMetadata, Scope, ScopeKind } from './context.ts';
+import type { OpenWrites, OperationMetadata, Scope, ScopeKind } from './context.ts';
 
 export interface RunScopeOptions {
   path: string;
@@ -20,6 +20,8 @@ export class RunScope implements Scope {
   readonly shielded: boolean;
   readonly metadata?: OperationMetadata;
   readonly #counts = new Map<string, number>();
+  readonly #writes = new Set<OpenWrites>();
+  #ended = false;
 
   constructor(options: RunScopeOptions) {
     this.path = options.path;
@@ -34,6 +36,29 @@ export class RunScope implements Scope {
   /** Where children are counted: this scope's node, or the nearest one that is still open. */
   get activity(): Activity {
     return this.#activity.open || this.parent === null ? this.#activity : this.parent.activity;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  writes(open: OpenWrites): void {
+    this.#writes.add(open);
+  }
+
+  /** Resolves when what its code has written is taken; undefined if all is. */
+  drained(): Promise<unknown> | undefined {
+    return this.#writes.size === 0 ? undefined : Promise.all([...this.#writes].map((open) => open.drained(this)));
+  }
+
+  /** Its completion is recorded next, in the same breath. */
+  completes(): void {
+    for (const open of this.#writes) open.completes(this);
+  }
+
+  /** Its attempt is over, whatever code of it may still run. */
+  end(): void {
+    this.#ended = true;
   }
 
   /** The next key for a name: `<path>/<name>#<occurrence>`, without `#0`. */

@@ -6,6 +6,7 @@ import { durationMs } from './duration.ts';
 import type { Duration } from './duration.ts';
 import { DurableError } from './errors.ts';
 import { keyPart } from './key-part.ts';
+import { openResult, storeResult } from './stored-stream.ts';
 
 export interface StepOptions {
   /** Attempts after the first, with exponential backoff and full jitter. Default 3. */
@@ -32,6 +33,8 @@ const DEFAULT_RETRIES = 3;
  * Runs `fn` once and records its result; afterwards the result is answered from the journal. The body runs again only if
  * an attempt failed, or the process died or lost its lease between the work and its record. Rejects with what the last
  * attempt threw. Throw `FatalError` to stop retrying and `RetryableError` to say when to go on.
+ * A `ReadableStream` of JSON values or bytes as the result is read to its end and stored in the run's stream `step:<key>`; the workflow
+ * gets one that reads it from there, any number of times (but once where the platform reads it natively, as `new Response` does).
  * Outside a run, and inside another step, it calls `fn` plainly.
  */
 export function step<T>(name: string, fn: () => Promise<T> | T, options: StepOptions = {}): Promise<T> {
@@ -43,13 +46,19 @@ export function step<T>(name: string, fn: () => Promise<T> | T, options: StepOpt
   const { context } = frame;
   const key =
     options.key === undefined ? context.nextKey(keyPart(name)) : context.scope().keyOf(`key:${keyPart(options.key)}`);
-  return context.perform({
+  const result = context.perform<unknown>({
     key,
     kind: 'step',
-    body: () => fn(),
+    body: () => {
+      const value = fn();
+      return value instanceof Promise
+        ? value.then((settled: unknown) => storeResult(context, { key, value: settled }))
+        : storeResult(context, { key, value });
+    },
     retries: options.retries ?? DEFAULT_RETRIES,
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   });
+  return result.then((recorded) => openResult(context, recorded)) as Promise<T>;
 }
 
 /** Facts of the attempt that runs now. Throws `outside_run` where no step or tool runs. */

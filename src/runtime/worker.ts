@@ -28,6 +28,8 @@ import { RunCore } from './run-core.ts';
 import { SUSPECT_ATTEMPTS } from './store.ts';
 import { codeOf, retryDelay, StoreCalls } from './store-calls.ts';
 import type { Claim, ClaimResult, Hint, Store } from './store.ts';
+import { Upkeep } from './upkeep.ts';
+import type { StreamSettings } from './upkeep.ts';
 
 export interface WorkerOptions {
   /** Runs that execute at once. Default 200. */
@@ -48,6 +50,7 @@ export interface WorkerParts {
   ids: Ids;
   logger: Logger;
   registry: Registry;
+  streams?: StreamSettings;
   /** Loaded before the worker opens. */
   keys: Keyring;
 }
@@ -67,6 +70,7 @@ export class Worker implements ExecutionHost {
   readonly admission: Admission;
   readonly #parts: WorkerParts;
   readonly #options: Required<WorkerOptions>;
+  readonly #upkeep: Upkeep;
   readonly #committer: Committer;
   readonly #calls: StoreCalls;
   readonly #executing = new Map<string, Execution>();
@@ -90,8 +94,10 @@ export class Worker implements ExecutionHost {
   constructor(parts: WorkerParts, options: WorkerOptions = {}) {
     this.#parts = parts;
     this.#options = { ...DEFAULTS, ...options };
-    this.#committer = new Committer({ ...parts, timeoutMs: this.#options.storeTimeoutMs });
     this.#calls = new StoreCalls(parts, this.#options.storeTimeoutMs);
+    this.#upkeep = new Upkeep({ ...parts, calls: this.#calls });
+    const { applied } = this.#upkeep;
+    this.#committer = new Committer({ ...parts, applied, timeoutMs: this.#options.storeTimeoutMs });
     this.admission = new Admission({
       ...parts,
       leaseMs: this.#options.leaseMs,
@@ -125,6 +131,7 @@ export class Worker implements ExecutionHost {
     this.#unwatch = store.watch?.((hint) => this.#hinted(hint));
     this.#scheduleTick();
     if (!store.capabilities.push) this.#scheduleSweep();
+    this.#upkeep.open();
     this.#pollSoon();
   }
 
@@ -160,6 +167,7 @@ export class Worker implements ExecutionHost {
     }
     this.#cancelTick?.();
     this.#cancelSweep?.();
+    await this.#upkeep.close();
     this.#state = 'closed';
   }
 
@@ -376,7 +384,7 @@ export class Worker implements ExecutionHost {
   }
 
   async #begin(claim: Claim, options: { claimedAt: number; now: number }): Promise<void> {
-    const { store, registry, clock, ids, logger, keys } = this.#parts;
+    const { store, registry, clock, ids, logger, keys, streams } = this.#parts;
     const { run } = claim;
     this.#executing.get(run.id)?.drop('lease_lost', `The run "${run.id}" was claimed again; this attempt is dropped.`);
     this.#warm.peek(run.id)?.drop('lease_lost', `The run "${run.id}" went on elsewhere; this continuation is dropped.`);
@@ -402,6 +410,7 @@ export class Worker implements ExecutionHost {
       host: this,
       core: (self) =>
         new RunCore({
+          ...(streams === undefined ? {} : { limits: streams.limits }),
           run,
           store,
           clock,

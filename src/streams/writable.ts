@@ -4,30 +4,42 @@
  *  W1 Written by a workflow's own code: once. Chunk and a `chunk_written` fact are one commit; on replay a writer skips as
  *     many writes as it has facts. So a workflow must write the same sequence again, as it must call the same steps.
  *  W2 Written inside a step or a tool: at least once per attempt. In an agent's stream the `reset-step` of a repeated turn takes
- *     it back; elsewhere give data parts ids, so that a later one replaces the earlier.
- *  W3 What a step wrote is committed with its completion or before.
+ *     it back; elsewhere give data parts ids, so that a later one replaces the earlier, or write with `commit: 'end'`.
+ *  W3 What a step wrote is committed with its completion or before, also what it did not await. With `commit: 'end'` it is committed with
+ *     its completion, and only then: a failed attempt leaves nothing.
+ *  W4 An attempt that is over writes nothing more: the next one writes already. Its locks hold nobody up.
+ *  W5 What counts is who writes, not who opened: a workflow's writable that a step writes to is that step's.
  */
 
-import { currentFrame, requireContext } from '../runtime/context.ts';
-import type { Frame, RunContext, Scope } from '../runtime/context.ts';
-import { DurableError } from '../runtime/errors.ts';
 import { assertJson, encodeChunk } from '../runtime/chunk.ts';
+import type { Payload } from '../runtime/codec.ts';
+import { currentFrame, requireContext } from '../runtime/context.ts';
+import type { Frame, OpenWrites, RunContext, Scope } from '../runtime/context.ts';
+import { DurableError } from '../runtime/errors.ts';
 import { DEFAULT_STREAM } from './wire.ts';
 
 export interface WritableOptions {
   /** The stream's name in this run. Default: the run's main stream, the one an agent answers on. */
   namespace?: string;
+  /**
+   * When a step or tool commits what it writes. `soon` (default): within milliseconds, so a repeated attempt writes it again. `end`: with
+   * the step's completion, once; nothing of a failed attempt. Until then it is in memory, at most 1 MB. A workflow's own code writes
+   * once anyway.
+   */
+  commit?: 'soon' | 'end';
 }
 
 /**
  * A stream of this run to write to, from a workflow, a step or a tool: JSON values or `Uint8Array`s, one chunk each. A write is
  * accepted at once and waits only while the run's buffer is full; it is stored within milliseconds and readers see it
- * then. Several writables of one stream may be open. Closing one closes the stream for all; it also closes with the run. The main
- * stream of an agent goes on when a tool closes its writable.
- * Inside a step or tool a write happens once per attempt, in a workflow's own code once. Each write there is an event of
- * the journal: for an agent's answer use `writeUIMessageStream`, for other tokens write from a step.
- * Writes reject with `value_not_serializable`, `value_too_large` and `stream_closed`. Throws `outside_run` and
- * `invalid_argument`.
+ * then. Several writables of one stream may be open, each with its own lock; none has to be released. Closing one closes the
+ * stream for all; it also closes with the run. The main stream of an agent goes on when a tool closes its writable.
+ * Inside a step or tool a write happens once per attempt (see `commit`), in a workflow's own code once. Each write there is an event
+ * of the journal: for an agent's answer use `writeUIMessageStream`, for other tokens write from a step; a step may write to what its
+ * workflow has opened. A step's writables end with its attempt.
+ * In a tool, chunks `{ type: 'data-...', id, data }` without `namespace` are parts of the agent's message; the same id replaces the part.
+ * Writes reject with `value_not_serializable`, `value_too_large`, `stream_full` and `stream_closed` (also after the step's end). Throws
+ * `outside_run` and `invalid_argument`.
  */
 export function getWritable<T = unknown>(options: WritableOptions = {}): WritableStream<T> {
   const stream = options.namespace ?? DEFAULT_STREAM;
@@ -37,12 +49,8 @@ export function getWritable<T = unknown>(options: WritableOptions = {}): Writabl
       'Cannot open a stream with an empty namespace. Give it a name, or leave `namespace` out.',
     );
   }
-  const { context, scope } = frameOf();
-  return new WritableStream<T>(
-    isWorkflowCode(scope)
-      ? onceSink(context, stream)
-      : directSink(context, { stream, isOwn: !isAnswer(scope, stream) }),
-  );
+  const sink = new Sink<T>(frameOf(), { stream, atEnd: options.commit === 'end' });
+  return new WritableStream<T>(sink, { highWaterMark: 1, size: sink.size });
 }
 
 function frameOf(): Frame {
@@ -52,10 +60,151 @@ function frameOf(): Frame {
   return { context, scope: context.scope() };
 }
 
+/** Chunks of an attempt for its end. */
+interface Held {
+  chunks: Payload[];
+  bytes: number;
+  close: boolean;
+}
+
+const MOST_HELD_BYTES = 1_048_576;
+
+class Sink<T> implements UnderlyingSink<T>, OpenWrites {
+  readonly #context: RunContext;
+  readonly #opener: Scope;
+  readonly #stream: string;
+  readonly #atEnd: boolean;
+  /** The scopes of the writes that are asked for and not taken, in their order. */
+  readonly #writers: Scope[] = [];
+  readonly #held = new Map<Scope, Held>();
+  readonly #once: OnceWriter | undefined;
+  #emptied: Array<() => void> = [];
+
+  constructor({ context, scope }: Frame, { stream, atEnd }: { stream: string; atEnd: boolean }) {
+    this.#context = context;
+    this.#opener = scope;
+    this.#stream = stream;
+    this.#atEnd = atEnd;
+    if (isWorkflowCode(scope)) this.#once = new OnceWriter(context, stream);
+  }
+
+  /** Called by the stream for each write, in the writer's own context, before the write waits for those before it (W5). */
+  readonly size = (): number => {
+    const frame = currentFrame.getStore();
+    const scope = frame?.context === this.#context ? frame.scope : this.#opener;
+    this.#writers.push(scope);
+    (attemptOf(scope) ?? attemptOf(this.#opener))?.writes(this); // W3
+    return 1;
+  };
+
+  async write(value: T, controller: WritableStreamDefaultController): Promise<void> {
+    const scope = this.#writers[0] ?? this.#opener;
+    try {
+      await this.#write(value, { scope, controller });
+    } finally {
+      this.#writers.shift();
+      if (this.#writers.length === 0) for (const resolve of this.#emptied.splice(0)) resolve();
+    }
+  }
+
+  #write(
+    value: T,
+    { scope, controller }: { scope: Scope; controller: WritableStreamDefaultController },
+  ): Promise<void> | undefined {
+    const opener = attemptOf(this.#opener);
+    const attempt = attemptOf(scope) ?? opener;
+    for (const over of [attempt, opener]) if (over?.ended === true) throw attemptEnded(this.#stream, over); // W4
+    if (attempt === null && this.#once?.isStored() === true) return undefined;
+    if (!(value instanceof Uint8Array)) assertJson(value);
+    const chunk = encodeChunk(value);
+    this.#context.checkRoom(this.#stream, [chunk]);
+    if (attempt !== null && this.#atEnd) return this.#hold(attempt, chunk);
+    const full = this.#context.emit(this.#stream, [chunk]);
+    if (attempt === null) this.#once?.record((error) => controller.error(error));
+    return full;
+  }
+
+  close(): void {
+    const attempt = attemptOf(this.#opener);
+    if (attempt?.ended === true) return;
+    if (isAnswer(this.#opener, this.#stream)) return;
+    if (attempt !== null && this.#atEnd) this.#heldOf(attempt).close = true;
+    else this.#context.closeStream(this.#stream);
+  }
+
+  abort(): void {
+    this.#held.clear();
+    this.#writers.length = 0;
+    for (const resolve of this.#emptied.splice(0)) resolve();
+  }
+
+  drained(): Promise<void> {
+    if (this.#writers.length === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#emptied.push(resolve));
+  }
+
+  completes(scope: Scope): void {
+    const held = this.#held.get(scope);
+    if (held === undefined) return;
+    this.#held.delete(scope);
+    void this.#context.emit(this.#stream, held.chunks);
+    if (held.close) this.#context.closeStream(this.#stream);
+  }
+
+  #hold(attempt: Scope, chunk: Payload): undefined {
+    const held = this.#heldOf(attempt);
+    if (held.bytes + chunk.length > MOST_HELD_BYTES) throw holdsTooMuch(this.#stream, held.bytes + chunk.length);
+    held.chunks.push(chunk);
+    held.bytes += chunk.length;
+  }
+
+  #heldOf(attempt: Scope): Held {
+    let held = this.#held.get(attempt);
+    if (held === undefined) {
+      held = { chunks: [], bytes: 0, close: false };
+      this.#held.set(attempt, held);
+      attempt.writes(this);
+    }
+    return held;
+  }
+}
+
+/** W1 */
+class OnceWriter {
+  readonly #context: RunContext;
+  readonly #key: string;
+  #stored: number;
+
+  constructor(context: RunContext, stream: string) {
+    this.#context = context;
+    this.#key = context.nextKey(`writable:${stream}`);
+    this.#stored = context.facts(this.#key).length;
+  }
+
+  /** The next write has been stored by an earlier execution. */
+  isStored(): boolean {
+    if (this.#stored === 0) return false;
+    this.#stored -= 1;
+    return true;
+  }
+
+  /** Not awaited: when a write resolves must not depend on the store, or a replay could go another way. */
+  record(failed: (error: unknown) => void): void {
+    const fact = { type: 'chunk_written' as const, key: this.#key, at: this.#context.now() };
+    this.#context.append({ facts: [fact] }).catch(failed);
+  }
+}
+
 function isWorkflowCode(scope: Scope): boolean {
   return (
     scope.kind === 'workflow' || (scope.kind === 'shield' && (scope.parent === null || isWorkflowCode(scope.parent)))
   );
+}
+
+/** The attempt of a step or tool that a scope is part of; null in a workflow's or an agent's own code. */
+function attemptOf(scope: Scope): Scope | null {
+  if (scope.kind === 'step' || scope.kind === 'tool') return scope;
+  return scope.kind === 'shield' && scope.parent !== null ? attemptOf(scope.parent) : null;
 }
 
 /** The stream that the agent answers on, which goes on after its tools. */
@@ -64,35 +213,20 @@ function isAnswer(scope: Scope | null, stream: string): boolean {
   return scope.kind === 'agent' || isAnswer(scope.parent, stream);
 }
 
-function directSink<T>(context: RunContext, { stream, isOwn }: { stream: string; isOwn: boolean }): UnderlyingSink<T> {
-  return {
-    write: (value) => emit(context, { stream, value }),
-    close: () => (isOwn ? context.closeStream(stream) : undefined),
-  };
+function attemptEnded(stream: string, { path, kind }: Scope): DurableError {
+  return new DurableError(
+    'stream_closed',
+    `Cannot write to the stream "${stream}" in the ${kind} "${path}": this attempt of it has ended. Await what writes before the ${kind} ` +
+      'returns, or write from the workflow.',
+    { details: { stream, key: path } },
+  );
 }
 
-/** W1 */
-function onceSink<T>(context: RunContext, stream: string): UnderlyingSink<T> {
-  const key = context.nextKey(`writable:${stream}`);
-  let stored = context.facts(key).length;
-  return {
-    write(value, controller) {
-      if (stored > 0) {
-        stored -= 1;
-        return undefined;
-      }
-      const full = emit(context, { stream, value });
-      // Not awaited: when it resolves must not depend on the store, or a replay could go another way.
-      context
-        .append({ facts: [{ type: 'chunk_written', key, at: context.now() }] })
-        .catch((error: unknown) => controller.error(error));
-      return full;
-    },
-    close: () => context.closeStream(stream),
-  };
-}
-
-function emit(context: RunContext, chunk: { stream: string; value: unknown }): Promise<void> | undefined {
-  if (!(chunk.value instanceof Uint8Array)) assertJson(chunk.value);
-  return context.emit(chunk.stream, [encodeChunk(chunk.value)]);
+function holdsTooMuch(stream: string, bytes: number): DurableError {
+  return new DurableError(
+    'value_too_large',
+    `Cannot keep ${bytes} bytes for the stream "${stream}" until the step ends: the limit is ${MOST_HELD_BYTES}. Write without ` +
+      "`commit: 'end'`, or in several steps.",
+    { details: { stream, bytes, limit: MOST_HELD_BYTES } },
+  );
 }

@@ -47,6 +47,7 @@ const TESTS: Record<ErrorCode, string> = {
   store_read_only: 'stores/sqlite-file.test.ts',
   store_unavailable: 'stores/sqlite-file.test.ts',
   stream_closed: 'streams/writable.test.ts',
+  stream_full: 'streams/writable.test.ts',
   thread_busy: 'bad-input/names-and-keys.test.ts',
   thread_not_found: 'bad-input/unknown.test.ts',
   tool_in_doubt: 'bad-input/troubles.test.ts',

@@ -46,7 +46,11 @@ function launch(workflows: Runnable[], store: Store = inner): Runtime {
 }
 
 /** Starts the workflow in a process that dies as told (if it gets there), and ends it in another one. */
-async function runThrough(definition: Runnable, death?: Death): Promise<{ died: boolean }> {
+async function runThrough(
+  definition: Runnable,
+  death?: Death,
+  { failing = false }: { failing?: boolean } = {},
+): Promise<{ died: boolean }> {
   let died = (): void => {};
   const killed = new Promise<'died'>((resolve) => {
     died = () => resolve('died');
@@ -57,12 +61,20 @@ async function runThrough(definition: Runnable, death?: Death): Promise<{ died: 
     return death.when === 'before' ? 'die before' : 'die after';
   });
   const run = await launch([definition], store).start(definition.name, { id: 'r' });
-  const outcome = await Promise.race([run.result().then(() => 'ended'), killed]);
+  const settled = Promise.race([run.result().then(() => 'ended'), killed]);
+  const outcome = failing ? await passingTime(settled) : await settled;
   if (outcome === 'ended') return { died: false };
   const result = launch([definition]).getRun('r').result();
   await clock.advance(20_000);
   await result;
   return { died: true };
+}
+
+async function passingTime<T>(settled: Promise<T>): Promise<T> {
+  for (;;) {
+    const outcome = await Promise.race([settled.then((value) => ({ value })), clock.advance(500)]);
+    if (outcome !== undefined) return outcome.value;
+  }
 }
 
 async function written(stream = 'default'): Promise<unknown[]> {
@@ -174,6 +186,203 @@ describe('what a step writes', () => {
   });
 });
 
+describe("what a step writes with commit: 'end'", () => {
+  it('is there once, however often the process dies and the step fails', async () => {
+    let deaths = 0;
+    for (const when of ['before', 'after'] as const) {
+      for (let commit = 1; ; commit += 1) {
+        inner = memoryStore({ clock });
+        let attempts = 0;
+        const careful = workflow('careful', async () => {
+          await step('first', () => 1);
+          await step('write', async () => {
+            attempts += 1;
+            const late = getWritable<string>({ namespace: 'log', commit: 'end' }).getWriter();
+            const soon = getWritable<string>({ namespace: 'soon' }).getWriter();
+            await late.write('one');
+            await soon.write('seen');
+            await late.write('two');
+            if (attempts === 1) throw new Error('again');
+          });
+          await step('last', () => 2);
+        });
+        const { died } = await runThrough(careful, { commit, when }, { failing: true });
+        expect(await written('log'), `death ${when} commit ${commit}`).toEqual(['one', 'two']);
+        expect(await written('soon')).toContain('seen');
+        if (!died) break;
+        deaths += 1;
+      }
+    }
+    expect(deaths).toBeGreaterThan(4);
+  }, 30_000);
+
+  it('closes its stream with its completion', async () => {
+    const closing = workflow('closing', async () => {
+      await step('write', async () => {
+        const writer = getWritable<string>({ namespace: 'log', commit: 'end' }).getWriter();
+        await writer.write('only');
+        await writer.close();
+      });
+    });
+    await runThrough(closing);
+    expect(await written('log')).toEqual(['only']);
+  });
+
+  it('is refused when it is more than fits into memory', async () => {
+    let failure: unknown;
+    const large = workflow('large', async () => {
+      await step('write', async () => {
+        const writer = getWritable<string>({ commit: 'end' }).getWriter();
+        await writer.write('x'.repeat(600_000));
+        failure = await writer.write('x'.repeat(600_000)).catch((error: unknown) => error);
+      });
+    });
+    await runThrough(large);
+    expect(failure).toMatchObject({ code: 'value_too_large' });
+  });
+});
+
+describe("a step's end", () => {
+  it('commits what the step wrote and did not await', async () => {
+    const hasty = workflow('hasty', async () => {
+      await step('write', () => {
+        const writer = getWritable<number>().getWriter();
+        for (let n = 0; n < 50; n += 1) void writer.write(n);
+      });
+    });
+    for (let commit = 1; ; commit += 1) {
+      inner = memoryStore({ clock });
+      const { died } = await runThrough(hasty, { commit, when: 'after' });
+      expect((await written()).slice(-50)).toEqual(Array.from({ length: 50 }, (_, n) => n));
+      if (!died) break;
+    }
+  });
+
+  it('ends its writables: a later write says so', async () => {
+    let late: unknown;
+    const leaking = workflow('leaking', async () => {
+      const writer = await step('open', () => {
+        const opened = getWritable<string>().getWriter();
+        return opened.write('in time').then(() => {
+          late = opened;
+          return 1;
+        });
+      });
+      await step('next', () => writer);
+      late = await (late as WritableStreamDefaultWriter<string>).write('late').catch((error: unknown) => error);
+    });
+    await runThrough(leaking);
+    expect(late).toMatchObject({ code: 'stream_closed', details: { stream: 'default', key: 'open' } });
+    expect(String(late)).toContain('has ended');
+    expect(await written()).toEqual(['in time']);
+  });
+
+  it('holds no lock: another step writes to the same stream, whatever was left open', async () => {
+    const open = workflow('open', async () => {
+      await step('a', () => getWritable<string>().getWriter().write('a'));
+      await step('b', () => getWritable<string>().getWriter().write('b'));
+    });
+    await runThrough(open);
+    expect(await written()).toEqual(['a', 'b']);
+  });
+});
+
+describe('a writable that a workflow opened', () => {
+  const shared = workflow('shared', async () => {
+    const writable = getWritable<string>();
+    const write = async (text: string): Promise<void> => {
+      const writer = writable.getWriter();
+      await writer.write(text);
+      writer.releaseLock();
+    };
+    await write('own 1');
+    await step('a', () => write('step a'));
+    await write('own 2');
+    await step('b', () =>
+      new Blob(['x']).stream().pipeThrough(named('step b')).pipeTo(writable, { preventClose: true }),
+    );
+    await write('own 3');
+  });
+
+  function named(text: string): TransformStream<Uint8Array, string> {
+    return new TransformStream({ transform: (_, controller) => controller.enqueue(text) });
+  }
+
+  it('takes what its steps write as theirs: nothing is missing or doubled on replay', async () => {
+    for (const when of ['before', 'after'] as const) {
+      for (let commit = 1; ; commit += 1) {
+        inner = memoryStore({ clock });
+        const { died } = await runThrough(shared, { commit, when });
+        const chunks = await written();
+        expect(chunks.filter((chunk, index) => chunk !== chunks[index - 1])).toEqual([
+          'own 1',
+          'step a',
+          'own 2',
+          'step b',
+          'own 3',
+        ]);
+        expect(chunks.filter((chunk) => String(chunk).startsWith('own'))).toEqual(['own 1', 'own 2', 'own 3']);
+        if (!died) break;
+      }
+    }
+  });
+});
+
+describe('a ReadableStream as the result of a step', () => {
+  const source = (name: string, fails = false): ReadableStream<unknown> =>
+    new ReadableStream({
+      start(controller) {
+        for (const chunk of [{ name, n: 1 }, { name, n: 2 }, new Uint8Array([3])]) controller.enqueue(chunk);
+        if (fails) controller.error(new Error('cut'));
+        else controller.close();
+      },
+    });
+
+  it('is stored, and read by the workflow and by each attempt of its steps', async () => {
+    for (const when of ['before', 'after'] as const) {
+      for (let commit = 1; ; commit += 1) {
+        inner = memoryStore({ clock });
+        let fetched = 0;
+        let used = 0;
+        const seen: unknown[] = [];
+        const streaming = workflow('streaming', async () => {
+          const fetchedStream = await step('fetch', () => {
+            fetched += 1;
+            return source(`fetch ${fetched}`, fetched === 1);
+          });
+          const own = await step('own', () => 1);
+          await step('use', async () => {
+            used += 1;
+            const chunks = [];
+            for await (const chunk of fetchedStream) chunks.push(chunk);
+            seen.push(chunks);
+            if (used === 1) throw new Error('again');
+          });
+          return own;
+        });
+        const { died } = await runThrough(streaming, { commit, when }, { failing: true });
+        for (const chunks of seen)
+          expect(chunks).toEqual([
+            { name: expect.stringMatching('fetch') as string, n: 1 },
+            { name: expect.stringMatching('fetch') as string, n: 2 },
+            new Uint8Array([3]),
+          ]);
+        expect(seen.length).toBeGreaterThan(1);
+        expect(new Set(seen.slice(-2).map((chunks) => JSON.stringify(chunks))).size).toBe(1);
+        if (!died) break;
+      }
+    }
+  }, 30_000);
+
+  it('can be read under its name from outside', async () => {
+    const streaming = workflow('streaming', async () => {
+      await step('fetch', () => source('it'));
+    });
+    await runThrough(streaming);
+    expect(await written('step:fetch')).toHaveLength(3);
+  });
+});
+
 describe('chunks for a stream that an earlier process closed', () => {
   it('are dropped and hold nobody up', async () => {
     let flushed = 0;
@@ -251,6 +460,54 @@ describe('a writable', () => {
     expect(await run.status).toBe('running');
     release();
     await run.result();
+  });
+
+  it('keeps within the limits of the runtime for a chunk and for a stream', async () => {
+    const failures: unknown[] = [];
+    const filling = workflow('filling', async () => {
+      await step('large', async () => {
+        await getWritable({ namespace: 'large' })
+          .getWriter()
+          .write('x'.repeat(200))
+          .catch((error: unknown) => failures.push(error));
+        await getWritable({ namespace: 'large' }).getWriter().write('x'.repeat(90));
+      });
+      for (const name of ['a', 'b'])
+        await step(name, async () => {
+          const writer = getWritable().getWriter();
+          for (let n = 0; n < 3; n += 1) await writer.write(n);
+        }).catch((error: unknown) => failures.push(error));
+    });
+    const runtime = createRuntime({
+      store: inner,
+      workflows: [filling],
+      clock,
+      logger: silent,
+      streams: { maxChunkBytes: 100, maxChunks: 5 },
+    });
+    runtimes.push(runtime);
+    const run = await runtime.start('filling', { id: 'r' });
+    const result = run.result();
+    await clock.advance(120_000);
+    await result;
+    expect(failures).toMatchObject([
+      { code: 'value_too_large', details: { stream: 'large', bytes: 202, limit: 100 } },
+      { code: 'stream_full', details: { stream: 'default', limit: 5 } },
+    ]);
+    expect(await written()).toEqual([0, 1, 2, 0, 1]);
+  });
+
+  it('wants whole numbers for its limits', () => {
+    for (const streams of [{ maxChunks: -1 }, { maxChunkBytes: 1.5 }, { keep: { chunks: Number.NaN } }])
+      expect(() => createRuntime({ store: inner, streams })).toThrow(
+        expect.objectContaining({ code: 'invalid_argument' }),
+      );
+  });
+
+  it('is no result of a step', async () => {
+    expect(await failureOf(() => step('open', () => getWritable(), { retries: 0 }))).toMatchObject({
+      code: 'value_not_serializable',
+    });
   });
 
   it('says where it can be used, and wants a name', async () => {
