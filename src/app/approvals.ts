@@ -30,7 +30,7 @@ export interface Approval extends ApprovalDetails {
 }
 
 export interface ApprovalQuery {
-  /** `pending` (default), `decided`, or `all`. */
+  /** `pending` (default), `decided` (also those that were closed without an answer), or `all`. */
   status?: 'pending' | 'decided' | 'all';
   run?: string;
   thread?: string;
@@ -83,6 +83,11 @@ export interface ApprovalsParts {
   toolsOf: (agent: string) => ToolSet | undefined;
 }
 
+const STATUSES: Record<'pending' | 'decided', Array<Hook['status']>> = {
+  pending: ['open'],
+  decided: ['resolved', 'closed'],
+};
+
 export function createApprovals(parts: ApprovalsParts): Approvals {
   return {
     list: async ({ status = 'pending', ...query } = {}) => {
@@ -90,12 +95,9 @@ export function createApprovals(parts: ApprovalsParts): Approvals {
       const rows = await store.listHooks({
         ...query,
         kind: 'approval',
-        ...(status === 'pending' ? { status: 'open' } : {}),
+        ...(status === 'all' ? {} : { status: STATUSES[status] }),
       });
-      const items = rows.items
-        .flatMap((hook) => readApproval(parts, hook))
-        .filter((approval) => status !== 'decided' || approval.status !== 'pending');
-      return { ...rows, items };
+      return { ...rows, items: rows.items.flatMap((hook) => readApproval(parts, hook)) };
     },
     get: async (id) => toApproval(await findHook(await parts.store(), id)),
     approve: (id, options) => answer(parts, id, { ...options, approved: true }),

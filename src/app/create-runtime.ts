@@ -17,6 +17,7 @@ import { consoleLogger } from '../runtime/logger.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { Registrable } from '../runtime/registrable.ts';
 import { Registry } from '../runtime/registry.ts';
+import { warnOfOtherVersions } from './other-versions.ts';
 import { sha256Hex } from '../runtime/signature.ts';
 import type {
   Delivery,
@@ -59,7 +60,10 @@ export interface RuntimeOptions {
   agents?: Record<string, Registrable>;
   /** Workflows by name, or a list of them under their own names. */
   workflows?: Record<string, Workflow<never>> | ReadonlyArray<Workflow<never>>;
-  /** Version of the code. Plain workflows go on only with the version that started them. Default '1'. */
+  /**
+   * Version of the code. Runs of plain workflows go on only with the version that started them; what is left of others is counted and logged when
+   * the runtime opens. Agents follow the newest. Default '1'.
+   */
   version?: string;
   /**
    * What hook tokens and input hashes are signed with: long, random, and kept outside the store. A list, newest first, to change it: the first
@@ -346,7 +350,10 @@ class DurableRuntime implements Runtime {
     const { streams } = this.#parts;
     if (options.worker === false) return { keys, worker: null, wayIn: plainWayIn(this.#store) };
     const worker = new Worker({ store: this.#store, clock, ids, logger, registry, keys, streams }, options.worker);
-    if (this.#closing === undefined) worker.open();
+    if (this.#closing === undefined) {
+      worker.open();
+      void warnOfOtherVersions({ store: this.#store, registry, logger });
+    }
     return { keys, worker, wayIn: worker.admission };
   }
 

@@ -5,7 +5,7 @@ import type { ApprovalDetails } from '../agent/tool/approval.ts';
 import type { ClientToolDetails } from '../agent/run/segment-outcome.ts';
 import { decodeValue } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
-import type { Hook, Responder, Run, Store } from '../runtime/store.ts';
+import type { Hook, HookQuery, Responder, Run, Store } from '../runtime/store.ts';
 
 export type Wait = ApprovalWait | ClientToolWait | HookWait | SleepWait;
 
@@ -64,7 +64,7 @@ export function clientToolOf(hook: Hook): ClientToolDetails | undefined {
 async function openHooks(store: Store, run: string): Promise<Hook[]> {
   const hooks: Hook[] = [];
   for (let cursor: string | undefined; ;) {
-    const query = { run, status: 'open' as const, limit: 500 };
+    const query: HookQuery = { run, status: ['open'], limit: 500 };
     const page = await store.listHooks(cursor === undefined ? query : { ...query, cursor });
     hooks.push(...page.items);
     if (page.cursor === null) return hooks;

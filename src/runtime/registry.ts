@@ -68,6 +68,15 @@ export class Registry {
     return [...this.#byName.values()].map((definition) => this.queueOf(definition));
   }
 
+  /** The workflow that is registered here, but in another version, if this is its queue. */
+  otherVersion(queue: string): { workflow: string; version: string } | undefined {
+    const [workflow] = [...this.#byName.keys()]
+      .filter((name) => queue.startsWith(`${name}@`))
+      .toSorted((a, b) => b.length - a.length);
+    if (workflow === undefined || this.queues.includes(queue)) return undefined;
+    return { workflow, version: queue.slice(workflow.length + 1) };
+  }
+
   /** A row to start. Throws what `parseInput` and the codec throw. */
   async newRun(definition: WorkflowDefinition, options: RunOptions, keys: Keyring): Promise<NewRun> {
     const input = definition.parseInput === undefined ? options.input : await definition.parseInput(options.input);

@@ -85,6 +85,8 @@
  *      It looks at `limit` streams at most and does a bounded part of the work; what is left is done when its cursor comes again.
  *  S28 `compact` writes a bounded part of a stream anew, in the form that takes least room, in one transition, and says whether more
  *      is left to do. No answer of any other operation changes by it, whoever writes or reads meanwhile.
+ *  S29 `backlog` answers how many runs that have not ended stand in each queue that is not among those named, by the queue's name. It costs
+ *      as much as it counts, whatever else the store holds: each process asks when it opens.
  */
 
 import type { Payload } from './codec.ts';
@@ -420,7 +422,7 @@ export interface RunQuery {
 
 export interface HookQuery {
   kind?: 'hook' | 'approval';
-  status?: Hook['status'];
+  status?: Array<Hook['status']>;
   run?: string;
   thread?: string;
   /** null: rows without a tenant. */
@@ -439,6 +441,11 @@ export interface LedgerQuery {
   /** Default 500, at most 5000. Oldest first. */
   limit?: number;
   cursor?: string;
+}
+
+export interface Backlog {
+  queue: string;
+  runs: number;
 }
 
 export type Control = 'cancel' | 'resume' | 'terminate';
@@ -479,6 +486,7 @@ export interface Store {
   read(run: string, stream: string, options: { from: number; maxBytes: number }): Promise<StreamPage | null>;
   get(run: string): Promise<Run | null>;
   list(query: RunQuery): Promise<Page<Run>>;
+  backlog(without: readonly string[]): Promise<Backlog[]>;
   hook(tokenHash: string): Promise<Hook | null>;
   listHooks(query: HookQuery): Promise<Page<Hook>>;
   /** The runs of a thread, in order of creation, without superseded ones. The tenant defaults to none. */

@@ -64,7 +64,7 @@ async function factsOf(row: Run, { store, clock }: { store: Store; clock: Clock 
   }
   if (run.status === 'running')
     facts.push('Its code executes, or waits to try again: that takes clock.advance("1 minute").');
-  const { items: hooks } = await store.listHooks({ run: run.id, status: 'open' });
+  const { items: hooks } = await store.listHooks({ run: run.id, status: ['open'] });
   return [
     ...facts,
     ...hooks.map(({ kind, key, tool }) => `Open ${kind}: "${key}"${tool === null ? '' : `, tool "${tool}"`}.`),

@@ -154,6 +154,7 @@ function mortalStore(inner: Store, { pulse, nonces, commit }: MortalStoreParts):
     read: mortal((run, stream, options) => inner.read(run, stream, options)),
     get: mortal((run) => inner.get(run)),
     list: mortal((query) => inner.list(query)),
+    backlog: mortal((without) => inner.backlog(without)),
     hook: mortal((tokenHash) => inner.hook(tokenHash)),
     listHooks: mortal((query) => inner.listHooks(query)),
     thread: mortal((id, tenant) => inner.thread(id, tenant)),

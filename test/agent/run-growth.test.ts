@@ -177,7 +177,7 @@ async function driveThroughCrash(office: Office): Promise<void> {
   for (;;) {
     const row = await runtime.store.get('bills');
     if (row?.endedAt !== null && row !== null) return;
-    const [approval] = (await runtime.store.listHooks({ run: 'bills', kind: 'approval', status: 'open' })).items;
+    const [approval] = (await runtime.store.listHooks({ run: 'bills', kind: 'approval', status: ['open'] })).items;
     if (approval !== undefined) await approve(office).catch(() => died);
     else await new Promise((resolve) => setImmediate(resolve));
   }

@@ -75,6 +75,7 @@ export class Network {
       control: (run, control) => this.#call('control', () => store.control(run, control)),
       read: (run, stream, options) => this.#call('read', () => store.read(run, stream, options)),
       get: (run) => this.#call('get', () => store.get(run)),
+      backlog: (without) => this.#call('backlog', () => store.backlog(without)),
       list: (query) => this.#call('list', () => store.list(query)),
       hook: (token) => this.#call('hook', () => store.hook(token)),
       listHooks: (query) => this.#call('listHooks', () => store.listHooks(query)),

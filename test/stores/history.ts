@@ -292,7 +292,8 @@ export async function everything(store: Store): Promise<unknown> {
     store.list({ thread: 't0', attributes: { a: '1' } }),
     store.list({ parent: 'r0' }),
     store.list({ errorCode: 'cancelled' }),
-    store.listHooks({ kind: 'approval', status: 'open' }),
+    store.listHooks({ kind: 'approval', status: ['open'] }),
+    store.listHooks({ status: ['resolved', 'closed'], limit: 2 }),
     store.ledger({ run: 'r0' }),
     store.ledger({ limit: 1 }),
   ]);
@@ -301,6 +302,7 @@ export async function everything(store: Store): Promise<unknown> {
     perRun,
     filtered: filtered.map((page) => page.items),
     hooks: (await store.listHooks({})).items,
+    backlog: await store.backlog(['other@1']),
     threads: [await store.thread('t0'), await store.thread('t1')],
   };
 }

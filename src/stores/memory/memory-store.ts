@@ -13,7 +13,7 @@ import { claim } from './claim.ts';
 import { commit } from './commit.ts';
 import { control } from './end.ts';
 import { deliver } from './inbox.ts';
-import { gc, ledger, list, listHooks, load, thread } from './read.ts';
+import { backlog, gc, ledger, list, listHooks, load, thread } from './read.ts';
 import { start } from './start.ts';
 import { copyHook, copyRun, createState } from './state.ts';
 import type { MemoryState } from './state.ts';
@@ -41,6 +41,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     read: (id, stream, { from, maxBytes }) => transition(() => read(state, { id, stream, from, maxBytes })),
     get: (id) => transition(() => copyOrNull(state.runs.get(id)?.run, copyRun)),
     list: (query) => transition(() => list(state, query)),
+    backlog: (without) => transition(() => backlog(state, without)),
     hook: (tokenHash) => transition(() => copyOrNull(state.hooks.get(tokenHash)?.hook, copyHook)),
     listHooks: (query) => transition(() => listHooks(state, query)),
     thread: (id, tenant = null) => transition(() => thread(state, { thread: id, tenant })),

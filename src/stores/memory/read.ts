@@ -1,6 +1,7 @@
 /** Questions: they change nothing. And `gc`, which changes nothing that anybody still asks for. */
 
 import type {
+  Backlog,
   Hook,
   HookQuery,
   LedgerQuery,
@@ -46,6 +47,17 @@ export function list(state: MemoryState, query: RunQuery): Page<Run> {
   });
 }
 
+/** S29 */
+export function backlog(state: MemoryState, without: readonly string[]): Backlog[] {
+  const runs = new Map<string, number>();
+  for (const { run } of state.runs.values()) {
+    if (run.endedAt === null && !without.includes(run.queue)) runs.set(run.queue, (runs.get(run.queue) ?? 0) + 1);
+  }
+  return Array.from(runs, ([queue, count]) => ({ queue, runs: count })).toSorted((a, b) =>
+    a.queue < b.queue ? -1 : 1,
+  );
+}
+
 function matchesRun(run: Run, query: RunQuery): boolean {
   const attributes = Object.entries(query.attributes ?? {});
   return (
@@ -74,7 +86,7 @@ export function listHooks(state: MemoryState, query: HookQuery): Page<Hook> {
 function matchesHook(hook: Hook, query: HookQuery): boolean {
   return (
     isSameIfAsked(query.kind, hook.kind) &&
-    isSameIfAsked(query.status, hook.status) &&
+    (query.status === undefined || query.status.includes(hook.status)) &&
     isSameIfAsked(query.run, hook.run) &&
     isSameIfAsked(query.thread, hook.thread) &&
     isSameIfAsked(query.tenant, hook.tenant) &&

@@ -143,6 +143,8 @@ export const MIGRATIONS: readonly string[] = [
   // S11. In a unique index no tenant would be another tenant each time.
   `CREATE UNIQUE INDEX runs_active ON runs (thread, tenant IS NULL, ifnull(tenant, ''))
      WHERE thread IS NOT NULL AND status IN ('ready', 'running', 'waiting', 'parked');`,
+
+  `CREATE INDEX runs_open ON runs (queue) WHERE ended_at IS NULL;`,
 ];
 
 /**

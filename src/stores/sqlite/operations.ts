@@ -55,6 +55,7 @@ export function prepareOperations(session: Session, { join, read, write, writeAl
     load: (id, from) => read(() => reads.load(id, from)),
     get: (id) => read(() => runs.full(id)),
     list: (query) => read(() => reads.list(query)),
+    backlog: (without) => read(() => reads.backlog(without)),
     thread: (id, tenant = null) => read(() => reads.thread(id, tenant)),
     read: (id, stream, options) => read(() => streams.read(id, { ...options, stream })),
     hook: (tokenHash) => read(() => hooks.get(tokenHash)),

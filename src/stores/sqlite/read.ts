@@ -2,7 +2,7 @@
 
 import type { StatementSync } from 'node:sqlite';
 import { isEnded } from '../../runtime/store.ts';
-import type { Loaded, Page, Payload, Run, RunQuery } from '../../runtime/store.ts';
+import type { Backlog, Loaded, Page, Payload, Run, RunQuery } from '../../runtime/store.ts';
 import { pageSize } from '../rules.ts';
 import { ITEMS_PER_PAGE, isTenant, toPage, where } from './paging.ts';
 import { allRows, toMessage, toPayload, toRun } from './rows.ts';
@@ -14,6 +14,7 @@ import type { Session } from './session.ts';
 export interface Reads {
   load(id: string, from?: number): Loaded | null;
   list(query: RunQuery): Page<Run>;
+  backlog(without: readonly string[]): Backlog[];
   thread(id: string, tenant: string | null): Run[];
 }
 
@@ -59,8 +60,26 @@ export function prepareReads(session: Session, runs: Runs): Reads {
       }
     },
     list: (query) => listRuns(session, query),
+    backlog: (without) => countBacklog(session, without),
     thread: (id, tenant) => allRows<Row>(ofThread, id, tenant, id, tenant).map(toRun),
   };
+}
+
+/** S29: from one queue to the next by the index, so that runs of queues that are not asked for are not even passed over. */
+const BACKLOG = `
+  WITH RECURSIVE queues (queue) AS (
+    SELECT min(queue) FROM runs INDEXED BY runs_open WHERE ended_at IS NULL
+    UNION ALL
+    SELECT (SELECT min(queue) FROM runs INDEXED BY runs_open WHERE ended_at IS NULL AND queue > queues.queue) FROM queues WHERE queue IS NOT NULL
+  )
+  SELECT queue, (SELECT count(*) FROM runs WHERE ended_at IS NULL AND queue = queues.queue) AS runs
+    FROM queues WHERE queue IS NOT NULL AND queue NOT IN (SELECT value FROM json_each(?))`;
+
+function countBacklog({ db }: Session, without: readonly string[]): Backlog[] {
+  return allRows<Row>(db.prepare(BACKLOG), JSON.stringify(without)).map(({ queue, runs }) => ({
+    queue: String(queue),
+    runs: Number(runs),
+  }));
 }
 
 /** Each wanted attribute is there: as pairs, since names may hold any character. */

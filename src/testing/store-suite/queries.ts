@@ -1,4 +1,4 @@
-/** `get`, `list`, `thread`, `hook`, `listHooks`, `note`, `ledger` and `secret`. */
+/** `get`, `list`, `backlog`, `thread`, `hook`, `listHooks`, `note`, `ledger` and `secret`. */
 
 import assert from 'node:assert/strict';
 import type { Page, RunQuery, Store } from '../../runtime/store.ts';
@@ -8,6 +8,7 @@ import type { DescribeOperation, Spec } from './kit.ts';
 /** Specs of the queries. */
 export const describeQueries: DescribeOperation = describeOperation('queries', (spec) => {
   runs(spec);
+  backlogs(spec);
   pages(spec);
   threads(spec);
   hooks(spec);
@@ -67,6 +68,24 @@ function runs({ test, timed }: Spec): void {
     const second = await startOne(store, { id: 'b' });
     assert.deepEqual(await ids(store, { createdAfter: first.createdAt }), ['b']);
     assert.deepEqual(await ids(store, { createdBefore: second.createdAt }), ['a']);
+  });
+}
+
+function backlogs({ test }: Spec): void {
+  test('the backlog counts the runs that have not ended, by queue', async ({ store, hold }) => {
+    await (await hold({ id: 'ended', queue: 'flow@1' })).end();
+    assert.deepEqual(await store.backlog([]), []);
+    await hold({ id: 'running', queue: 'flow@1' });
+    const waits = await hold({ id: 'waiting', queue: 'flow@1' });
+    await waits.apply({ then: { kind: 'wait', dueAt: null } });
+    await startOne(store, { id: 'ready', queue: 'flow@2' });
+    await startOne(store, { id: 'other', queue: 'a@*' });
+    assert.deepEqual(await store.backlog([]), [
+      { queue: 'a@*', runs: 1 },
+      { queue: 'flow@1', runs: 2 },
+      { queue: 'flow@2', runs: 1 },
+    ]);
+    assert.deepEqual(await store.backlog(['flow@2', 'a@*', 'unknown']), [{ queue: 'flow@1', runs: 2 }]);
   });
 }
 
@@ -157,8 +176,11 @@ function hooks({ test }: Spec): void {
       (await store.listHooks(query)).items.map(({ tokenHash }) => tokenHash);
     assert.deepEqual(await list({}), ['a2', 'a1', 'h1']);
     assert.deepEqual(await list({ kind: 'approval' }), ['a2', 'a1']);
-    assert.deepEqual(await list({ kind: 'approval', status: 'open' }), ['a1']);
-    assert.deepEqual(await list({ status: 'closed' }), ['a2']);
+    assert.deepEqual(await list({ kind: 'approval', status: ['open'] }), ['a1']);
+    assert.deepEqual(await list({ status: ['resolved', 'closed'] }), ['a2']);
+    assert.deepEqual(await list({ status: ['open', 'closed'] }), ['a2', 'a1', 'h1']);
+    assert.deepEqual(await list({ status: [] }), []);
+    assert.deepEqual(await list({ status: ['closed'] }), ['a2']);
     assert.deepEqual(await list({ run: 'one' }), ['a1', 'h1']);
     assert.deepEqual(await list({ thread: 't' }), ['a1', 'h1']);
     assert.deepEqual(await list({ tenant: 'x', tool: 'refund' }), ['a1']);
