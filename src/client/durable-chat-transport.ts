@@ -65,7 +65,13 @@ export function durableChatTransport<MESSAGE extends UIMessage = UIMessage>(
       // A response to a POST is never 204.
       return stream ?? new ReadableStream({ start: (controller) => controller.close() });
     },
-    reconnectToStream: ({ chatId, abortSignal, headers }) => responses.open(chatId, { headers, abortSignal }),
+    // A resumed response comes from its beginning: the chat begins its message anew.
+    resumeStreamIsReplay: true,
+    async reconnectToStream({ chatId, abortSignal, headers }) {
+      // React's StrictMode mounts twice, and takes the first request back at once: before it is made.
+      await Promise.resolve();
+      return responses.open(chatId, { headers, abortSignal });
+    },
     history: (chatId, request) => api.history(chatId, request) as Promise<ThreadHistory<MESSAGE>>,
     stop: (chatId, request) => stop(api, { chatId, response: responses.of(chatId), request }),
     approve: (approvalId, { signal, headers, ...decision } = {}) =>

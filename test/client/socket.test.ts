@@ -28,12 +28,17 @@ function chatOf(room: Room, options: Partial<ConstructorParameters<typeof Chat<U
   return new Chat<UIMessage>({ id: 't1', transport: durableChatTransport({ api: room.api, environment }), ...options });
 }
 
-function refundAgent(): { answers: Answers; settings: Parameters<typeof openRoom>[1]; refunded: unknown[] } {
+function refundAgent({ hold }: { hold?: Promise<void> } = {}): {
+  answers: Answers;
+  settings: Parameters<typeof openRoom>[1];
+  refunded: unknown[];
+} {
   const refunded: unknown[] = [];
   const refund = tool({
     inputSchema: z.object({ amount: z.number() }),
-    execute: (input) => {
+    execute: async (input) => {
       refunded.push(input);
+      await hold;
       return 'done';
     },
   });
@@ -87,6 +92,28 @@ describe('a chat over connections that break', () => {
   });
 });
 
+describe('a resume', () => {
+  it('that is taken back at once, as StrictMode does, asks for nothing', async () => {
+    const { hold, release } = held();
+    const room = await enter([{ text: 'some words', hold }]);
+    const first = chatOf(room);
+    const sending = first.sendMessage({ text: 'go' });
+    await until(() => textOf(first.messages[1]) === 'some words');
+    let asked = 0;
+    const fetch: typeof globalThis.fetch = (input, init) => {
+      asked += 1;
+      return globalThis.fetch(input, init);
+    };
+    const chat = chatOf(room, { transport: durableChatTransport({ api: room.api, environment, fetch }) });
+    const readings = [chat.resumeStream(), chat.resumeStream()];
+    await until(() => textOf(chat.messages[0]) === 'some words');
+    expect(asked).toBe(1);
+    release();
+    await Promise.all([...readings, sending]);
+    expect([chat.status, chat.error]).toEqual(['ready', undefined]);
+  });
+});
+
 describe('stop', () => {
   it('ends the run and the response, with what there was; the next message works', async () => {
     const { hold } = held();
@@ -136,6 +163,22 @@ describe('approvals', () => {
     await chat.addToolApprovalResponse({ id: approvalOf(chat), approved: true });
     await until(() => chat.status === 'ready' && textOf(chat.messages[1]).endsWith('Refunded'));
     expect(refunded).toEqual([{ amount: 5 }]);
+    expect(chat.messages).toHaveLength(2);
+  });
+
+  it('of a response that was left are read on: nothing of the message stands twice', async () => {
+    const { hold, release } = held();
+    const { answers, settings, refunded } = refundAgent({ hold });
+    const room = await enter(answers, settings);
+    const chat = chatOf(room, { sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses });
+    await chat.sendMessage({ text: 'refund me' });
+    await chat.addToolApprovalResponse({ id: approvalOf(chat), approved: true });
+    await until(() => refunded.length === 1);
+    await chat.stop();
+    const reading = chat.resumeStream();
+    release();
+    await reading;
+    expect(textOf(chat.messages[1])).toBe('A momentRefunded');
     expect(chat.messages).toHaveLength(2);
   });
 
