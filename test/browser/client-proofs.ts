@@ -46,6 +46,21 @@ function describeInterruptions(client: string, theatre: Theatre): void {
     expect(words((await showsWhatIsStored(screen, id))[1])).toHaveLength(40);
   });
 
+  // The page is in StrictMode, which mounts twice.
+  it('resumes once', async () => {
+    const { screen, id } = await open(client);
+    await screen.send('count 40 30');
+    await screen.shows('w5');
+    const asked: string[] = [];
+    screen.page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+    await screen.page.reload();
+    await screen.shows('w39');
+    await screen.is('ready');
+    const stream = client === 'durable' ? `/api/threads/${id}/stream` : `/api/chat/${id}/stream`;
+    expect(asked.filter((path) => path === stream)).toEqual([stream]);
+    await showsWhatIsStored(screen, id);
+  });
+
   it('outlives the server, killed in mid-answer: no word of the dead attempt stays', async () => {
     const { screen, id } = await open(client);
     await screen.send('count 40 30');

@@ -54,17 +54,6 @@ inBrowser('useDurableAgent in Chromium', () => {
     expect(words((await showsWhatIsStored(second, id))[1])).toHaveLength(60);
   });
 
-  it('resumes once, also in StrictMode', async () => {
-    const { screen, id } = await open('durable');
-    await screen.send('count 60 30');
-    await screen.shows('w5');
-    const asked: string[] = [];
-    screen.page.on('request', (request) => asked.push(new URL(request.url()).pathname));
-    await screen.page.reload();
-    await screen.shows('w59');
-    expect(asked.filter((path) => path.startsWith('/api/'))).toEqual([`/api/chat/${id}`, `/api/threads/${id}/stream`]);
-  });
-
   it('goes on after it was offline', async () => {
     const { screen, id } = await open('durable');
     await screen.send('count 80 30');

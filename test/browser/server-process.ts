@@ -141,6 +141,7 @@ const app = createApp(runtime, access === 'cookie' ? { authorize } : {});
 
 process.on('message', ({ id }: ApproveInCode) => void runtime.approvals.approve(id, { by: 'code' }));
 
+const EMPTY_PAGE = '<!doctype html><meta charset="utf-8"><title>everturn</title>';
 const PAGE =
   '<!doctype html><meta charset="utf-8"><title>everturn</title><div id="root"></div><script src="/page.js"></script>';
 
@@ -156,7 +157,8 @@ const server = await serve(
       if (pathname === '/page.js') {
         return new Response(await readFile(script), { headers: { 'content-type': 'text/javascript' } });
       }
-      return new Response(PAGE, { headers: { 'content-type': 'text/html' } });
+      const page = pathname === '/empty' ? EMPTY_PAGE : PAGE;
+      return new Response(page, { headers: { 'content-type': 'text/html' } });
     },
   },
   { port },

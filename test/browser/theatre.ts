@@ -59,6 +59,8 @@ export function useTheatre({ chromiumArgs = [], ...stageOptions }: TheatreOption
     if (browser === undefined) throw new Error('There is no browser before the first test.');
     const context = await browser.newContext();
     contexts.push(context);
+    // Of this host, whatever the port: a proxy may stand on another one.
+    if (stageOptions.access === 'cookie') await context.addCookies([{ name: 'user', value: 'test', url: there().url }]);
     return context;
   };
   const isIdle = (id: string): Promise<void> =>
