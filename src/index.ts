@@ -15,6 +15,7 @@ export type { ChildOptions, Workflow } from './runtime/workflow.ts';
 export { getStepMetadata, step } from './runtime/step.ts';
 export type { StepMetadata, StepOptions } from './runtime/step.ts';
 export { now, randomUUID, sleep } from './runtime/sleep.ts';
+export type { SleepOptions } from './runtime/sleep.ts';
 export type { Duration } from './runtime/duration.ts';
 
 /* Agents */

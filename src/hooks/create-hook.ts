@@ -12,6 +12,8 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { encodeValue } from '../runtime/codec.ts';
 import { requireContext } from '../runtime/context.ts';
 import type { Mailbox, RunContext } from '../runtime/context.ts';
+import { momentOf } from '../runtime/duration.ts';
+import type { Duration } from '../runtime/duration.ts';
 import type { NewHook } from '../runtime/store.ts';
 import { DurableError } from '../runtime/errors.ts';
 import { sha256Hex } from '../runtime/signature.ts';
@@ -25,6 +27,11 @@ export interface HookOptions<T> {
   many?: boolean;
   /** Kept with the hook. */
   metadata?: unknown;
+  /**
+   * How long it can be resumed: milliseconds, text such as "2 days", or a Date. Then awaiting it rejects with `hook_expired`, unless a payload
+   * came before, in whatever process. Not for hooks that take many.
+   */
+  expiresIn?: Duration | Date;
 }
 
 /** Await it for the (next) payload, or iterate over payloads. */
@@ -51,9 +58,16 @@ export function createHook<T = unknown>(options: HookOptions<T> = {}): Hook<T> {
     tool: null,
     details: encodeValue({ metadata: options.metadata }, `the metadata of hook "${key}"`),
   };
+  const isOver = new AbortController();
+  const until = options.expiresIn === undefined ? undefined : expiryOf(options);
   context.createHook(row, options.schema);
+  if (until !== undefined) void expire(context, row, { until, signal: isOver.signal });
   const mailbox = context.mailbox(key);
-  const next = (): Promise<T> => nextPayload(context, { row, mailbox, schema: options.schema });
+  const next = async (): Promise<T> => {
+    const payload = await nextPayload(context, { row, mailbox, schema: options.schema });
+    isOver.abort();
+    return payload;
+  };
   let first: Promise<T> | undefined;
   return {
     token,
@@ -70,6 +84,34 @@ export function createHook<T = unknown>(options: HookOptions<T> = {}): Hook<T> {
       for (;;) yield await next();
     },
   };
+}
+
+function expiryOf({ expiresIn, many }: HookOptions<unknown>): number | Date {
+  if (many === true) {
+    throw new DurableError(
+      'invalid_argument',
+      'Cannot create a hook with both "many" and "expiresIn": one that takes many payloads stays open. Race its next payload with sleep() instead.',
+    );
+  }
+  const moment = momentOf(expiresIn ?? 0, { now: 0, where: 'createHook({ expiresIn })' });
+  return expiresIn instanceof Date ? expiresIn : moment;
+}
+
+/** The timer begins with the hook, awaited or not; those who await the hook hear of its end. */
+async function expire(
+  context: RunContext,
+  row: NewHook,
+  { until, signal }: { until: number | Date; signal: AbortSignal },
+): Promise<void> {
+  try {
+    await context.sleep(`${row.key}/expiry`, until, signal);
+    await context.closeHook(`${row.key}/closed`, row);
+  } catch (error) {
+    // Whoever awaits the hook is told of a cancel too.
+    if (signal.aborted || DurableError.is(error, 'cancelled')) return;
+    const code = DurableError.is(error) ? error.code : 'internal_error';
+    context.logger.error({ code, hook: row.key, err: error }, 'a hook could not expire');
+  }
 }
 
 /** H4 */

@@ -12,6 +12,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { Payload } from './codec.ts';
 import { DurableError } from './errors.ts';
 import type { EventDraft, EventType, JournalEvent } from './event.ts';
+import type { ClosedHook } from './hook-closing.ts';
 import type { Logger } from './logger.ts';
 import type { LedgerRow, Message, NewHook, NewRun, Run, StreamPage } from './store.ts';
 
@@ -62,8 +63,8 @@ export interface RunContext {
    */
   guard<T>(prefix: string, body: () => Promise<T>): Promise<T>;
 
-  /** Resolves when the time is reached; recorded as a timer under `key`. Milliseconds from now or a moment. */
-  sleep(key: string, until: number | Date): Promise<void>;
+  /** Resolves when the time is reached; recorded as a timer under `key`. Milliseconds from now or a moment. Rejects with the signal's reason. */
+  sleep(key: string, until: number | Date, signal?: AbortSignal): Promise<void>;
   /** Messages for a hook or approval key, released ones only. */
   mailbox(key: string): Mailbox;
   /** Messages of kind `user`, released ones only, oldest first. `release` order is journal order. */
@@ -72,8 +73,11 @@ export interface RunContext {
   createHook(hook: NewHook, schema?: StandardSchemaV1): void;
   /** Opens a hook again whose payload was refused; `times`: how often that happened to it before, plus one. */
   reopenHook(hook: NewHook, times: number): void;
-  /** Closes a hook row with the next commit. */
-  closeHook(tokenHash: string): void;
+  /**
+   * Closes a hook that takes one answer, unless it has one; resolves with whether it did, recorded under `key`. Then all takes from its
+   * mailbox reject with `hook_expired`.
+   */
+  closeHook(key: string, hook: ClosedHook): Promise<boolean>;
   /** A row for a child; `target` is a name that the runtime knows, or a registered workflow or agent. Throws `workflow_not_found`. */
   childRun(target: unknown, options: { id: string; input: unknown }): Promise<NewRun>;
   /** Starts a child (its row is committed before this resolves) and answers how it ended. `key` names it. */
@@ -192,6 +196,7 @@ export const COMPLETIONS: ReadonlySet<EventType> = new Set<EventType>([
   'step_failed',
   'timer_fired',
   'hook_conflict',
+  'hook_closed',
   'message_received',
   'cancel_requested',
   'turn_completed',

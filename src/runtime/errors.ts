@@ -18,6 +18,7 @@ export const ERROR_CODES = [
   'hook_already_resumed',
   'hook_closed',
   'hook_conflict',
+  'hook_expired',
   'hook_not_found',
   'inside_step',
   'internal_error',
@@ -94,6 +95,11 @@ export class DurableError extends Error {
       (code === undefined || value.code === code)
     );
   }
+}
+
+/** What somebody threw has to say. */
+export function reasonOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
 /** Thrown by user code in a step or tool: do not try again. */

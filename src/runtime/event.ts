@@ -22,6 +22,7 @@ export const EVENT_TYPES = [
   'timer_fired',
   'hook_created',
   'hook_conflict',
+  'hook_closed',
   'child_started',
   'chunk_written',
   'stream_joined',

@@ -102,6 +102,15 @@ export class Journal {
     return this.#entries.filter(({ event }) => COMPLETIONS.has(event.type) && this.takesPart(event.key));
   }
 
+  /** How many messages there are, by the key of their hook. */
+  messagesByHook(): Map<string, number> {
+    const counts = new Map<string, number>();
+    for (const { event } of this.#entries) {
+      if (event.type === 'message_received') counts.set(event.key, (counts.get(event.key) ?? 0) + 1);
+    }
+    return counts;
+  }
+
   /** The messages among those that replay does not release, by the key of their hook. */
   passedMessages(): Map<string, JournalEvent[]> {
     const passed = new Map<string, JournalEvent[]>();

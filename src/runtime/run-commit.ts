@@ -1,6 +1,7 @@
 /** When a run may wait, and what its commits take along, by what it does after them. */
 
 import { COMPLETIONS } from './context.ts';
+import { withClosings } from './hook-closing.ts';
 import type { InFlight } from './holding.ts';
 import { emptyPending, joinPending, pendingEvent, withRecovery } from './pending.ts';
 import type { Pending } from './pending.ts';
@@ -21,7 +22,7 @@ export function mayWait({ queue, root, pending, holding }: RunCore): boolean {
 
 /** All that is pending, and the attempts that have died and that the journal does not know of. */
 export function takePending(core: RunCore, then: Then): Pending {
-  let { pending } = core;
+  let pending = withClosings(core.pending, (hook) => core.isAnswered(hook));
   core.pending = emptyPending();
   const { recoveries, run, bodies, retrying } = core;
   // What this process leaves in mid-attempt may have had its effect.

@@ -9,10 +9,13 @@ import { currentFrame } from './context.ts';
 import type { Append, Mailbox, NewScope, Operation, RunContext } from './context.ts';
 import { DurableError } from './errors.ts';
 import type { JournalEvent } from './event.ts';
+import { closingMeta, wasClosed } from './hook-closing.ts';
+import type { ClosedHook } from './hook-closing.ts';
+import type { Entry } from './journal.ts';
 import type { Logger } from './logger.ts';
 import { performOperation } from './operations.ts';
 import type { OperationsOptions } from './operations.ts';
-import type { RunCore } from './run-core.ts';
+import type { Await, RunCore } from './run-core.ts';
 import { RunScope } from './run-scope.ts';
 import { hasBegun } from './run-status.ts';
 import { signHex } from './signature.ts';
@@ -156,19 +159,21 @@ export class ExecutionContext implements RunContext {
     else this.#options.diverged({ key, recorded: type, asked: 'nothing', why: 'its code ended without it' });
   }
 
-  sleep(key: string, until: number | Date): Promise<void> {
+  sleep(key: string, until: number | Date, signal?: AbortSignal): Promise<void> {
     const core = this.#core;
     const scope = core.scope();
     if (core.isReleased(key)) return Promise.resolve();
     if (core.journal.completion(key) !== undefined)
-      return core.wait({ scope, state: 'held', arm: (settle) => core.ask(key, settle) }).then(() => undefined);
+      return core
+        .wait({ scope, state: 'held', arm: abortable((settle) => core.ask(key, settle), signal) })
+        .then(() => undefined);
     const started = core.journal.facts(key).find((event) => event.type === 'timer_started');
     const dueAt = started?.dueAt ?? (until instanceof Date ? until.getTime() : core.storeNow() + until);
     return core
       .wait<unknown>({
         scope,
         state: 'held',
-        arm: (settle, leaf) => {
+        arm: abortable((settle, leaf) => {
           const unask = core.ask(key, settle);
           let disarm = (): void => {};
           let live = true;
@@ -188,7 +193,7 @@ export class ExecutionContext implements RunContext {
             disarm();
             unask();
           };
-        },
+        }, signal),
       })
       .then(() => undefined);
   }
@@ -212,6 +217,7 @@ export class ExecutionContext implements RunContext {
 
   reopenHook(hook: NewHook, times: number): void {
     const core = this.#core;
+    core.refusals.set(hook.key, times);
     const opened = core.journal.facts(hook.key).filter((event) => event.type === 'hook_created').length;
     if (opened > times) return;
     core.pending.hooks.push(hook);
@@ -222,9 +228,31 @@ export class ExecutionContext implements RunContext {
     });
   }
 
-  closeHook(tokenHash: string): void {
-    this.#core.pending.closeHooks.push(tokenHash);
-    this.#core.request();
+  async closeHook(key: string, hook: ClosedHook): Promise<boolean> {
+    const core = this.#core;
+    if (core.isReleased(key)) return wasClosed(core.journal.completion(key)?.event);
+    const { event } = await core.wait<Entry>({
+      scope: core.scope(),
+      state: 'held',
+      arm: (settle, leaf) => {
+        const unask = core.ask(key, settle);
+        let live = true;
+        const start = (): void => {
+          if (!live) return;
+          leaf.set('busy');
+          core.record({ type: 'hook_closed', key, meta: closingMeta(hook, true) });
+        };
+        if (core.journal.completion(key) === undefined) {
+          if (core.mayStart) start();
+          else core.hold(start, true);
+        }
+        return () => {
+          live = false;
+          unask();
+        };
+      },
+    });
+    return wasClosed(event);
   }
 
   childRun(target: unknown, options: { id: string; input: unknown }): Promise<NewRun> {
@@ -351,4 +379,36 @@ function leaveAfter(activity: Activity, result: unknown): void {
   }
   const leave = (): void => activity.leave();
   result.then(leave, leave);
+}
+
+type Arm = (settle: Await<unknown>, activity: Activity) => () => void;
+
+/** An await that its code takes back. The code does so in answer to what was released, so it does the same on replay. */
+function abortable(arm: Arm, signal: AbortSignal | undefined): Arm {
+  if (signal === undefined) return arm;
+  return (settle, activity) => {
+    const takeBack = (): void => {
+      disarm();
+      settle.reject(signal.reason);
+    };
+    signal.addEventListener('abort', takeBack, { once: true });
+    const left = (): void => signal.removeEventListener('abort', takeBack);
+    const disarm = arm(
+      {
+        resolve: (value) => {
+          left();
+          settle.resolve(value);
+        },
+        reject: (error) => {
+          left();
+          settle.reject(error);
+        },
+      },
+      activity,
+    );
+    return () => {
+      left();
+      disarm();
+    };
+  };
 }

@@ -15,6 +15,7 @@ import { COMPLETIONS, currentFrame } from './context.ts';
 import type { RunContext } from './context.ts';
 import { DurableError } from './errors.ts';
 import type { EventDraft, JournalEvent } from './event.ts';
+import { hookExpired, hookOf, wasClosed } from './hook-closing.ts';
 import type { Ids } from './ids.ts';
 import type { Entry, Journal } from './journal.ts';
 import type { Logger } from './logger.ts';
@@ -82,6 +83,8 @@ export class RunCore {
   retrying = 0;
   /** Schemas of hooks that this continuation created, by token hash. */
   readonly hookSchemas: Map<string, StandardSchemaV1> = new Map();
+  /** How many payloads of a hook were refused by its run, by key. */
+  readonly refusals: Map<string, number> = new Map();
   /** Children that have not ended: run ids by key. */
   readonly children: Map<string, string> = new Map();
   readonly request: () => void;
@@ -121,6 +124,8 @@ export class RunCore {
   readonly #agents = new Set<Activity>();
   #held: Array<() => void> = [];
   #releasedSeq = -1;
+  /** How many messages this holder knows of, released or not, by the key of their hook. */
+  readonly #received: Map<string, number>;
   /** Messages that were received, or loaded, and not released yet. */
   #unreleased = 0;
   #onReleased: Array<() => void> = [];
@@ -148,6 +153,7 @@ export class RunCore {
       onRest: options.evaluate,
       broken: options.broken,
     });
+    this.#received = this.journal.messagesByHook();
     this.#passed = this.journal.passedMessages();
     const replayable = this.journal.replayable();
     this.#unreleased = replayable.filter(({ event }) => event.type === 'message_received').length;
@@ -177,7 +183,10 @@ export class RunCore {
   /** Adds an event to the next commit. Throws what encoding throws. */
   record(draft: Omit<EventDraft, 'at'>): void {
     if (this.misled && draft.type !== 'message_received' && draft.type !== 'cancel_requested') return;
-    if (draft.type === 'message_received') this.#unreleased += 1;
+    if (draft.type === 'message_received') {
+      this.#unreleased += 1;
+      this.#received.set(draft.key, (this.#received.get(draft.key) ?? 0) + 1);
+    }
     this.pending.events.push(pendingEvent({ ...draft, at: this.storeNow() }));
     this.request();
   }
@@ -316,6 +325,11 @@ export class RunCore {
     return this.#released.has(key) || (this.journal.completion(key) !== undefined && !this.journal.takesPart(key));
   }
 
+  /** A hook that takes one payload has one that its run has not refused. */
+  isAnswered(hook: string): boolean {
+    return (this.#received.get(hook) ?? 0) > (this.refusals.get(hook) ?? 0);
+  }
+
   mailbox(key: string): RunMailbox {
     let mailbox = this.#mailboxes.get(key);
     if (mailbox === undefined) {
@@ -370,6 +384,7 @@ export class RunCore {
     else if (event.type === 'hook_conflict') this.mailbox(event.key).fail(event.value);
     else {
       this.#released.add(event.key);
+      if (wasClosed(event)) this.mailbox(hookOf(event).key).fail(hookExpired(hookOf(event), this.run.id));
       this.#asked.get(event.key)?.resolve(entry);
     }
     return true;

@@ -26,6 +26,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   approval_decided: 409,
   hook_already_resumed: 409,
   hook_closed: 409,
+  hook_expired: 409,
   run_parked: 409,
   cancelled: 409,
   offset_expired: 410,

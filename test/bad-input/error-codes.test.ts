@@ -20,6 +20,7 @@ const TESTS: Record<ErrorCode, string> = {
   hook_already_resumed: 'bad-input/hooks.test.ts',
   hook_closed: 'bad-input/hooks.test.ts',
   hook_conflict: 'bad-input/hooks.test.ts',
+  hook_expired: 'runtime/hook-expiry.test.ts',
   hook_not_found: 'bad-input/unknown.test.ts',
   inside_step: 'bad-input/places.test.ts',
   internal_error: 'server/errors.test.ts',

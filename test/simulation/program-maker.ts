@@ -72,6 +72,7 @@ export class ProgramMaker {
         gapMs: random.chance(0.3) ? random.int(1, 200) : 0,
         isAnswered: true,
         isStrict: random.chance(0.3),
+        expiresIn: !this.#options.plain && random.chance(0.3) ? random.int(1, 1_500) : null,
       };
     if (draw < 0.81) return { kind: 'clash', token: SHARED_TOKEN };
     if (draw < 0.82) return { kind: 'ownId' };
@@ -128,7 +129,14 @@ export class ProgramMaker {
     if (this.#random.chance(0.3)) nodes.push({ kind: 'sleep', id: this.#next(), ms: this.#random.int(1, 500) });
     // Only a cancelled run cleans up, and it may do so for so long only.
     if (this.#random.chance(0.1))
-      nodes.push({ kind: 'hook', id: this.#next(), gapMs: 0, isAnswered: false, isStrict: false });
+      nodes.push({
+        kind: 'hook',
+        id: this.#next(),
+        gapMs: 0,
+        isAnswered: false,
+        isStrict: false,
+        expiresIn: null,
+      });
     return { kind: 'seq', nodes };
   }
 }

@@ -12,7 +12,7 @@ export type Node =
   | { kind: 'step'; plan: StepPlan; retries: number }
   | { kind: 'sleep'; id: number; ms: number }
   | { kind: 'seq' | 'par' | 'race'; nodes: Node[] }
-  | { kind: 'hook'; id: number; gapMs: number; isAnswered: boolean; isStrict: boolean }
+  | { kind: 'hook'; id: number; gapMs: number; isAnswered: boolean; isStrict: boolean; expiresIn: number | null }
   | { kind: 'inbox'; id: number; count: number }
   | { kind: 'clash'; token: string }
   | { kind: 'child'; id: number; program: Program }
@@ -41,6 +41,9 @@ export const LOG = 'log';
 
 /** What a program throws that fails. */
 export const PLANNED = 'as planned';
+
+/** What a hook is worth that nobody answered in time. */
+const EXPIRED = 'expired';
 
 /** How payloads begin that a strict hook refuses. */
 export const BAD = 'bad';
@@ -164,10 +167,19 @@ class Interpreter {
 
   async #hook(node: Extract<Node, { kind: 'hook' }>): Promise<unknown> {
     const token = hookToken(this.#run, node.id);
-    const hook = createHook(node.isStrict ? { token, schema: STRICT } : { token });
+    const hook = createHook({
+      token,
+      ...(node.isStrict ? { schema: STRICT } : {}),
+      ...(node.expiresIn === null ? {} : { expiresIn: node.expiresIn }),
+    });
     await step(`announce ${node.id}`, () => this.#lab.announce(token));
     if (node.gapMs > 0) await sleep(node.gapMs);
-    return hook;
+    try {
+      return await hook;
+    } catch (error) {
+      if (DurableError.is(error, 'hook_expired')) return EXPIRED;
+      throw error;
+    }
   }
 
   async #inbox(node: Extract<Node, { kind: 'inbox' }>): Promise<unknown> {
@@ -274,11 +286,16 @@ export function misfit(node: Node, value: unknown, payloads: (id: number) => unk
 }
 
 function misfitOfHook(
-  { id, isStrict }: Extract<Node, { kind: 'hook' }>,
+  { id, isStrict, expiresIn }: Extract<Node, { kind: 'hook' }>,
   value: unknown,
   payloads: (id: number) => unknown[],
 ): string | undefined {
-  const isGood = payloads(id).includes(value) && !(isStrict && String(value).startsWith(BAD));
+  const isBad = (payload: unknown): boolean => isStrict && String(payload).startsWith(BAD);
+  if (value === EXPIRED && expiresIn !== null) {
+    const good = payloads(id).find((payload) => !isBad(payload));
+    return good === undefined ? undefined : `hook ${id} expired although it took ${JSON.stringify(good)}`;
+  }
+  const isGood = payloads(id).includes(value) && !isBad(value);
   return isGood ? undefined : `${JSON.stringify(value)} is no payload of hook ${id}`;
 }
 
