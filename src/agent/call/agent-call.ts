@@ -3,7 +3,7 @@
 import type { LanguageModel, ModelMessage, StreamTextResult, ToolSet } from 'ai';
 import type { RunContext } from '../../runtime/context.ts';
 import type { DurableSettings } from '../durable-settings.ts';
-import type { ClientOutput } from '../history/client-output.ts';
+import type { ClientOutputs } from '../history/client-output.ts';
 import type { InDoubtAsk } from '../tool/in-doubt.ts';
 
 export interface AgentCallOptions {
@@ -26,8 +26,8 @@ export interface AgentCallOptions {
   onTurn?: (turn: CommittedTurn) => void;
   /** Edited inputs of calls that are approved in the last message, by toolCallId: the wrapped execute gets these. */
   edits?: ReadonlyMap<string, unknown>;
-  /** What clients have answered in the last message, by toolCallId: the model gets what their tools make of it. */
-  outputs?: ReadonlyMap<string, ClientOutput>;
+  /** What clients have answered: the model gets what their tools make of it. */
+  outputs?: ClientOutputs;
   /** Told before the loop begins. */
   onPrepared?: (prepared: PreparedCall) => void;
   /** Asks a person about a tool that was interrupted (`onInDoubt: 'ask'`). Without it such a tool fails as with `'fail'`. */

@@ -26,6 +26,7 @@ export async function recordAbandonedTurn(
     { turn: key, model: model.modelId },
     'a turn was under way when its process ended; it is tried again',
   );
+  // crash here: the next process finds the same chunks and no fact
   await context.append(turnAbandoned(context, { key, provider: model.provider, model: model.modelId }));
 }
 

@@ -34,7 +34,7 @@ import type { FoldedStream } from './message-stream.ts';
 import { recordedSegment } from '../history/recorded-segment.ts';
 import type { PreparedCall } from '../call/agent-call.ts';
 import { withClientOutputs } from '../history/client-output.ts';
-import type { ClientOutput } from '../history/client-output.ts';
+import type { ClientOutputs } from '../history/client-output.ts';
 import { runSegment, segmentPath, segmentPrefix } from './segment.ts';
 import type { RunnableAgent } from './segment.ts';
 import { hooksOf, readOutcome } from './segment-outcome.ts';
@@ -62,14 +62,14 @@ export class AgentRun {
   #edits: ReadonlyMap<string, unknown> = new Map();
   /** The tools of the last call, and their settings; the agent's own until one was made. */
   #prepared: PreparedCall;
-  /** What clients have answered to the segment's calls, by tool call id. */
-  #outputs: ReadonlyMap<string, ClientOutput> = new Map();
+  /** What clients have answered before the segment. */
+  #outputs: ClientOutputs = new Map();
   /** Answers to what the last segment left open, until all of them are there. */
   #answered: Answered[] = [];
   /** How the message of a run ends that was stopped or failed. */
   #settledEnd: UIMessageChunk[] | undefined;
   #history: Promise<ModelMessage[]> | undefined;
-  /** An earlier execution may have written to the stream after the checkpoint. */
+  /** An earlier process may have written to the stream after the checkpoint. */
   #recovering: boolean;
 
   constructor({ context, agent, input }: AgentRunOptions) {
@@ -149,7 +149,7 @@ export class AgentRun {
   /** A2. Waits for what the last segment left open, and takes the user messages that are known. */
   async #open(writer: UiWriter): Promise<Steering> {
     const { pending, queued, edits } = this.#state;
-    const mailbox = this.#context.userMessages;
+    const { userMessages } = this.#context;
     this.#edits = new Map(Object.entries(edits));
     this.#outputs = new Map();
     if (pending.length > 0) {
@@ -161,10 +161,10 @@ export class AgentRun {
       this.#answered = [];
       this.#opening = [answers.message];
       this.#edits = answers.edits;
-      return new Steering(mailbox, queued);
+      return new Steering(userMessages, queued);
     }
-    if (awaitsTools(this.#state.messages)) return new Steering(mailbox, queued);
-    const steering = new Steering(mailbox, []);
+    if (awaitsTools(this.#state.messages)) return new Steering(userMessages, queued);
+    const steering = new Steering(userMessages, []);
     this.#steering = steering;
     this.#opening = queued.map(({ message }) => message);
     for (const message of queued) await writer.write(toChunk(message));
@@ -350,6 +350,10 @@ function toChunk({ id, message }: QueuedMessage): UIMessageChunk {
   return { type: 'steering-message', id, parts: toParts(message.content) };
 }
 
-function outputsOf(answered: readonly Answered[]): Map<string, ClientOutput> {
-  return new Map(answered.flatMap(({ call, output }) => (output === undefined ? [] : [[call.toolCallId, output]])));
+function outputsOf(answered: readonly Answered[]): ClientOutputs {
+  return new Map(
+    answered.flatMap(({ part, output }) =>
+      part.type === 'tool-result' && output !== undefined ? [[part.output, output]] : [],
+    ),
+  );
 }

@@ -61,6 +61,7 @@ async function readAnswer(
   options: WaitOptions,
 ): Promise<{ part: ToolPart; input?: { edited: unknown } }> {
   if (call.kind === 'client-tool') {
+    // crash here: the answer is journaled and its chunk may not be stored; it is written again then, once
     const { chunk, ...answer } = toClientOutput(call, value as ClientToolOutput);
     options.answered({ call, ...answer });
     await options.write(chunk);
@@ -115,7 +116,7 @@ function toClientOutput(
   const { output } = answer;
   return {
     part: { ...result, output: plainOutput(output) },
-    output: { toolName, input, output },
+    output: { toolCallId, toolName, input, output },
     chunk: { type: 'tool-output-available', toolCallId, output: output as JSONValue },
   };
 }

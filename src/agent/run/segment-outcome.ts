@@ -43,7 +43,7 @@ export async function readOutcome({ result, end }: EndedCall, options: Origin): 
     last === undefined ? [] : [...pendingApprovals(last, options.path), ...pendingClientTools(last, options)];
   const ended = pending.length === 0 && finishReason !== 'error';
   return {
-    messages: [...messagesOf(told), ...closing(last, pending)],
+    messages: [...messagesOf(told), ...lostAnswers(last, pending)],
     pending,
     usage: told.totalUsage,
     turns: steps.length,
@@ -131,7 +131,7 @@ function openCalls(step: Step): Call[] {
 }
 
 /** Calls that nobody will answer (a length limit cut the response off) get a result, so that the conversation can go on. */
-function closing(last: Step | undefined, pending: readonly Pending[]): ModelMessage[] {
+function lostAnswers(last: Step | undefined, pending: readonly Pending[]): ModelMessage[] {
   if (last === undefined) return [];
   const waiting = new Set(pending.map((call) => call.toolCallId));
   const lost = openCalls(last).filter((call) => !waiting.has(call.toolCallId));

@@ -12,15 +12,15 @@ import { toUserMessages } from '../agent-input.ts';
 import type { QueuedMessage } from './agent-state.ts';
 
 export class Steering {
-  readonly #mailbox: Mailbox;
+  readonly #userMessages: Mailbox;
   #waiting: QueuedMessage[];
   /** Taken by the last committed turn. */
   #afterLastTurn: QueuedMessage[] = [];
   /** Taken by turns of this segment, so that its re-entry can tell them from new ones. */
   readonly #taken = new Map<string, QueuedMessage>();
 
-  constructor(mailbox: Mailbox, queued: readonly QueuedMessage[]) {
-    this.#mailbox = mailbox;
+  constructor(userMessages: Mailbox, queued: readonly QueuedMessage[]) {
+    this.#userMessages = userMessages;
     this.#waiting = [...queued];
   }
 
@@ -52,7 +52,7 @@ export class Steering {
   }
 
   #collect(): void {
-    for (const received of this.#mailbox.drain()) this.#waiting.push(...toQueued(received));
+    for (const received of this.#userMessages.drain()) this.#waiting.push(...toQueued(received));
   }
 }
 

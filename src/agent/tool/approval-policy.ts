@@ -49,6 +49,7 @@ async function memoized(call: CallState, toolCallId: string, decide: () => unkno
   } as const;
   const fact = draftEvent(header, { value: decision, what: `the approval decision of "${key}"` });
   if (call.turn !== undefined && !call.turn.sealed) call.turn.facts.push(fact);
+  // crash here: the decision is made again, and nothing has come of it
   else await call.inFrame(() => call.context.append({ facts: [fact] }));
   return decision;
 }

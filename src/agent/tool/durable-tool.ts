@@ -1,6 +1,5 @@
 /**
- * The tools that an agent call hands to the SDK: each execution is an operation of kind `tool`, recorded before its result reaches
- * the loop.
+ * The tools that an agent call hands to the SDK: each call is an operation of kind `tool`, recorded before its result reaches the loop.
  *
  *  D1 `execute` decides synchronously whether it answers a promise or, for preliminary results, an async iterable. A recorded
  *     result is a promise: preliminary results are not played again.
@@ -82,6 +81,7 @@ function runTool(run: ToolRun): unknown {
   call.liveTools.add(key);
   const feed = new ValueFeed();
   const doubt = doubtOf(run, key);
+  // crash here: the effect may have happened and its result is not recorded; the key and `onInDoubt` answer for that (D3, D4)
   const done = noteFatal(
     perform({ ...operationOf(run, key, doubt), body: (attempt) => callTool(run, { attempt, feed, doubt }) }),
     { call, key },

@@ -25,6 +25,7 @@ export function createInDoubtAsk(context: RunContext, turn: () => number): InDou
       requestedAt: tool.startedAt,
       approvers: null,
     };
+    // crash here: the question is open, and is found open under the same key
     context.createHook(approvalHook(key, { details, needed: 1 }));
     const { value } = await context.mailbox(key).take();
     return toAnswer(value as Decision);

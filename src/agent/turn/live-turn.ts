@@ -76,6 +76,7 @@ class LiveStream {
             usage: usage(),
             finishReason: finishReason(),
           }),
+        // crash here: its parts were shown and nothing is recorded; the turn is taken back and asked for again
         alongside: () => sealTurn(this.#call, this.#turn, { attempt: this.#attempt, usage: usage() }),
       })
       .then(
@@ -138,6 +139,7 @@ class LiveStream {
   }
 
   #committed(record: TurnRecord): void {
+    // crash here: the turn is recorded, and none of its tools has started (M1)
     this.#call.commitTurn(this.#turn, record);
     this.#pipe.end(this.#held);
   }
@@ -264,6 +266,7 @@ async function recordFailure(call: CallState, { attempt, error, how, usage, part
     call.context.logger.warn(fields, "a model's attempt at a turn failed");
   }
   const failure = { error, how, outcome, usage, ...(parts === undefined ? {} : { parts }) } as const;
+  // crash here: the attempt is not on record; the stream tells of it (abandoned-turn.ts)
   // Shielded: the row of an aborted attempt is written although the run was cancelled.
   const shield = { path: call.path, kind: 'shield', shielded: true } as const;
   await call.inFrame(() =>
