@@ -2,7 +2,7 @@
 
 import { InvalidArgumentError } from 'commander';
 import { durationMs } from '../runtime/duration.ts';
-import { DurableError } from '../runtime/errors.ts';
+import { DurableError, reasonOf } from '../runtime/errors.ts';
 import type { RunStatus } from '../runtime/store.ts';
 import { RUN_STATUSES } from './run-words.ts';
 
@@ -11,9 +11,7 @@ export function readJson(text: string): { value: unknown } {
   try {
     return { value: JSON.parse(text) as unknown };
   } catch (error) {
-    throw new InvalidArgumentError(
-      `It is not JSON (${error instanceof Error ? error.message : String(error)}). Quote it for the shell: '{"amount":20}'.`,
-    );
+    throw new InvalidArgumentError(`It is not JSON (${reasonOf(error)}). Quote it for the shell: '{"amount":20}'.`);
   }
 }
 

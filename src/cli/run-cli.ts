@@ -4,7 +4,7 @@
  */
 
 import { CommanderError } from 'commander';
-import { DurableError } from '../runtime/errors.ts';
+import { DurableError, reasonOf } from '../runtime/errors.ts';
 import { toJsonText } from './json.ts';
 import { createProgram } from './program.ts';
 import type { Terminal } from './report.ts';
@@ -42,7 +42,7 @@ function failureOf(error: unknown): Failure {
     const { code, message, details } = error;
     return { exit: 1, text: `error: ${message}`, body: { code, message, details } };
   }
-  const message = error instanceof Error ? error.message : String(error);
+  const message = reasonOf(error);
   const text = error instanceof Error ? (error.stack ?? message) : message;
   return { exit: 1, text: `error: everturn failed: ${text}`, body: { code: 'internal_error', message, details: {} } };
 }

@@ -11,7 +11,7 @@
 import { DevalueError, parse, stringify } from 'devalue';
 import { CauseAt, errorFields, flatFields, messageOfThrown } from './error-text.ts';
 import type { ErrorFields } from './error-text.ts';
-import { DurableError, FatalError, RetryableError } from './errors.ts';
+import { DurableError, FatalError, reasonOf, RetryableError } from './errors.ts';
 
 /** Encoded value: one byte of format tag, then the body. */
 export type Payload = Uint8Array;
@@ -56,7 +56,7 @@ export function stringifyValue(value: unknown, what: string): string {
     return stringify(value, REDUCERS);
   } catch (error) {
     const path = error instanceof DevalueError ? error.path : '';
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw new DurableError(
       'value_not_serializable',
       `Cannot store ${what}: the value at "${path === '' ? '(root)' : path}" cannot be serialized (${reason}). Return plain data ` +

@@ -2,7 +2,7 @@
 
 import { encodeValue } from './codec.ts';
 import { DurableError } from './errors.ts';
-import type { Claim, Commit, Then } from './store.ts';
+import type { Claim, Commit } from './store.ts';
 
 export interface HandbackOptions {
   /** Of the commit. */
@@ -12,13 +12,13 @@ export interface HandbackOptions {
 
 /** The worker closes: another one takes the run at once. */
 export function handBack(claim: Claim, options: HandbackOptions): Commit {
-  return bareCommit(claim, { ...options, then: { kind: 'yield' } });
+  return bareCommit(claim, { ...options, number: 1, then: { kind: 'yield' } });
 }
 
 /** The run cannot be read: it is parked, else it would be claimed again and again for nothing. */
 export function parkUnreadable(claim: Claim, { error, ...options }: HandbackOptions & { error: DurableError }): Commit {
   const details = encodeValue({ message: error.message, ...error.details }, 'the reason of parking');
-  return bareCommit(claim, { ...options, then: { kind: 'park', code: error.code, details } });
+  return bareCommit(claim, { ...options, number: 1, then: { kind: 'park', code: error.code, details } });
 }
 
 /** The run itself is at fault, or what this process knows of it, not the store. */
@@ -26,14 +26,16 @@ export function isUnreadable(error: unknown): error is DurableError {
   return DurableError.is(error, 'value_corrupt') || DurableError.is(error, 'secret_unknown');
 }
 
-function bareCommit({ run, token }: Claim, { id, leaseMs, then }: HandbackOptions & { then: Then }): Commit {
+/** A commit that records nothing. */
+export function bareCommit(
+  { run, token }: Pick<Claim, 'run' | 'token'>,
+  options: Pick<Commit, 'id' | 'leaseMs' | 'number' | 'then'>,
+): Commit {
   return {
+    ...options,
     run: run.id,
     token,
     expect: run.head,
-    id,
-    number: 1,
-    leaseMs,
     events: [],
     chunks: [],
     hooks: { create: [], close: [] },
@@ -42,6 +44,5 @@ function bareCommit({ run, token }: Claim, { id, leaseMs, then }: HandbackOption
     ledger: [],
     seen: run.seen,
     received: run.inboxHead,
-    then,
   };
 }

@@ -4,7 +4,7 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import type { ZodType } from 'zod';
 import type { Access, AccessRequest, Caller } from './access.ts';
-import { DurableError } from '../runtime/errors.ts';
+import { DurableError, reasonOf } from '../runtime/errors.ts';
 import { invalidArgument } from './http-error.ts';
 import { PEER } from './peer.ts';
 import type { PeerEnv } from './peer.ts';
@@ -147,7 +147,7 @@ export function parseJson(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown;
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = reasonOf(error);
     throw invalidArgument(`Cannot read the body: it is not JSON (${why}).`, { field: '(body)' });
   }
 }

@@ -1,5 +1,6 @@
 /** Makes the runs of a dead worker due, as their leases would become if enough time passed. */
 
+import { bareCommit } from '../runtime/handback.ts';
 import type { Commit, Run, Store } from '../runtime/store.ts';
 
 const PAGE = 500;
@@ -18,20 +19,7 @@ export async function expireLeases(store: Store, nonces: ReadonlySet<string>): P
 
 /** A heartbeat with a lease of no length: it records nothing and changes no count. */
 function toLastHeartbeat(run: Run): Commit {
-  return {
-    run: run.id,
-    token: { epoch: run.epoch, nonce: run.nonce ?? '' },
-    expect: run.head,
-    id: `expire-${run.id}-${run.epoch}`,
-    leaseMs: 0,
-    events: [],
-    chunks: [],
-    hooks: { create: [], close: [] },
-    starts: [],
-    cancels: [],
-    ledger: [],
-    seen: run.seen,
-    received: run.inboxHead,
-    then: { kind: 'run', heartbeat: true },
-  };
+  const token = { epoch: run.epoch, nonce: run.nonce ?? '' };
+  const id = `expire-${run.id}-${run.epoch}`;
+  return bareCommit({ run, token }, { id, leaseMs: 0, then: { kind: 'run', heartbeat: true } });
 }

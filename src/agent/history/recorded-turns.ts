@@ -4,6 +4,7 @@
  */
 
 import type { AssistantModelMessage, LanguageModelUsage, ModelMessage, ToolSet } from 'ai';
+import { reasonOf } from '../../runtime/errors.ts';
 import type { JournalEvent } from '../../runtime/event.ts';
 import { withEditNote } from '../tool/edited-input.ts';
 import { toModelOutput } from '../tool/model-output.ts';
@@ -158,10 +159,6 @@ async function toResult(
 ): Promise<ToolResult> {
   const { toolCallId, toolName, input } = call;
   const result = { type: 'tool-result' as const, toolCallId, toolName };
-  if (event.type === 'tool_failed') return { ...result, output: { type: 'error-text', value: messageOf(event.value) } };
+  if (event.type === 'tool_failed') return { ...result, output: { type: 'error-text', value: reasonOf(event.value) } };
   return { ...result, output: await toModelOutput(event.value, { call: { toolCallId, toolName, input }, tools }) };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

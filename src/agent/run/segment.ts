@@ -10,7 +10,7 @@
 
 import type { LanguageModel, ModelMessage, StreamTextResult, ToolSet, UIMessageChunk } from 'ai';
 import type { RunContext } from '../../runtime/context.ts';
-import { DurableError } from '../../runtime/errors.ts';
+import { DurableError, reasonOf } from '../../runtime/errors.ts';
 import { createUiWriter } from '../../streams/ui-writer.ts';
 import type { UiWriter } from '../../streams/ui-writer.ts';
 import { DEFAULT_STREAM } from '../../streams/wire.ts';
@@ -147,7 +147,7 @@ async function pipeToStream(result: SegmentResult, options: SegmentOptions): Pro
     redactToolErrors: false,
     onError: (error) => {
       thrown ??= { error };
-      return messageOf(error);
+      return reasonOf(error);
     },
   });
   try {
@@ -202,7 +202,7 @@ function modelFailed(failure: AgentCallFailure): DurableError {
   return new DurableError(
     'model_failed',
     `The model gave no answer for the turn "${failure.key}" in ${failure.attempt} ${failure.attempt === 1 ? 'attempt' : 'attempts'}: ` +
-      `${messageOf(failure.error)}. Check the provider's key, limits and status, or set durable.fallbackModels.`,
+      `${reasonOf(failure.error)}. Check the provider's key, limits and status, or set durable.fallbackModels.`,
     { cause: failure.error, details: { turn: failure.key, attempts: failure.attempt } },
   );
 }
@@ -216,10 +216,6 @@ function endError(kind: 'aborted' | 'failed'): DurableError {
     'model_failed',
     `The agent's loop did not end: ${what}. Start the run again, with a longer timeout if it has one.`,
   );
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** In [0, 1), from the key: `context.random` would give user code other values where a replay skips the delay. */
