@@ -299,9 +299,13 @@ class Link implements ThreadLink {
   }
 }
 
-/** The thread has no such place any more: a store that was restored, or a run that was removed. */
+/** The thread has no such place any more: a store that was restored, a run that was removed, or chunks that are not kept. */
 function isLostPlace(error: unknown): boolean {
-  return DurableError.is(error, 'invalid_offset') || DurableError.is(error, 'run_not_found');
+  return (
+    DurableError.is(error, 'invalid_offset') ||
+    DurableError.is(error, 'run_not_found') ||
+    DurableError.is(error, 'offset_expired')
+  );
 }
 
 function toPlain(error: DurableError | undefined): PlainError | null {

@@ -28,7 +28,14 @@ import { runResponse } from './run-response.ts';
 import { readRunState } from './run-state.ts';
 import { eventStreamSchema, idParams, messageSchema, waitSchema } from './schemas.ts';
 import type { ServerParts } from './server-parts.ts';
-import { findTarget, findThreadPosition, noPositionIn, readTail, resolvePosition } from './stream-position.ts';
+import {
+  assertRunsKept,
+  findTarget,
+  findThreadPosition,
+  noPositionIn,
+  readTail,
+  resolvePosition,
+} from './stream-position.ts';
 import { checkThreadId } from './thread-id.ts';
 import { lastRun, readThreadState, toThreadStatus } from './thread-state.ts';
 import type { ThreadKey } from './thread-state.ts';
@@ -191,8 +198,10 @@ async function startAt(
   { key, position, caller }: { key: ThreadKey; position: string | undefined; caller: Caller },
 ): Promise<ThreadStart> {
   if (position === undefined) return startNow(parts, key);
-  if (position === THREAD_START) return { kind: 'after', run: null };
-  return { kind: 'in', ...(await findThreadPosition(parts.runtime, { position, thread: key.id, caller })) };
+  const { runtime } = parts;
+  const at = position === THREAD_START ? null : await findThreadPosition(runtime, { position, thread: key.id, caller });
+  await assertRunsKept(runtime, key, at?.run ?? null);
+  return at === null ? { kind: 'after', run: null } : { kind: 'in', ...at };
 }
 
 async function startNow({ runtime }: ServerParts, key: ThreadKey): Promise<ThreadStart> {

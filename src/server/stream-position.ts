@@ -10,7 +10,8 @@ import type { RunInfo } from '../app/run-info.ts';
 import { decodeOffset, decodePosition, DEFAULT_STREAM } from '../streams/wire.ts';
 import type { Position } from '../streams/wire.ts';
 import type { Caller } from './access.ts';
-import { lastRun } from './thread-state.ts';
+import { lastRun, runsAfter } from './thread-state.ts';
+import type { ThreadKey } from './thread-state.ts';
 
 /** A response: a run's stream from an offset on. */
 export interface Target {
@@ -57,9 +58,19 @@ export interface ReadFrom {
   counts: boolean;
 }
 
-/** Throws `invalid_offset`. */
+/** Throws `invalid_offset`, and `offset_expired` for what is not kept any more. */
 export async function resolvePosition(runtime: Runtime, target: Target, asked: AskedPosition): Promise<ReadFrom> {
-  const { run, base } = target;
+  const from = await placeOf(runtime, target, asked);
+  await assertKept(runtime, { run: target.run.id, offset: from.offset });
+  return from;
+}
+
+/** Throws `offset_expired`. Said before the answer begins: a body can only be cut. */
+async function assertKept(runtime: Runtime, { run, offset: from }: Position): Promise<void> {
+  await runtime.streams.page({ run, stream: DEFAULT_STREAM, from });
+}
+
+async function placeOf(runtime: Runtime, { run, base }: Target, asked: AskedPosition): Promise<ReadFrom> {
   const tail = await readTail(runtime, run.id);
   if (base > tail) throw invalidOffset(`the handle begins at ${base}, and the stream has ${tail} chunks`, { tail });
   const tailIndex = tail - base - 1;
@@ -112,7 +123,14 @@ async function snapToStep(runtime: Runtime, base: Position, offset: number): Pro
   return found;
 }
 
-/** A place in a thread where a reader goes on. Throws `invalid_offset`, also for runs of other threads and tenants. */
+/** Throws `offset_expired` if a reader of the thread would come to a run whose beginning is not kept any more. */
+export async function assertRunsKept(runtime: Runtime, key: ThreadKey, after: RunInfo | null): Promise<void> {
+  for (const run of await runsAfter(runtime, key, after)) await assertKept(runtime, { run: run.id, offset: 0 });
+}
+
+/**
+ * A place in a thread where a reader goes on. Throws `invalid_offset`, also for runs of other threads and tenants, and `offset_expired`.
+ */
 export async function findThreadPosition(
   runtime: Runtime,
   { position, thread, caller }: { position: string; thread: string; caller: Caller },
@@ -129,7 +147,9 @@ export async function findThreadPosition(
   if (run === null || run.tenant !== caller.tenant || run.thread !== thread) {
     throw invalidOffset(`"${position}" is no position in the thread "${thread}"`, { position, thread });
   }
-  return { run, offset: within(at.offset, await readTail(runtime, run.id)) };
+  const offset = within(at.offset, await readTail(runtime, run.id));
+  await assertKept(runtime, { run: run.id, offset });
+  return { run, offset };
 }
 
 function invalidOffset(why: string, details: Record<string, unknown>): DurableError {

@@ -1,4 +1,5 @@
 import { DurableAgent } from 'everturn';
+import { memoryStore } from 'everturn/memory';
 import { expect, it } from 'vitest';
 import { scriptedModel } from '../agent/run-kit.ts';
 import { allFrames, chunksOf, overBothWays, refusalOf, say, toChunks } from './kit.ts';
@@ -99,5 +100,49 @@ overBothWays('positions in a stream', (open) => {
     }
     const ahead = await site.fetch(`${site.api}/chat/new/stream?startIndex=3`);
     expect(await refusalOf(ahead)).toMatchObject({ status: 400, code: 'invalid_offset' });
+  });
+});
+
+overBothWays('a stream that retention has shortened', (open) => {
+  async function openShortened(): Promise<{ site: Site; run: string; tail: number }> {
+    const store = memoryStore();
+    const { model } = scriptedModel([{ text: 'one two three four' }]);
+    const site = await open({ store, agents: { support: new DurableAgent({ model }) } });
+    const response = await say(site);
+    const run = response.headers.get('x-workflow-run-id')?.split('~')[0] ?? '';
+    const tail = (await chunksOf(response)).length;
+    await store.trim({ keep: 2, spare: [], limit: 10 });
+    return { site, run, tail };
+  }
+
+  it('says below what is kept where it may be read, and why', async () => {
+    const { site, run, tail } = await openShortened();
+    const expired = { status: 410, code: 'offset_expired', details: { before: tail - 2, reason: 'count' } };
+    const refused = [
+      `/chat/${run}/stream?startIndex=1`,
+      `/chat/${run}~1/stream?startIndex=0`,
+      `/threads/t1/stream?after=start`,
+      `/threads/t1/stream?after=${run}~${padded(1)}`,
+    ];
+    for (const path of refused) {
+      expect(await refusalOf(await site.fetch(site.api + path)), path).toMatchObject(expired);
+    }
+    const headers = { 'last-event-id': padded(1) };
+    expect(await refusalOf(await site.fetch(`${site.api}/chat/t1/stream`, { headers }))).toMatchObject(expired);
+  });
+
+  it('is read from what is kept on, and the history is whole', async () => {
+    const { site, run, tail } = await openShortened();
+    const kept = await site.fetch(`${site.api}/chat/${run}/stream?startIndex=${tail - 2}`);
+    expect((await chunksOf(kept)).map(({ type }) => type)).toEqual(['finish-step', 'finish']);
+    const history = (await (await site.fetch(`${site.api}/chat/t1`)).json()) as { messages: unknown[]; cursor: string };
+    expect(JSON.stringify(history.messages)).toContain('one two three four');
+    const controller = new AbortController();
+    const tab = await site.fetch(`${site.api}/threads/t1/stream?after=${history.cursor}`, {
+      signal: controller.signal,
+    });
+    expect(tab.status).toBe(200);
+    await tab.body?.cancel();
+    controller.abort();
   });
 });
