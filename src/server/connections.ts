@@ -94,7 +94,8 @@ function takePlace(
     if (left === 0) places.delete(name);
     else places.set(name, left);
   };
-  gone.addEventListener('abort', leave);
+  if (gone.aborted) leave();
+  else gone.addEventListener('abort', leave);
   return leave;
 }
 

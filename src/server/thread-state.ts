@@ -9,7 +9,7 @@ import type { Wait } from '../app/waits.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { hasBegun } from '../runtime/run-status.ts';
 import type { RunInfo } from '../app/run-info.ts';
-import type { RunStatus } from '../runtime/store.ts';
+import type { Page, RunStatus } from '../runtime/store.ts';
 import type { ThreadStatus } from '../streams/wire.ts';
 import { createSharedStates } from './shared-state.ts';
 import type { SharedStates } from './shared-state.ts';
@@ -43,7 +43,8 @@ export function createThreadStates(runtime: Runtime, clock: Clock): SharedStates
 
 export async function readThreadState(runtime: Runtime, { id, tenant }: ThreadKey): Promise<ThreadState> {
   const live = await runtime.list({ thread: id, tenant, status: LIVE, limit: PAGE });
-  const active = live.items.find((run) => run.status !== 'queued') ?? null;
+  const active =
+    live.items.find((run) => run.status !== 'queued') ?? (await activeBehind(runtime, live, { id, tenant }));
   const waits = active?.status === 'waiting' ? await runtime.getRun(active.id).waits() : [];
   const queued = live.items.filter((run) => run.status === 'queued').toReversed();
   return {
@@ -55,6 +56,13 @@ export async function readThreadState(runtime: Runtime, { id, tenant }: ThreadKe
     active,
     goesOn: active !== null && active.status !== 'parked' && !isSuspended(waits),
   };
+}
+
+/** The active run is older than those that wait for it: it may stand behind a page full of them. */
+async function activeBehind(runtime: Runtime, live: Page<RunInfo>, { id, tenant }: ThreadKey): Promise<RunInfo | null> {
+  if (live.cursor === null) return null;
+  const { items } = await runtime.list({ thread: id, tenant, status: ACTIVE, limit: 1 });
+  return items[0] ?? null;
 }
 
 /** The part of a thread that changes as its runs do. */

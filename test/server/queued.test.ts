@@ -2,7 +2,7 @@ import { DurableAgent } from 'everturn';
 import { expect, it } from 'vitest';
 import { scriptedModel } from '../agent/run-kit.ts';
 import type { Prompt } from '../agent/run-kit.ts';
-import { allFrames, chunksOf, framesOf, overBothWays, post, say, textOf } from './kit.ts';
+import { allFrames, chunksOf, framesOf, openDirectly, overBothWays, post, say, textOf } from './kit.ts';
 import type { OpenSite, Site } from './kit.ts';
 
 const runOf = (response: Response): string => response.headers.get('x-workflow-run-id')?.split('~')[0] ?? '';
@@ -63,4 +63,21 @@ overBothWays('a queued message that is stopped before its turn', (open) => {
     expect(again.status).toBe(200);
     expect((await allFrames(again)).length).toBeGreaterThan(0);
   });
+});
+
+it('a thread with more queued messages than a page holds has its active run', async () => {
+  const { model } = scriptedModel([{ text: 'One', hold: new Promise<void>(() => {}) }]);
+  const { runtime, api, fetch, close } = await openDirectly({ agents: { support: new DurableAgent({ model }) } });
+  const first = await runtime.start('support', { thread: 't1', prompt: 'first' });
+  for (let index = 0; index < 500; index += 1) {
+    await runtime.start('support', { thread: 't1', prompt: 'later', whenBusy: 'queue' });
+  }
+  const controller = new AbortController();
+  for await (const frame of framesOf(await fetch(`${api}/threads/t1/stream`), controller.signal)) {
+    if (frame.event !== 'thread') continue;
+    expect(JSON.parse(frame.data)).toMatchObject({ run: { id: first.id, status: 'running' } });
+    break;
+  }
+  controller.abort();
+  await close();
 });
