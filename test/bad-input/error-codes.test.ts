@@ -54,7 +54,7 @@ const TESTS: Record<ErrorCode, string> = {
   tool_in_doubt: 'bad-input/troubles.test.ts',
   tool_not_found: 'bad-input/tools.test.ts',
   too_many_streams: 'server/connections.test.ts',
-  value_corrupt: 'streams/chunk.test.ts',
+  value_corrupt: 'runtime/chunk.test.ts',
   value_not_serializable: 'bad-input/values.test.ts',
   value_too_large: 'bad-input/values.test.ts',
   workflow_not_found: 'bad-input/unknown.test.ts',
