@@ -19,10 +19,23 @@ import { toTable } from './report.ts';
 import { durableStore } from './runtime.ts';
 import { restart } from './restart.ts';
 import { steps } from './steps.ts';
+import { storage } from './storage.ts';
 import { stream } from './stream.ts';
 import { waiting } from './waiting.ts';
 
-const BENCHES: readonly Bench[] = [steps, burst, latency, fan, agentTurn, stream, waiting, restart, eventLoop, http];
+const BENCHES: readonly Bench[] = [
+  steps,
+  burst,
+  latency,
+  fan,
+  agentTurn,
+  stream,
+  storage,
+  waiting,
+  restart,
+  eventLoop,
+  http,
+];
 
 const { values } = parseArgs({
   options: {
