@@ -3,6 +3,7 @@
 import { DurableError } from 'everturn';
 import type { RunHandle, Runtime } from 'everturn';
 import { decodeValue, encodeValue } from '../../src/runtime/codec.ts';
+import { sha256Hex } from '../../src/runtime/signature.ts';
 import type { Store } from '../../src/runtime/store.ts';
 import { decodeChunk } from '../../src/runtime/chunk.ts';
 import type { Effects } from './effects.ts';
@@ -78,6 +79,12 @@ export class Clients {
       const message = { to: { run }, id: process.ids.nonce(), kind: 'wake' as const, payload: NOTHING };
       world.after(this.#random.between(0, 5), () => void store.deliver([message]).catch(() => undefined));
     }
+  }
+
+  /** A hook is about to be closed: what comes now may be too late, and must be no answer then. */
+  answerLate(tokenHash: string): void {
+    const sender = this.#parts.scenario.senders.find(({ token }) => sha256Hex(token) === tokenHash);
+    if (sender !== undefined && this.#random.chance(0.5)) this.#run(`answer ${sender.id}`, () => this.#send(sender));
   }
 
   /** That of a process which executes runs, or one without a worker. */

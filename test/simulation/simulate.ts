@@ -181,7 +181,8 @@ class Simulation {
       faults: () => (isRough() ? faults : NO_FAULTS),
       leaseMs: worker.leaseMs,
       strikes: () => (isRough() ? strikes : []),
-      onCommit: ({ run, then }) => {
+      onCommit: ({ run, then, hooks }) => {
+        for (const tokenHash of hooks.close) this.#clients.answerLate(tokenHash);
         const isLast = then.kind === 'wait' || then.kind === 'end';
         if (isLast && isRough() && this.world.random.chance(nudges)) this.#clients.nudge(run);
       },

@@ -57,6 +57,9 @@ function appliedEarly(commit: Commit, now: number): CommitResult {
 }
 
 export const ENGINE_MUTANTS: Record<string, EngineMutant> = {
+  'a hook expires although it was answered': {
+    patch: () => replaced(RunCore.prototype, 'isAnswered', () => () => false),
+  },
   'a commit is repeated under a new id': {
     between: (store, _world, process) => {
       const known = new Set<string>();
