@@ -3,8 +3,6 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { appendFileSync, cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { UIMessage } from 'ai';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
@@ -12,6 +10,7 @@ import { startModelServer } from '../../examples/model-server/server.ts';
 import type { ModelServer } from '../../examples/model-server/server.ts';
 import { freshFolder, packEverturn, root, run } from '../consumer/consumer.ts';
 import { framesOf, messageOf, textOf, toChunks, userMessage } from '../server/kit.ts';
+import { freePort } from '../support/free-port.ts';
 
 const CITIES = ['Rome', 'Oslo', 'Bern', 'Cork', 'Lima', 'Kyiv'];
 const SAVES = 10;
@@ -55,14 +54,6 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(() => model?.close());
 afterEach(() => stop());
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function start(command: 'dev' | 'start'): Promise<void> {
   const port = await freePort();
