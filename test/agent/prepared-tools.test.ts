@@ -81,6 +81,22 @@ describe('a tool that prepareCall adds', () => {
     expect(JSON.stringify(result.messages)).toMatch(/They picked blue\..*They picked red\./);
   });
 
+  it('and that a client answers does not wait where it is not active', async () => {
+    const model = scriptedModel([calls('pick', {}), { text: 'I cannot.' }]);
+    const agent = new DurableAgent({
+      model,
+      prepareCall: (call) => ({
+        ...call,
+        tools: { pick: tool({ inputSchema: z.object({}) }) },
+        prepareStep: () => ({ activeTools: [] }),
+      }),
+    });
+    const runtime = runtimeOf(agent);
+    const run = await runtime.start(agent, { prompt: 'Paint it' });
+    expect((await run.result()).text).toBe('I cannot.');
+    expect(model.calls.map(({ tools }) => tools)).toEqual([[], []]);
+  });
+
   it('and that needs an approval has its schema and its people in the approval', async () => {
     const paid: unknown[] = [];
     const { agent } = agentThatAdds([calls('refund', { amount: 90 }), { text: 'Done.' }], {
@@ -151,6 +167,27 @@ describe('a tool that prepareCall adds', () => {
     ];
     expect(mistakes).toBeTypeOf('function');
   });
+});
+
+it('what a client has answered is shown as its tool says, also if the run is stopped before the other answers', async () => {
+  const pick = tool({
+    inputSchema: z.object({}),
+    outputSchema: z.string(),
+    toModelOutput: ({ output }) => ({ type: 'text', value: `They picked ${output}.` }),
+  });
+  const both = ['a', 'b'].map((toolCallId) => ({ toolName: 'pick', input: {}, toolCallId }));
+  const model = scriptedModel([{ toolCalls: both }, { text: 'Well then.' }]);
+  const agent = new DurableAgent({ model, tools: { pick } });
+  const runtime = runtimeOf(agent);
+  const run = await runtime.start(agent, { prompt: 'Paint it', thread: 't' });
+  await runtime.until(run, 'waiting');
+  await runtime.addToolOutput(run.id, { toolCallId: 'a', output: 'blue' });
+  await expect.poll(async () => (await run.events()).map(({ type }) => type)).toContain('message_received');
+  await runtime.until(run, 'waiting');
+  await run.cancel();
+  await expect(run.result()).rejects.toMatchObject({ code: 'cancelled' });
+  await (await runtime.start(agent, { prompt: 'And now?', thread: 't' })).result();
+  expect(JSON.stringify(model.calls[1]?.prompt)).toContain('They picked blue.');
 });
 
 describe('an edited input', () => {

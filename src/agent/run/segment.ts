@@ -187,6 +187,7 @@ async function delayAfter(
     },
     next.failures === 0 ? 'a turn failed; the next model takes over' : 'a turn failed and is tried again',
   );
+  // crash here: the failure is recorded, its timer is not; the same model is asked again at once
   await context.sleep(key, delay);
 }
 
