@@ -28,6 +28,7 @@ export type {
   DurableCallSettings,
   DurableSettings,
   DurableToolSettings,
+  DurableUiSettings,
 } from './agent/durable-settings.ts';
 export { getToolMetadata } from './tools/tool-metadata.ts';
 export type { ToolMetadata } from './tools/tool-metadata.ts';

@@ -1,6 +1,6 @@
 /** The `durable` setting of an agent: what the SDK's own settings have no place for. */
 
-import type { LanguageModel, StreamTextTransform, ToolSet } from 'ai';
+import type { LanguageModel, StreamTextTransform, TextStreamPart, ToolSet } from 'ai';
 import { DurableError } from '../runtime/errors.ts';
 import { durationMs } from '../runtime/duration.ts';
 import type { Duration } from '../runtime/duration.ts';
@@ -24,6 +24,19 @@ export interface DurableApprovalSettings {
   approvers?: string[];
 }
 
+/** What the SDK's `toUIMessageStream` takes, as far as it is not the run's own to say. */
+export interface DurableUiSettings {
+  /** Send the model's reasoning. Default true. It goes to the model again in either case. */
+  sendReasoning?: boolean;
+  /** Send sources. Default false. */
+  sendSources?: boolean;
+  /**
+   * The message's metadata, of each part of the model's stream for which it answers some; called for `start` and `finish` too, the latter once
+   * a segment. It runs again for recorded turns: what is stored stays, so answer the same for the same part (`now()`, not `Date.now()`).
+   */
+  messageMetadata?: (options: { part: TextStreamPart<ToolSet> }) => unknown;
+}
+
 export interface DurableSettings<NAME extends string = string> {
   tools?: { [name in NAME]?: DurableToolSettings };
   approvals?: { [name in NAME]?: DurableApprovalSettings };
@@ -36,6 +49,8 @@ export interface DurableSettings<NAME extends string = string> {
    * recorded turns, so a slow one is slow there too; everturn's `smoothStream` is not.
    */
   transform?: StreamTextTransform<ToolSet> | Array<StreamTextTransform<ToolSet>>;
+  /** What the agent's own runs send of their answers. */
+  ui?: DurableUiSettings;
 }
 
 /** What `prepareCall` may answer beside the SDK's settings: options of tools, those that it adds among them. They go before the agent's. */

@@ -41,6 +41,7 @@ import { hooksOf, readOutcome } from './segment-outcome.ts';
 import { applyChange, changeOf } from './state-change.ts';
 import type { StateChange } from './state-change.ts';
 import { Steering, toQueued } from './steering.ts';
+import { shownChunks } from './ui-chunks.ts';
 import { decodeThreadRun, threadMessages, toParts } from '../history/thread.ts';
 
 export interface AgentRunOptions {
@@ -209,7 +210,7 @@ export class AgentRun {
     const recorded = await this.#recorded();
     const writer = await createUiWriter(this.#context, { stream: DEFAULT_STREAM, from: state.tail });
     if (state.segment === 0) await writer.write({ type: 'start', messageId: state.uiMessage.id });
-    for (const chunk of recorded.chunks) await writer.write(chunk);
+    for (const chunk of shownChunks(recorded.chunks, this.#agent.durable.ui)) await writer.write(chunk);
     const began = recorded.messages.length > 0;
     const messages = [...state.messages, ...(await this.#opened()), ...recorded.messages];
     return {

@@ -8,7 +8,7 @@
  *     not park on divergence.
  */
 
-import type { LanguageModel, ModelMessage, StreamTextResult, ToolSet, UIMessageChunk } from 'ai';
+import type { LanguageModel, ModelMessage, StreamTextResult, ToolSet } from 'ai';
 import type { RunContext } from '../../runtime/context.ts';
 import { DurableError, reasonOf } from '../../runtime/errors.ts';
 import { createUiWriter } from '../../streams/ui-writer.ts';
@@ -27,6 +27,7 @@ import {
 } from '../turn/model-choice.ts';
 import type { DurableSettings } from '../durable-settings.ts';
 import type { Steering } from './steering.ts';
+import { toUiChunks } from './ui-chunks.ts';
 
 export type SegmentResult = StreamTextResult<ToolSet, never, never>;
 
@@ -139,19 +140,17 @@ async function callAgent(
 /** Answers the error that ended the stream, if one did. */
 async function pipeToStream(result: SegmentResult, options: SegmentOptions): Promise<{ error: unknown } | undefined> {
   let thrown: { error: unknown } | undefined;
-  const chunks = result.toUIMessageStream({
-    originalMessages: [],
-    generateMessageId: () => options.messageId,
-    sendStart: options.number === 0,
-    sendFinish: false,
-    redactToolErrors: false,
+  const chunks = toUiChunks(result, {
+    ui: options.agent.durable.ui,
+    messageId: options.messageId,
+    isFirst: options.number === 0,
     onError: (error) => {
       thrown ??= { error };
       return reasonOf(error);
     },
   });
   try {
-    const end = await options.writer.pipe(chunks as ReadableStream<UIMessageChunk>);
+    const end = await options.writer.pipe(chunks);
     return end.kind === 'finished' ? undefined : (thrown ?? { error: endError(end.kind) });
   } catch (error) {
     return { error };
