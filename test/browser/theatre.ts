@@ -30,7 +30,7 @@ export interface TheatreOptions extends StageOptions {
   chromiumArgs?: string[];
 }
 
-const PATIENCE = { timeout: 8_000, interval: 30 };
+const PATIENCE = { timeout: 30_000, interval: 30 };
 
 /** One browser and one server for the tests of a describe. */
 export function useTheatre({ chromiumArgs = [], ...stageOptions }: TheatreOptions = {}): Theatre {
