@@ -63,9 +63,9 @@ export function flatFields(error: Error, max: number = MAX_CHARS >> 3): ErrorFie
 }
 
 /** The message of anything that was thrown, cut. Never throws. */
-export function messageOfThrown(thrown: unknown): string {
+export function messageOfThrown(thrown: unknown, max = MAX_CHARS): string {
   try {
-    return cut(thrown instanceof Error ? thrown.message : thrown, MAX_CHARS);
+    return cut(thrown instanceof Error ? thrown.message : thrown, max);
   } catch {
     return 'an error that cannot be read';
   }
@@ -116,7 +116,7 @@ function isPlain(value: unknown): boolean {
 }
 
 /** Errors of foreign code may have anything where a text belongs. */
-function cut(value: unknown, max: number): string {
+export function cut(value: unknown, max: number): string {
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? typeof value);
   return text.length <= max ? text : `${text.slice(0, max)}... (cut: ${text.length} characters)`;
 }

@@ -1,5 +1,7 @@
 /** The logger that a pino instance, or `console` wrapped in four lines, fits structurally. */
 
+import { cut, messageOfThrown } from './error-text.ts';
+
 export interface LogFields {
   run?: string;
   step?: string;
@@ -16,19 +18,42 @@ export interface Logger {
   error(fields: LogFields, message: string): void;
 }
 
-/** Warnings and errors on the console, one line each. */
+/** Longer texts are cut: an error may carry a provider's whole answer. */
+const MAX_CHARS = 500;
+
+/** Warnings and errors on the console, one line each. Long texts are cut; what failed is recorded as a whole in the journal of its run. */
 export function consoleLogger(): Logger {
-  const line = (fields: LogFields, message: string): string => {
-    const { err, ...rest } = fields;
-    const reason = err instanceof Error ? `: ${err.message}` : '';
-    return `everturn: ${message}${reason} ${JSON.stringify(rest)}`;
-  };
   return {
     debug: () => {},
     info: () => {},
-    warn: (fields, message) => console.warn(line(fields, message)),
-    error: (fields, message) => console.error(line(fields, message)),
+    warn: (fields, message) => console.warn(lineOf(fields, message)),
+    error: (fields, message) => console.error(lineOf(fields, message)),
   };
+}
+
+function lineOf({ err, ...fields }: LogFields, message: string): string {
+  const reason = err === undefined ? '' : `: ${oneLine(messageOfThrown(err, MAX_CHARS))}`;
+  return `everturn: ${oneLine(cut(message, MAX_CHARS))}${reason} ${fieldsText(fields)}`;
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s*[\r\n\u2028\u2029]+\s*/g, ' ');
+}
+
+/** Fields come from anywhere: what JSON has no form for must not keep the line from being written. */
+function fieldsText(fields: Record<string, unknown>): string {
+  const toText = (_key: string, value: unknown): unknown => {
+    if (typeof value === 'string') return cut(value, MAX_CHARS);
+    if (value instanceof Error) return messageOfThrown(value, MAX_CHARS);
+    return typeof value === 'bigint' ? String(value) : value;
+  };
+  try {
+    return JSON.stringify(fields, toText);
+  } catch {
+    return JSON.stringify(
+      Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, cut(String(value), MAX_CHARS)])),
+    );
+  }
 }
 
 /** A logger whose lines all carry `fields`. */
