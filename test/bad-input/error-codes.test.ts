@@ -28,6 +28,7 @@ const TESTS: Record<ErrorCode, string> = {
   invalid_duration: 'bad-input/durations.test.ts',
   invalid_offset: 'server/offsets.test.ts',
   lease_lost: 'bad-input/troubles.test.ts',
+  method_not_allowed: 'server/streams.test.ts',
   model_failed: 'bad-input/troubles.test.ts',
   offset_expired: 'streams/retention.test.ts',
   outside_run: 'bad-input/places.test.ts',

@@ -15,6 +15,7 @@ import { openSocket, say } from '../server/kit.ts';
 import { Random } from '../simulation/random.ts';
 import { openProxy } from './proxy.ts';
 import type { Proxy } from './proxy.ts';
+import { collect } from '../support/collect.ts';
 
 export interface LossyChatOptions {
   seed: number;
@@ -41,7 +42,7 @@ const WORDS_PER_SECOND = 15;
 export async function holdLossyChat({ seed, minutes, speed }: LossyChatOptions): Promise<LossyChat> {
   const random = new Random(seed);
   const clock = fastClock(speed);
-  const model = talkingModel(random.fork(), (ms) => new Promise((resolve) => void clock.schedule(resolve, ms)));
+  const model = talkingModel(random.fork(), (ms) => new Promise<void>((resolve) => void clock.schedule(resolve, ms)));
   const site = await openSocket({ agents: { support: new DurableAgent({ model }) } }, { clock });
   const proxy = await openProxy(new URL(site.api).origin);
   const api = `${proxy.url}/api`;
@@ -49,7 +50,7 @@ export async function holdLossyChat({ seed, minutes, speed }: LossyChatOptions):
   const leaving = new AbortController();
   const stopTroubles = trouble(proxy, { random: random.fork(), clock });
   const options = { environment, patienceMs: 3_600_000 };
-  const thread = collect(
+  const thread = collectThread(
     readStream<UIMessageChunk>(`${api}/threads/t1/stream`, { ...options, from: 'start', signal: leaving.signal }),
   );
   const until = clock.monotonic() + minutes * 60_000;
@@ -65,7 +66,7 @@ export async function holdLossyChat({ seed, minutes, speed }: LossyChatOptions):
     }
     const read = await Promise.all(readers);
     const stored = await Promise.all(
-      ids.map((id) => Array.fromAsync(site.runtime.getRun(id).stream()) as Promise<UIMessageChunk[]>),
+      ids.map((id) => collect(site.runtime.getRun(id).stream()) as Promise<UIMessageChunk[]>),
     );
     await thread.hasEnded(ids.length);
     return {
@@ -161,7 +162,7 @@ interface Collected {
   hasEnded(runs: number): Promise<void>;
 }
 
-function collect(events: AsyncIterable<StreamEvent<UIMessageChunk>>): Collected {
+function collectThread(events: AsyncIterable<StreamEvent<UIMessageChunk>>): Collected {
   let ended = 0;
   let look = (): void => undefined;
   const collected: Collected = {

@@ -10,6 +10,7 @@ import { openSocket, say, textOf } from '../server/kit.ts';
 import type { Site } from '../server/kit.ts';
 import { openProxy } from './proxy.ts';
 import type { Proxy } from './proxy.ts';
+import { collect } from '../support/collect.ts';
 
 /** Waits are short: these tests use real time. */
 const environment = { random: () => 0.02 };
@@ -71,10 +72,10 @@ describe('readStream', () => {
     const { api, release } = await openScene();
     release();
     const url = `${api}/runs/run_mixed/streams/mixed`;
-    const whole = await Array.fromAsync(readStream(url, { environment }));
-    expect(await Array.fromAsync(readStream(url, { environment, from: whole[0]?.id ?? '' }))).toEqual(whole.slice(1));
-    expect(await Array.fromAsync(readStream(url, { environment, from: 2 }))).toEqual(whole.slice(2));
-    expect(await Array.fromAsync(readStream(url, { environment, from: 3 }))).toEqual([]);
+    const whole = await collect(readStream(url, { environment }));
+    expect(await collect(readStream(url, { environment, from: whole[0]?.id ?? '' }))).toEqual(whole.slice(1));
+    expect(await collect(readStream(url, { environment, from: 2 }))).toEqual(whole.slice(2));
+    expect(await collect(readStream(url, { environment, from: 3 }))).toEqual([]);
   });
 
   it('misses nothing that comes between a cut and the next connection, also before its first event', async () => {
@@ -87,7 +88,7 @@ describe('readStream', () => {
       return response;
     };
     const url = `${api}/runs/run_mixed/streams/mixed?offset=now`;
-    const reading = Array.fromAsync(readStream(url, { environment, fetch: counting }));
+    const reading = collect(readStream(url, { environment, fetch: counting }));
     await expect.poll(() => opened).toBe(1);
     const { target } = proxy;
     proxy.target = undefined;
@@ -131,7 +132,7 @@ describe('readStream', () => {
     });
     const server = await serve(app, { port: 0 });
     closing.push(() => server.close());
-    expect(await Array.fromAsync(readStream(server.url, { headers: () => ({ 'x-user': 'bo' }) }))).toEqual([]);
+    expect(await collect(readStream(server.url, { headers: () => ({ 'x-user': 'bo' }) }))).toEqual([]);
     expect(seen).toEqual(['bo']);
   });
 
@@ -174,7 +175,7 @@ describe('readStream', () => {
     });
     const server = await serve(app, { port: 0 });
     closing.push(() => server.close());
-    const read = await Array.fromAsync(readStream(`${server.url}/threads/t1/stream`, { environment, from: 'start' }));
+    const read = await collect(readStream(`${server.url}/threads/t1/stream`, { environment, from: 'start' }));
     expect(asked).toEqual(['start', 'run_1~0000000000000000']);
     expect(read.map(({ id }) => id)).toEqual(['run_1~0000000000000000', 'run_1~0000000000000001']);
   });

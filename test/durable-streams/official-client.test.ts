@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { scriptedModel } from '../agent/run-kit.ts';
 import { openSocket, say, textOf } from '../server/kit.ts';
 import type { Site } from '../server/kit.ts';
+import { collect } from '../support/collect.ts';
 
 const WORDS = Array.from({ length: 200 }, (_, index) => `word${index} `).join('');
 
@@ -26,7 +27,7 @@ async function openTalk(): Promise<{ url: string; runId: string; site: Site; rel
 }
 
 async function stored({ site, runId }: { site: Site; runId: string }): Promise<unknown[]> {
-  return Array.fromAsync(site.runtime.getRun(runId).stream({ follow: false }));
+  return collect(site.runtime.getRun(runId).stream({ follow: false }));
 }
 
 describe("the Durable Streams client reads an agent's stream", () => {

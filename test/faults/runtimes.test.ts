@@ -13,6 +13,7 @@ import type { Proxy } from '../client/proxy.ts';
 import { emptyProject, install, oldestNode, packEverturn, run } from '../consumer/consumer.ts';
 import { openSocket } from '../server/kit.ts';
 import type { Site } from '../server/kit.ts';
+import { collect } from '../support/collect.ts';
 
 const CHUNKS = 600;
 const RUNTIMES = ['deno@2.9.6', 'bun@1.4.5', 'miniflare@4.20260730.0'];
@@ -70,7 +71,7 @@ beforeAll(async () => {
   site = await openSocket({ agents: { support }, workflows: [long] });
   const started = await site.runtime.start(long, { id: 'run_long' });
   await started.result();
-  const chunks = await Array.fromAsync(started.stream());
+  const chunks = await collect(started.stream());
   whole = chunks.map((chunk, index) => [
     String(index + 1).padStart(16, '0'),
     chunk instanceof Uint8Array ? [...chunk] : chunk,

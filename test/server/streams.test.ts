@@ -4,6 +4,7 @@ import { expect, it } from 'vitest';
 import { scriptedModel } from '../agent/run-kit.ts';
 import { allFrames, framesOf, overBothWays, refusalOf } from './kit.ts';
 import type { OpenSite, Site } from './kit.ts';
+import { collect } from '../support/collect.ts';
 
 const ROWS = ['id,name\n', '1,"Ann"\n', '2,"Bo"\n'];
 
@@ -129,7 +130,7 @@ overBothWays('a stream of a run', (open) => {
     release();
     expect(await (await polled).json()).toEqual([{ n: 2 }]);
     expect((await live.next()).value).toMatchObject({ event: 'data', data: '[{"n":2}]' });
-    const last = await Array.fromAsync(live);
+    const last = await collect(live);
     expect(JSON.parse(last.at(-1)?.data ?? '')).toMatchObject({ streamClosed: true });
     expect((await linesOf(await following)).at(-1)).toEqual({ offset: '0000000000000002', closed: true });
   });
