@@ -14,6 +14,8 @@ export interface AgentInput<OPTIONS = unknown> {
   messages?: ModelMessage[];
   /** The agent's call options (`callOptionsSchema`). */
   options?: OPTIONS;
+  /** Who says it, as the thread's readers are told. The model is not. */
+  by?: string;
 }
 
 /** The stored form. */
@@ -22,6 +24,7 @@ export interface StoredInput {
   /** The user message as the client sent it, so that the thread shows it unchanged. */
   uiMessage?: UIMessage;
   callOptions?: unknown;
+  by?: string;
 }
 
 const FORM =
@@ -35,10 +38,13 @@ export async function parseAgentInput(agent: string, input: unknown): Promise<St
   if (forms.length !== 1) {
     throw invalid(agent, forms.length === 0 ? 'it got no message' : `it got ${forms.join(' and ')} at once`);
   }
-  const callOptions = given['options'];
+  const { options: callOptions, by } = given;
+  if (by !== undefined && (typeof by !== 'string' || by === ''))
+    throw invalid(agent, '"by" is not a text with content');
   return {
     ...(await readContent(agent, given, forms[0] ?? 'prompt')),
     ...(callOptions === undefined ? {} : { callOptions }),
+    ...(by === undefined ? {} : { by }),
   };
 }
 

@@ -2,7 +2,7 @@
 
 import type { ModelMessage, UIMessage, UIMessageChunk } from 'ai';
 import { messageIdOf } from '../agent/run/agent-state.ts';
-import { inputUiMessages, runUiMessages, threadMessages } from '../agent/history/thread.ts';
+import { inputUiMessages, readInput, runUiMessages, threadMessages } from '../agent/history/thread.ts';
 import { DurableError } from '../runtime/errors.ts';
 import { hasBegun } from '../runtime/run-status.ts';
 import type { RunStatus, Store } from '../runtime/store.ts';
@@ -30,7 +30,16 @@ export interface Thread {
   cursor: { run: string; offset: number };
   /** The run that has the thread to itself, and what it waits for. */
   active: ActiveRun | null;
-  queued: Array<{ id: string; uiMessages: UIMessage[] }>;
+  queued: QueuedRun[];
+  /** By message id: who sent it, where that is known. */
+  authors: Record<string, string>;
+}
+
+export interface QueuedRun {
+  id: string;
+  uiMessages: UIMessage[];
+  /** Who sent them; null if that was not told. */
+  by: string | null;
 }
 
 export interface ActiveRun {
@@ -63,10 +72,21 @@ export async function readThread(store: Store, id: string, { tenant = null }: Th
     messages: threadMessages(ended),
     cursor: { run: last.id, offset: shown?.offset ?? (await readTail(store, last)) },
     active: active === null ? null : { id: active.id, status: active.status, waits },
-    queued: all
-      .filter((run) => run.status === 'queued')
-      .map((run) => ({ id: run.id, uiMessages: inputUiMessages(run) })),
+    queued: all.filter((run) => run.status === 'queued').map(toQueuedRun),
+    authors: authorsOf(begun),
   };
+}
+
+export function toQueuedRun(run: RunInfo): QueuedRun {
+  return { id: run.id, uiMessages: inputUiMessages(run), by: readInput(run).by ?? null };
+}
+
+function authorsOf(runs: readonly RunInfo[]): Record<string, string> {
+  const authored = runs.flatMap((run) => {
+    const { by } = readInput(run);
+    return by === undefined ? [] : inputUiMessages(run).map(({ id }): [string, string] => [id, by]);
+  });
+  return Object.fromEntries(authored);
 }
 
 async function showActive(

@@ -56,6 +56,8 @@ export interface ClientToolWait {
 
 export interface ThreadHistory<MESSAGE extends UIMessage = UIMessage> extends ThreadStatus<MESSAGE, Wait> {
   messages: MESSAGE[];
+  /** By message id: who sent it, where that is known. */
+  authors: Record<string, string>;
   /** Where `messages` ends; undefined for a thread without runs. */
   cursor: string | undefined;
 }
@@ -128,7 +130,7 @@ export function createAgentApi(options: AgentApiOptions = {}): AgentApi {
         return await json<ThreadHistory>(chat(thread), { ...request });
       } catch (error) {
         if (!DurableError.is(error, 'thread_not_found')) throw error;
-        return { id: thread, messages: [], cursor: undefined, run: null, queued: [] };
+        return { id: thread, messages: [], authors: {}, cursor: undefined, run: null, queued: [] };
       }
     },
     send: (body, request) => json('/chat', { ...request, body }),

@@ -100,7 +100,14 @@ function history({ runtime }: ServerParts): Endpoint {
       const { tenant } = await allow({ action: 'chat.read', threadId: id });
       const thread = await runtime.thread(id, { tenant });
       const { run, queued } = toThreadStatus(thread);
-      return jsonResponse({ id, messages: thread.uiMessages, cursor: encodePosition(thread.cursor), run, queued });
+      return jsonResponse({
+        id,
+        messages: thread.uiMessages,
+        authors: thread.authors,
+        cursor: encodePosition(thread.cursor),
+        run,
+        queued,
+      });
     },
   });
 }
@@ -234,10 +241,11 @@ function historySchema(): ZodType {
   return z.object({
     id: z.string(),
     messages: z.array(messageSchema()),
+    authors: z.record(z.string(), z.string()),
     cursor: z.string(),
     run: z
       .object({ id: z.string(), status: z.string(), messageId: z.string(), waits: z.array(waitSchema()) })
       .nullable(),
-    queued: z.array(z.object({ runId: z.string(), messages: z.array(messageSchema()) })),
+    queued: z.array(z.object({ runId: z.string(), messages: z.array(messageSchema()), by: z.string().nullable() })),
   });
 }

@@ -50,7 +50,13 @@ async function start(runtime: Runtime, { agent, body, message, thread, caller }:
   const id = runIdOf({ tenant, thread, message: message.id });
   const before = body.whenBusy === 'steer' ? await activeTail(runtime, { thread, tenant }) : null;
   try {
-    const run = await startRun(runtime, agent, { id, thread, tenant, whenBusy: body.whenBusy, content: { message } });
+    const run = await startRun(runtime, agent, {
+      id,
+      thread,
+      tenant,
+      whenBusy: body.whenBusy,
+      content: { message, by: caller.id },
+    });
     if (run.id === id) return { run, offset: 0, steered: false };
     return { run, offset: before?.run === run.id ? before.tail : await readTail(runtime, run.id), steered: true };
   } catch (error) {
@@ -82,10 +88,11 @@ async function regenerate(runtime: Runtime, { agent, body, message, thread, call
       last: messageIdOf(last.id),
     });
   }
-  const { uiMessage, messages, callOptions } = readInput(last);
+  const { uiMessage, messages, callOptions, by } = readInput(last);
   const content = {
     ...(uiMessage === undefined ? { messages } : { message: uiMessage }),
     ...(callOptions === undefined ? {} : { options: callOptions }),
+    ...(by === undefined ? {} : { by }),
   };
   const { whenBusy } = body;
   const run = await startRun(runtime, agent, { id, thread, tenant, whenBusy, supersedes: last.id, content });

@@ -7,7 +7,7 @@
  */
 
 import { messageIdOf } from '../agent/run/agent-state.ts';
-import { inputUiMessages } from '../agent/history/thread.ts';
+import { inputUiMessages, readInput } from '../agent/history/thread.ts';
 import type { Runtime } from '../app/create-runtime.ts';
 import type { RunInfo } from '../app/run-info.ts';
 import { encodePosition, RUN_EVENT, THREAD_EVENT } from '../streams/wire.ts';
@@ -135,6 +135,7 @@ function beginningOf(run: RunInfo): string {
     runId: run.id,
     messageId: messageIdOf(run.id),
     messages: inputUiMessages(run),
+    by: readInput(run).by ?? null,
     supersedes: run.supersedes,
   };
   return eventFrame(RUN_EVENT, beginning, encodePosition({ run: run.id, offset: 0 }));

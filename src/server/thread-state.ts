@@ -2,8 +2,9 @@
 
 import type { UIMessage } from 'ai';
 import { messageIdOf } from '../agent/run/agent-state.ts';
-import { inputUiMessages } from '../agent/history/thread.ts';
 import type { Runtime } from '../app/create-runtime.ts';
+import { toQueuedRun } from '../app/threads.ts';
+import type { QueuedRun } from '../app/threads.ts';
 import { isSuspended } from '../app/waits.ts';
 import type { Wait } from '../app/waits.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -51,7 +52,7 @@ export async function readThreadState(runtime: Runtime, { id, tenant }: ThreadKe
     status: toThreadStatus({
       id,
       active: active === null ? null : { id: active.id, status: active.status, waits },
-      queued: queued.map((run) => ({ id: run.id, uiMessages: inputUiMessages(run) })),
+      queued: queued.map(toQueuedRun),
     }),
     active,
     goesOn: active !== null && active.status !== 'parked' && !isSuspended(waits),
@@ -69,7 +70,7 @@ async function activeBehind(runtime: Runtime, live: Page<RunInfo>, { id, tenant 
 export function toThreadStatus(thread: {
   id: string;
   active: { id: string; status: RunStatus; waits: Wait[] } | null;
-  queued: Array<{ id: string; uiMessages: UIMessage[] }>;
+  queued: QueuedRun[];
 }): ThreadStatus<UIMessage, Wait> {
   const { id, active, queued } = thread;
   return {
@@ -78,7 +79,7 @@ export function toThreadStatus(thread: {
       active === null
         ? null
         : { id: active.id, status: shown(active.status), messageId: messageIdOf(active.id), waits: active.waits },
-    queued: queued.map((run) => ({ runId: run.id, messages: run.uiMessages })),
+    queued: queued.map((run) => ({ runId: run.id, messages: run.uiMessages, by: run.by })),
   };
 }
 

@@ -90,7 +90,7 @@ export interface ThreadStatus<MESSAGE = unknown, WAIT = unknown> {
   /** The run that has the thread to itself. */
   run: { id: string; status: 'running' | 'waiting' | 'parked'; messageId: string; waits: WAIT[] } | null;
   /** The runs that come after it, and what starts them. */
-  queued: Array<{ runId: string; messages: MESSAGE[] }>;
+  queued: Array<{ runId: string; messages: MESSAGE[]; by: string | null }>;
 }
 
 /** Data of a `run` event. */
@@ -100,6 +100,8 @@ export interface RunBeginning<MESSAGE = unknown> {
   messageId: string;
   /** What started the run. */
   messages: MESSAGE[];
+  /** Who sent them; null if that was not told. */
+  by: string | null;
   /** The run whose messages these replace. */
   supersedes: string | null;
 }

@@ -44,7 +44,7 @@ async function openTab(site: Site, { thread = 't1', query = '', headers = {} } =
 
 interface Status {
   run: { id: string; status: string; waits: Array<Record<string, unknown>> } | null;
-  queued: Array<{ messages: UIMessage[] }>;
+  queued: Array<{ messages: UIMessage[]; by: string | null }>;
 }
 
 function statuses(tab: Tab): Status[] {
@@ -153,6 +153,26 @@ overBothWays('a thread', (open: OpenSite) => {
     expect(toChunks(late.frames)[0]).toMatchObject({ type: 'tool-approval-response', approved: true });
     expect(textOf(toChunks(tab.frames))).toBe('A momentRefunded');
     expect(textOf(toChunks(late.frames))).toBe('Refunded');
+  });
+
+  it('tells who said what: live, in the queue and in the history', async () => {
+    let release = (): void => undefined;
+    const hold = new Promise<void>((resolve) => (release = resolve));
+    const agents = agentOf([{ text: 'one', hold }, { text: 'two' }]);
+    const site = await open({ agents });
+    const tab = await openTab(site, { query: '?after=start' });
+    const first = await say(site, {}, { headers: { 'x-user': 'ann' } });
+    const queued = await say(site, { id: 'm2', whenBusy: 'queue' }, { headers: { 'x-user': 'bo' } });
+    await until(() => statuses(tab).some((status) => status.queued[0]?.by === 'bo'));
+    release();
+    await Promise.all([chunksOf(first), chunksOf(queued)]);
+    await until(() => idle(tab));
+    const beginnings = tab.frames
+      .filter(({ event }) => event === 'run')
+      .map(({ data }) => JSON.parse(data) as { by: string });
+    expect(beginnings.map(({ by }) => by)).toEqual(['ann', 'bo']);
+    const history = (await (await site.fetch(`${site.api}/chat/t1`)).json()) as { authors: Record<string, string> };
+    expect(history.authors).toEqual({ m1: 'ann', m2: 'bo' });
   });
 
   it('shows who is queued, and which run replaces which', async () => {

@@ -21,7 +21,7 @@ export function agentWorkflow(agent: RunnableAgent, name: string): WorkflowDefin
   return {
     name,
     versions: 'newest',
-    fields: ['prompt', 'message', 'messages', 'options'],
+    fields: ['prompt', 'message', 'messages', 'options', 'by'],
     parseInput: (input) => parseAgentInput(name, input),
     run: (context, input) => runOf(context, input).run(),
     reopen: (context) => runOf(context, undefined).reopen(),
