@@ -124,6 +124,8 @@ export class RunCore {
   readonly #agents = new Set<Activity>();
   #held: Array<() => void> = [];
   #releasedSeq = -1;
+  /** Of the times of the events that were recorded here, which an estimate may pass in either direction. */
+  #latest = 0;
   /** How many messages this holder knows of, released or not, by the key of their hook. */
   readonly #received: Map<string, number>;
   /** Messages that were received, or loaded, and not released yet. */
@@ -165,6 +167,11 @@ export class RunCore {
     return Math.floor(this.#storeTime.now + (this.clock.monotonic() - this.#storeTime.at));
   }
 
+  /** Not before any event that was recorded or released here. */
+  latest(): number {
+    return Math.max(this.storeNow(), this.#now, this.#latest);
+  }
+
   /** An answer of the store said what time it is. */
   syncTime(now: number): void {
     this.#storeTime = { now, at: this.clock.monotonic() };
@@ -187,7 +194,9 @@ export class RunCore {
       this.#unreleased += 1;
       this.#received.set(draft.key, (this.#received.get(draft.key) ?? 0) + 1);
     }
-    this.pending.events.push(pendingEvent({ ...draft, at: this.storeNow() }));
+    const at = this.storeNow();
+    this.#latest = Math.max(this.#latest, at);
+    this.pending.events.push(pendingEvent({ ...draft, at }));
     this.request();
   }
 
@@ -201,7 +210,10 @@ export class RunCore {
       if (isCompletion(entry)) this.queue.push(entry);
     });
     // What was tried and lost before a checkpoint was nothing of what comes after it.
-    if (pending.checkpoint !== null) this.#releasedSeq = Math.max(this.#releasedSeq, first + pending.checkpoint);
+    if (pending.checkpoint !== null) {
+      this.#releasedSeq = Math.max(this.#releasedSeq, first + pending.checkpoint);
+      this.#now = Math.max(this.#now, pending.events[pending.checkpoint]?.event.at ?? 0);
+    }
     for (const settled of pending.settled) settled();
     this.queue.kick();
   }
