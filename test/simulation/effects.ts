@@ -25,6 +25,8 @@ interface Execution {
   process: string;
   attempt: number;
   epoch: number;
+  /** Of the epoch's claim, how often it had been answered: what began before the last answer is of a continuation before it. */
+  claims: number;
   /** Its attempt may end before it does. */
   isTimed: boolean;
   outcome: 'open' | 'done' | 'failed';
@@ -73,7 +75,7 @@ export class Effects {
   #begin(begun: { process: SimProcess; run: string; key: string; attempt: number; isTimed: boolean }): Execution {
     const { process, run, key, attempt, isTimed } = begun;
     const executions = this.#of(run, key);
-    const { epoch, left } = this.#oracle.shadow(run);
+    const { epoch, left, claims } = this.#oracle.shadow(run);
     const holds = this.#oracle.holds(process.name, run);
     this.#world.note(() => `${process.name} executes ${run}/${key} attempt ${attempt}${holds ? '' : ' (as a zombie)'}`);
     if (left?.nonce.startsWith(`${process.name}-`) === true)
@@ -87,19 +89,24 @@ export class Effects {
         this.#world.fail(`the attempt of "${key}" of ${run} is ${attempt} again after a takeover`);
       }
     }
-    const execution: Execution = { process: process.name, attempt, epoch, isTimed, outcome: 'open' };
+    const execution: Execution = { process: process.name, attempt, epoch, claims, isTimed, outcome: 'open' };
     executions.push(execution);
     return execution;
   }
 
   /** No body runs without a lease, but for those that a cancel has left behind. */
   #waits(run: string, nonce: string): void {
+    const now = this.#oracle.shadow(run);
     if (this.#oracle.headers(run).some(({ type }) => type === 'cancel_requested')) return;
     for (const [name, executions] of this.#executions) {
       if (!name.startsWith(`${run}/`)) continue;
       const isOpen = executions.some(
-        ({ outcome, process, epoch, isTimed }) =>
-          outcome === 'open' && !isTimed && nonce.startsWith(`${process}-`) && epoch === this.#oracle.shadow(run).epoch,
+        ({ outcome, process, epoch, claims, isTimed }) =>
+          outcome === 'open' &&
+          !isTimed &&
+          nonce.startsWith(`${process}-`) &&
+          epoch === now.epoch &&
+          claims === now.claims,
       );
       if (isOpen) this.#world.fail(`${run} went to wait while the body of "${name}" runs`);
     }

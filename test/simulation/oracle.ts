@@ -38,6 +38,8 @@ interface Shadow {
   /** Ids of messages that were acknowledged. */
   acknowledged: Set<string>;
   ended: Run | null;
+  /** How often the present claim was answered: its holder knows of it from one of the answers on. */
+  claims: number;
   /** Claims that took the run from a holder that had not let it go. */
   takeovers: number;
   yields: number;
@@ -149,6 +151,7 @@ export class Oracle {
         streams: new Map(),
         acknowledged: new Set(),
         ended: null,
+        claims: 0,
         takeovers: 0,
         yields: 0,
         claimsSinceProgress: 0,
@@ -188,7 +191,11 @@ export class Oracle {
     this.#world.note(
       () => `store: claim ${run.id} ${token.nonce} epoch ${token.epoch} from ${from}, attempts ${run.attempts}`,
     );
-    if (shadow.token?.nonce === nonce && shadow.token.epoch === token.epoch) return;
+    if (shadow.token?.nonce === nonce && shadow.token.epoch === token.epoch) {
+      shadow.claims += 1;
+      return;
+    }
+    shadow.claims = 1;
     if (shadow.ended !== null) this.#world.fail(`${run.id} was claimed after its end`);
     if (token.epoch <= shadow.epoch) this.#world.fail(`the epoch of ${run.id} did not grow with a claim`);
     if (shadow.nonces.has(`${token.epoch}:${token.nonce}`)) this.#world.fail(`a token of ${run.id} was used twice`);
