@@ -100,11 +100,11 @@ export class Outbox {
   }
 
   /** O5 */
-  checkRoom(stream: string, chunks: Payload[]): void {
+  checkRoom(stream: string, chunk: Payload): void {
     const { maxChunkBytes, maxChunks } = this.#options.limits ?? STREAM_LIMITS;
-    for (const chunk of chunks) if (chunk.length - 1 > maxChunkBytes) throw chunkTooLarge(stream, chunk, maxChunkBytes);
+    if (chunk.length - 1 > maxChunkBytes) throw chunkTooLarge(stream, chunk, maxChunkBytes);
     const length = (this.#startOf.get(stream) ?? 0) + this.emittedTo(stream);
-    if (length + chunks.length > maxChunks) throw streamFull(stream, { length, maxChunks });
+    if (length >= maxChunks) throw streamFull(stream, { length, maxChunks });
   }
 
   close(stream: string): void {

@@ -324,8 +324,8 @@ export class ExecutionContext implements RunContext {
     return this.#core.outbox.emittedTo(stream);
   }
 
-  checkRoom(stream: string, chunks: Payload[]): void {
-    this.#core.outbox.checkRoom(stream, chunks);
+  checkRoom(stream: string, chunk: Payload): void {
+    this.#core.outbox.checkRoom(stream, chunk);
   }
 
   closeStream(stream: string): void {

@@ -33,9 +33,9 @@ async function storeStream(
   let to = from;
   for await (const chunk of value) {
     if (!(chunk instanceof Uint8Array)) assertJson(chunk);
-    const payloads = [encodeChunk(chunk)];
-    context.checkRoom(namespace, payloads);
-    const full = context.emit(namespace, payloads);
+    const payload = encodeChunk(chunk);
+    context.checkRoom(namespace, payload);
+    const full = context.emit(namespace, [payload]);
     to += 1;
     if (full !== undefined) await full;
   }

@@ -17,8 +17,10 @@ import type { Payload } from '../runtime/store.ts';
 const MAX_BASE_BYTES = 512;
 /** A chunk with less of its own than this is not worth a new base. */
 const OWN_BYTES = 16;
-/** Nor is one that shares this much of the base. */
+/** Nor is one that shares this part of its bytes. */
 const SHARED_PART = 0.75;
+/** Nor is one that shares hardly more with the chunk before it. */
+const WORTH_BYTES = 8;
 /** Three varints of 32 bits. */
 const MAX_HEADER_BYTES = 15;
 
@@ -53,7 +55,7 @@ export class ChunkPacker {
     for (let index = start; index < chunks.length; index += 1) {
       const chunk = chunks[index] as Payload;
       const before = this.#size;
-      const after = this.#add(chunk, next);
+      const after = this.#add(chunk, { base: next, previous: index > start ? chunks[index - 1] : undefined });
       if (this.#size > maxBytes && (appends || count > 0)) {
         this.#size = before;
         break;
@@ -65,13 +67,13 @@ export class ChunkPacker {
   }
 
   /** Hot: each chunk of each stream (bench `stream`). Answers the base of the chunk after it. */
-  #add(chunk: Payload, base: Payload | null): Payload | null {
+  #add(chunk: Payload, { base, previous }: { base: Payload | null; previous: Payload | undefined }): Payload | null {
     this.#reserve(chunk.length + MAX_HEADER_BYTES);
     if (base !== null) {
       const head = sharedHead(chunk, base);
-      const tail = sharedTail(chunk, base, head);
+      const tail = sharedTail(chunk, { base, head });
       const own = chunk.length - head - tail;
-      if (own <= OWN_BYTES || head + tail >= base.length * SHARED_PART) {
+      if (own <= OWN_BYTES || isGood(chunk, { shared: head + tail, previous })) {
         this.#number(head + 1);
         this.#number(tail);
         this.#bytes(chunk, head, own);
@@ -114,13 +116,30 @@ export function unpackChunks(
 ): Payload[] {
   const chunks: Payload[] = [];
   const entries = new Entries(pack);
+  let space = EMPTY;
+  let used = 0;
   for (let index = 0; entries.next(); index += 1) {
     if (index < from) continue;
-    if (!take(entries.length)) break;
-    chunks.push(entries.read());
+    const { length, whole } = entries;
+    if (!take(length)) break;
+    if (whole !== null) {
+      chunks.push(whole);
+      continue;
+    }
+    if (used + length > space.length) {
+      space = new Uint8Array(entries.isLast ? length : Math.max(length, SPACE_BYTES));
+      used = 0;
+    }
+    entries.read(space, used);
+    chunks.push(space.subarray(used, used + length));
+    used += length;
   }
   return chunks;
 }
+
+/** Chunks share it: making an array for each takes longer than filling it. */
+const SPACE_BYTES = 4_096;
+const EMPTY = new Uint8Array(0);
 
 /** Goes through a pack entry by entry. */
 class Entries {
@@ -130,6 +149,7 @@ class Entries {
   #tail = 0;
   #own = 0;
   #ownAt = 0;
+  /** What the chunks that come share with. */
   base: Uint8Array;
 
   constructor(pack: Uint8Array) {
@@ -154,13 +174,21 @@ class Entries {
     return true;
   }
 
-  read(): Payload {
+  /** The chunk, if it stands there as it is. */
+  get whole(): Payload | null {
+    return this.#head + this.#tail === 0 ? this.#pack.subarray(this.#ownAt, this.#at) : null;
+  }
+
+  get isLast(): boolean {
+    return this.#at >= this.#pack.length;
+  }
+
+  /** Writes the chunk. */
+  read(into: Uint8Array, at: number): void {
     const { base } = this;
-    const chunk = new Uint8Array(this.length);
-    copy({ from: base, at: 0, length: this.#head }, chunk, 0);
-    copy({ from: this.#pack, at: this.#ownAt, length: this.#own }, chunk, this.#head);
-    copy({ from: base, at: base.length - this.#tail, length: this.#tail }, chunk, this.#head + this.#own);
-    return chunk;
+    copy({ from: base, at: 0, length: this.#head }, into, at);
+    copy({ from: this.#pack, at: this.#ownAt, length: this.#own }, into, at + this.#head);
+    copy({ from: base, at: base.length - this.#tail, length: this.#tail }, into, at + this.#head + this.#own);
   }
 
   #number(): number {
@@ -182,8 +210,15 @@ function sharedHead(chunk: Payload, base: Payload): number {
   return shared;
 }
 
+/** Whether the base is as good as a new one would be: what the next chunks are like is seen by the one before. */
+function isGood(chunk: Payload, { shared, previous }: { shared: number; previous: Payload | undefined }): boolean {
+  if (previous === undefined) return shared >= chunk.length * SHARED_PART;
+  const head = sharedHead(chunk, previous);
+  return shared + WORTH_BYTES > head + sharedTail(chunk, { base: previous, head });
+}
+
 /** Of what is left behind the shared beginning. */
-function sharedTail(chunk: Payload, base: Payload, head: number): number {
+function sharedTail(chunk: Payload, { base, head }: { base: Payload; head: number }): number {
   const most = Math.min(chunk.length, base.length) - head;
   let shared = 0;
   while (shared < most && chunk[chunk.length - 1 - shared] === base[base.length - 1 - shared]) shared += 1;

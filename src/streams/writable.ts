@@ -72,17 +72,21 @@ const MOST_HELD_BYTES = 1_048_576;
 class Sink<T> implements UnderlyingSink<T>, OpenWrites {
   readonly #context: RunContext;
   readonly #opener: Scope;
+  /** That opened it; null in a workflow's or an agent's own code. */
+  readonly #attempt: Scope | null;
   readonly #stream: string;
   readonly #atEnd: boolean;
   /** The scopes of the writes that are asked for and not taken, in their order. */
   readonly #writers: Scope[] = [];
   readonly #held = new Map<Scope, Held>();
   readonly #once: OnceWriter | undefined;
+  #lastWriter: Scope | undefined;
   #emptied: Array<() => void> = [];
 
   constructor({ context, scope }: Frame, { stream, atEnd }: { stream: string; atEnd: boolean }) {
     this.#context = context;
     this.#opener = scope;
+    this.#attempt = attemptOf(scope);
     this.#stream = stream;
     this.#atEnd = atEnd;
     if (isWorkflowCode(scope)) this.#once = new OnceWriter(context, stream);
@@ -93,17 +97,21 @@ class Sink<T> implements UnderlyingSink<T>, OpenWrites {
     const frame = currentFrame.getStore();
     const scope = frame?.context === this.#context ? frame.scope : this.#opener;
     this.#writers.push(scope);
-    (attemptOf(scope) ?? attemptOf(this.#opener))?.writes(this); // W3
+    if (scope !== this.#lastWriter) {
+      this.#lastWriter = scope;
+      (attemptOf(scope) ?? this.#attempt)?.writes(this); // W3
+    }
     return 1;
   };
 
-  async write(value: T, controller: WritableStreamDefaultController): Promise<void> {
-    const scope = this.#writers[0] ?? this.#opener;
+  /** Hot: each chunk that user code writes (bench `stream`). A promise means that the run's buffer is full. */
+  write(value: T, controller: WritableStreamDefaultController): Promise<void> | undefined {
+    const scope = this.#writers.shift() ?? this.#opener;
     try {
-      await this.#write(value, { scope, controller });
+      return this.#write(value, { scope, controller });
     } finally {
-      this.#writers.shift();
-      if (this.#writers.length === 0) for (const resolve of this.#emptied.splice(0)) resolve();
+      if (this.#writers.length === 0 && this.#emptied.length > 0)
+        for (const resolve of this.#emptied.splice(0)) resolve();
     }
   }
 
@@ -111,13 +119,13 @@ class Sink<T> implements UnderlyingSink<T>, OpenWrites {
     value: T,
     { scope, controller }: { scope: Scope; controller: WritableStreamDefaultController },
   ): Promise<void> | undefined {
-    const opener = attemptOf(this.#opener);
-    const attempt = attemptOf(scope) ?? opener;
-    for (const over of [attempt, opener]) if (over?.ended === true) throw attemptEnded(this.#stream, over); // W4
+    const attempt = attemptOf(scope) ?? this.#attempt;
+    if (attempt?.ended === true) throw attemptEnded(this.#stream, attempt); // W4
+    if (this.#attempt?.ended === true) throw attemptEnded(this.#stream, this.#attempt); // W4
     if (attempt === null && this.#once?.isStored() === true) return undefined;
     if (!(value instanceof Uint8Array)) assertJson(value);
     const chunk = encodeChunk(value);
-    this.#context.checkRoom(this.#stream, [chunk]);
+    this.#context.checkRoom(this.#stream, chunk);
     if (attempt !== null && this.#atEnd) return this.#hold(attempt, chunk);
     const full = this.#context.emit(this.#stream, [chunk]);
     if (attempt === null) this.#once?.record((error) => controller.error(error));
@@ -125,9 +133,8 @@ class Sink<T> implements UnderlyingSink<T>, OpenWrites {
   }
 
   close(): void {
-    const attempt = attemptOf(this.#opener);
-    if (attempt?.ended === true) return;
-    if (isAnswer(this.#opener, this.#stream)) return;
+    const attempt = this.#attempt;
+    if (attempt?.ended === true || isAnswer(this.#opener, this.#stream)) return;
     if (attempt !== null && this.#atEnd) this.#heldOf(attempt).close = true;
     else this.#context.closeStream(this.#stream);
   }

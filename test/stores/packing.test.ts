@@ -47,7 +47,7 @@ describe('packed chunks', () => {
           const last = packs.at(-1);
           if (last !== undefined) {
             const grown = packer.pack(flush, { start, base, maxBytes: maxBytes - last.length, appends: true });
-            packs[packs.length - 1] = Buffer.concat([last, grown.bytes]);
+            packs[packs.length - 1] = Uint8Array.of(...last, ...grown.bytes);
             base = grown.base;
             start = grown.count;
           }

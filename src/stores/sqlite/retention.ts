@@ -20,7 +20,7 @@ export function prepareRetention(session: Session): Retention {
 const MOST_ROWS = 64;
 const MOST_BYTES = 32_768;
 /** Larger ones would not become fewer. */
-const SMALL_BYTES = 2_000;
+const SMALL_BYTES = 8_000;
 
 interface SmallRow extends Row {
   key: number;

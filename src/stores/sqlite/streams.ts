@@ -34,8 +34,8 @@ export interface StreamRow {
 
 /** How chunks stand in their row. */
 export const FORMAT = { flat: 0, packed: 1 };
-/** One to a page of SQLite. */
-export const ROW_BYTES = 4_000;
+/** Read whole for any of its chunks, written whole: some pages of SQLite. */
+export const ROW_BYTES = 16_000;
 /** Four to a page: growing, they seldom split it. */
 const GROWN_BYTES = 1_000;
 /** Chunks in one row are written within this time, so that their age is known. */
@@ -114,7 +114,7 @@ function prepareAdd({ db, clock }: Session): (row: StreamRow, chunks: Payload[])
 }
 
 /** Rows read at once: enough for a page of small ones, little waste for large ones. */
-const ROWS_AT_ONCE = 8;
+const ROWS_AT_ONCE = 4;
 
 interface ReadRow {
   key: number | null;
