@@ -148,10 +148,10 @@ async function latency(site: Site): Promise<Figure[]> {
 }
 
 async function manyReaders(site: Site): Promise<Figure[]> {
-  const count = site.quick ? 200 : 500;
+  const count = site.quick ? 200 : 300;
   const last: number[] = [];
   const p50 = await inTurns({
-    rounds: site.quick ? 1 : 5,
+    rounds: site.quick ? 1 : 3,
     floor: async () => (await paced(site, site.floor, { readers: READERS, count })).p50,
     ours: async () => {
       const received = await paced(site, site.server, { readers: READERS, count });
