@@ -1,6 +1,7 @@
 /* Runtime */
 export { createRuntime } from './app/create-runtime.ts';
-export type { ResumeHookOptions, Runtime, RuntimeOptions } from './app/create-runtime.ts';
+export type { ResumeHookOptions, Runtime } from './app/create-runtime.ts';
+export type { RuntimeOptions } from './app/runtime-options.ts';
 export type { RunHandle, RunStreamOptions } from './app/run-handle.ts';
 export type { LedgerEntry, RunError, RunInfo } from './app/run-info.ts';
 export type { Start, StartInput, StartOptions } from './app/start-input.ts';

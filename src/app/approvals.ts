@@ -91,6 +91,12 @@ const STATUSES: Record<'pending' | 'decided', Array<Hook['status']>> = {
 export function createApprovals(parts: ApprovalsParts): Approvals {
   return {
     list: async ({ status = 'pending', ...query } = {}) => {
+      if (status !== 'all' && !Object.hasOwn(STATUSES, status)) {
+        throw new DurableError(
+          'invalid_argument',
+          `Cannot list approvals with the status ${JSON.stringify(status)}: write "pending", "decided" or "all".`,
+        );
+      }
       const store = await parts.store();
       const rows = await store.listHooks({
         ...query,

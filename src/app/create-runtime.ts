@@ -16,7 +16,7 @@ import type { Key } from '../runtime/keyring.ts';
 import { consoleLogger } from '../runtime/logger.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { Registrable } from '../runtime/registrable.ts';
-import { Registry } from '../runtime/registry.ts';
+import type { Registry } from '../runtime/registry.ts';
 import { warnOfOtherVersions } from './other-versions.ts';
 import { sha256Hex } from '../runtime/signature.ts';
 import type {
@@ -34,8 +34,6 @@ import type {
 import type { StreamSettings } from '../runtime/upkeep.ts';
 import { codeOf } from '../runtime/store-calls.ts';
 import { Worker } from '../runtime/worker.ts';
-import type { WorkerOptions } from '../runtime/worker.ts';
-import type { Workflow } from '../runtime/workflow.ts';
 import { createApprovals } from './approvals.ts';
 import type { Approvals } from './approvals.ts';
 import { addToolOutput } from './tool-outputs.ts';
@@ -48,38 +46,11 @@ import { createRunHandle, runNotFound } from './run-handle.ts';
 import type { RunHandle } from './run-handle.ts';
 import { toLedgerEntry, toRunInfo } from './run-info.ts';
 import type { LedgerEntry, RunInfo } from './run-info.ts';
+import { checkOptions, registryOf, secretsOf } from './runtime-options.ts';
+import type { RuntimeOptions } from './runtime-options.ts';
 import { splitStart } from './start-input.ts';
 import type { Start, StartInput, UntypedStart } from './start-input.ts';
 import { toStreamSettings } from './stream-options.ts';
-import type { StreamOptions } from './stream-options.ts';
-
-export interface RuntimeOptions {
-  /** Where runs live. The runtime closes it. */
-  store: Store;
-  /** Agents by name; the key is the name. */
-  agents?: Record<string, Registrable>;
-  /** Workflows by name, or a list of them under their own names. */
-  workflows?: Record<string, Workflow<never>> | ReadonlyArray<Workflow<never>>;
-  /**
-   * Version of the code. Runs of plain workflows go on only with the version that started them; what is left of others is counted and logged when
-   * the runtime opens. Agents follow the newest. Default '1'.
-   */
-  version?: string;
-  /**
-   * What hook tokens and input hashes are signed with: long, random, and kept outside the store. A list, newest first, to change it: the first
-   * one signs; runs that began under another one go on under it, as long as it is in the list. Default: one that the store keeps.
-   */
-  secret?: string | readonly string[];
-  /** `debug, info, warn, error`, each `(fields, message)`; a pino logger fits. Default: warnings and errors on the console. */
-  logger?: Logger;
-  /** false: this process starts, reads and resumes, but executes nothing. */
-  worker?: WorkerOptions | false;
-  /** What streams may hold, and how much of it is kept. */
-  streams?: StreamOptions;
-  /** For tests. */
-  clock?: Clock;
-  ids?: Ids;
-}
 
 export interface ResumeHookOptions {
   /** Deduplicates deliveries: the sender's id of the message. Default: a new id for each call. */
@@ -125,13 +96,7 @@ export interface Runtime {
 
 /** Creates a runtime and opens its worker. Throws `duplicate_name`, `invalid_argument` before anything has an effect. */
 export function createRuntime(options: RuntimeOptions): Runtime {
-  const { store } = options;
-  if (typeof store !== 'object' || store === null) {
-    throw new DurableError(
-      'invalid_argument',
-      'Cannot create a runtime without a store: write createRuntime({ store: sqliteStore("app.db"), ... }).',
-    );
-  }
+  checkOptions(options);
   const registry = registryOf(options);
   const secrets = secretsOf(options);
   const clock = options.clock ?? systemClock();
@@ -139,33 +104,6 @@ export function createRuntime(options: RuntimeOptions): Runtime {
   const logger = options.logger ?? consoleLogger();
   const streams = toStreamSettings(options.streams);
   return new DurableRuntime({ options, registry, clock, ids, logger, secrets, streams });
-}
-
-function registryOf({ agents = {}, workflows = {}, version = '1' }: RuntimeOptions): Registry {
-  const registry = new Registry(version);
-  for (const [name, agent] of Object.entries(agents)) registry.add(name, agent);
-  const named = Array.isArray(workflows)
-    ? workflows.map((workflow: Workflow<never>): [string, Workflow<never>] => [workflow.name, workflow])
-    : Object.entries(workflows as Record<string, Workflow<never>>);
-  for (const [name, workflow] of named) registry.add(name, workflow);
-  return registry;
-}
-
-function secretsOf({ secret }: RuntimeOptions): readonly string[] {
-  if (secret === undefined) return [];
-  const secrets = typeof secret === 'string' ? [secret] : secret;
-  if (
-    Array.isArray(secrets) &&
-    secrets.length > 0 &&
-    secrets.every((each) => typeof each === 'string' && each !== '')
-  ) {
-    return secrets;
-  }
-  throw new DurableError(
-    'invalid_argument',
-    'Cannot create a runtime: "secret" is empty or no string. Pass a long random string, a list of them (the newest first), or leave it ' +
-      'out: then the store keeps one.',
-  );
 }
 
 const OPEN_RETRY_MS = { first: 50, cap: 2_000 };
@@ -246,6 +184,12 @@ class DurableRuntime implements Runtime {
   }
 
   async resumeHook(token: string, payload: unknown = null, options: ResumeHookOptions = {}): Promise<void> {
+    if (typeof token !== 'string' || token === '') {
+      throw new DurableError(
+        'invalid_argument',
+        'Cannot resume a hook without its token: write resumeHook(hook.token, payload).',
+      );
+    }
     const { worker } = await this.#ready();
     const tokenHash = sha256Hex(token);
     const hook = await this.#store.hook(tokenHash);
@@ -302,6 +246,12 @@ class DurableRuntime implements Runtime {
   }
 
   async list(query: RunQuery = {}): Promise<Page<RunInfo>> {
+    if (query.status !== undefined && !Array.isArray(query.status)) {
+      throw new DurableError(
+        'invalid_argument',
+        `Cannot list runs with the status ${JSON.stringify(query.status)}: it is a list, such as ["waiting", "parked"].`,
+      );
+    }
     await this.#ready();
     const { items, cursor } = await this.#store.list(query);
     return { items: items.map(toRunInfo), cursor };
@@ -314,6 +264,12 @@ class DurableRuntime implements Runtime {
   }
 
   async gc({ olderThanMs, limit = 1_000 }: { olderThanMs: number; limit?: number }): Promise<number> {
+    if (typeof olderThanMs !== 'number' || !(olderThanMs >= 0)) {
+      throw new DurableError(
+        'invalid_argument',
+        'Cannot remove runs without their age: write gc({ olderThanMs: 7 * 86_400_000 }).',
+      );
+    }
     await this.#ready();
     return this.#store.gc({ olderThanMs, limit });
   }

@@ -107,6 +107,9 @@ function checkOptions(name: string, { id, thread, tenant, supersedes, whenBusy, 
   if (whenBusy !== undefined && !BUSY.includes(whenBusy)) {
     throw invalid(name, `whenBusy is ${JSON.stringify(whenBusy)}`, `Use one of ${BUSY.join(', ')}.`);
   }
+  if (typeof attributes !== 'object' || attributes === null) {
+    throw invalid(name, 'attributes is no object', 'Write { plan: "pro" }, or leave it out.');
+  }
   for (const [key, value] of Object.entries(attributes)) {
     if (typeof value !== 'string') {
       throw invalid(name, `the attribute "${key}" is not a string`, 'Attributes are strings to filter by.');

@@ -21,7 +21,7 @@ export interface Logger {
 /** Longer texts are cut: an error may carry a provider's whole answer. */
 const MAX_CHARS = 500;
 
-/** Warnings and errors on the console, one line each. Long texts are cut; what failed is recorded as a whole in the journal of its run. */
+/** Warnings and errors on the console, one line each. Long texts are cut; the journal of a run has more of what failed in it. */
 export function consoleLogger(): Logger {
   return {
     debug: () => {},

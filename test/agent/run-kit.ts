@@ -3,7 +3,8 @@
 import { MockLanguageModelV4 } from 'ai/test';
 import type { LanguageModel } from 'ai';
 import { createRuntime } from '../../src/app/create-runtime.ts';
-import type { Runtime, RuntimeOptions } from '../../src/app/create-runtime.ts';
+import type { Runtime } from '../../src/app/create-runtime.ts';
+import type { RuntimeOptions } from '../../src/app/runtime-options.ts';
 import type { LogFields, Logger } from '../../src/runtime/logger.ts';
 
 type Model = Extract<LanguageModel, { specificationVersion: 'v4' }>;

@@ -142,6 +142,6 @@ it('a message that nobody took is known again as the run that it became', async 
 
 it.each([[''], [[]], [['new', '']], [7]])('%j is no secret', (secret) => {
   expect(() => createRuntime({ store: memoryStore(), workflows: [flow], secret: secret as string })).toThrow(
-    /"secret" is empty or no string/,
+    /"secret": it is empty or no string/,
   );
 });

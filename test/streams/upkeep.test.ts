@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createRuntime } from '../../src/app/create-runtime.ts';
-import type { Runtime, RuntimeOptions } from '../../src/app/create-runtime.ts';
+import type { Runtime } from '../../src/app/create-runtime.ts';
+import type { RuntimeOptions } from '../../src/app/runtime-options.ts';
 import { step } from '../../src/runtime/step.ts';
 import type { Store } from '../../src/runtime/store.ts';
 import { workflow } from '../../src/runtime/workflow.ts';

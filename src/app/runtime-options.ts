@@ -1,0 +1,127 @@
+/** What a runtime is created with, and what is wrong with it: misuse is told before anything has an effect. */
+
+import type { Clock } from '../runtime/clock.ts';
+import { DurableError } from '../runtime/errors.ts';
+import type { Ids } from '../runtime/ids.ts';
+import type { Logger } from '../runtime/logger.ts';
+import type { Registrable } from '../runtime/registrable.ts';
+import { Registry } from '../runtime/registry.ts';
+import type { Store } from '../runtime/store.ts';
+import type { WorkerOptions } from '../runtime/worker.ts';
+import type { Workflow } from '../runtime/workflow.ts';
+import type { StreamOptions } from './stream-options.ts';
+
+export interface RuntimeOptions {
+  /** Where runs live. The runtime closes it. */
+  store: Store;
+  /** Agents by name; the key is the name. */
+  agents?: Record<string, Registrable>;
+  /** Workflows by name, or a list of them under their own names. */
+  workflows?: Record<string, Workflow<never>> | ReadonlyArray<Workflow<never>>;
+  /**
+   * Version of the code. Runs of plain workflows go on only with the version that started them; what is left of others is counted and logged when
+   * the runtime opens. Agents follow the newest. Default '1'.
+   */
+  version?: string;
+  /**
+   * What hook tokens and input hashes are signed with: long, random, and kept outside the store. A list, newest first, to change it: the first
+   * one signs; runs that began under another one go on under it, as long as it is in the list. Default: one that the store keeps.
+   */
+  secret?: string | readonly string[];
+  /** `debug, info, warn, error`, each `(fields, message)`; a pino logger fits. Default: warnings and errors on the console. */
+  logger?: Logger;
+  /** false: this process starts, reads and resumes, but executes nothing. */
+  worker?: WorkerOptions | false;
+  /** What streams may hold, and how much of it is kept. */
+  streams?: StreamOptions;
+  /** For tests. */
+  clock?: Clock;
+  ids?: Ids;
+}
+
+const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+const WORKER_NUMBERS = ['concurrency', 'leaseMs', 'pollMs', 'storeTimeoutMs'] as const;
+
+/** Throws `invalid_argument`, with the right form. Names and secrets are looked at by those below. */
+export function checkOptions(options: RuntimeOptions): void {
+  const { store, logger, version, worker } = (options ?? {}) as Partial<RuntimeOptions>;
+  if (typeof store !== 'object' || store === null) {
+    throw invalid('without a store', 'Write createRuntime({ store: sqliteStore("app.db"), ... }).');
+  }
+  if (version !== undefined && (typeof version !== 'string' || version === '' || version === '*')) {
+    throw invalid(
+      `with the version ${JSON.stringify(version)}`,
+      'Write a text such as "2", or leave it out; "*" stands for any.',
+    );
+  }
+  checkLogger(logger);
+  if (worker !== undefined && worker !== false) checkWorker(worker);
+}
+
+function checkLogger(logger: Logger | undefined): void {
+  const missing = logger === undefined ? undefined : LEVELS.find((level) => typeof logger?.[level] !== 'function');
+  if (missing !== undefined) {
+    throw invalid(
+      `with a logger that has no "${missing}"`,
+      'Pass an object with debug, info, warn and error, each (fields, message): a pino logger fits.',
+    );
+  }
+}
+
+function checkWorker(worker: WorkerOptions): void {
+  for (const name of WORKER_NUMBERS) {
+    const value: unknown = worker[name];
+    if (value === undefined || (typeof value === 'number' && value > 0)) continue;
+    throw invalid(
+      `with worker.${name} ${JSON.stringify(value)}`,
+      'Write a number greater than 0, or leave it out. A process that executes nothing has worker: false.',
+    );
+  }
+}
+
+/** Throws `duplicate_name` and `invalid_argument`. */
+export function registryOf({ agents = {}, workflows = {}, version = '1' }: RuntimeOptions): Registry {
+  if (Array.isArray(agents) || isRegistrable(agents)) {
+    throw invalid(
+      'with agents that have no names',
+      'Write createRuntime({ agents: { support } }): the key is the name.',
+    );
+  }
+  const registry = new Registry(version);
+  for (const [name, agent] of Object.entries(agents)) registry.add(name, checked(agent, `agents.${name}`));
+  const named = Array.isArray(workflows)
+    ? workflows.map((each: Workflow<never>, index) => [each?.name, checked(each, `workflows[${index}]`)] as const)
+    : Object.entries(workflows as Record<string, Workflow<never>>).map(
+        ([name, each]) => [name, checked(each, `workflows.${name}`)] as const,
+      );
+  for (const [name, workflow] of named) registry.add(name, workflow);
+  return registry;
+}
+
+function isRegistrable(value: unknown): boolean {
+  return typeof (value as Registrable | null | undefined)?.toWorkflow === 'function';
+}
+
+function checked<T extends Registrable>(value: T, where: string): T {
+  if (isRegistrable(value)) return value;
+  throw invalid(
+    `with ${where}: it is neither an agent nor a workflow`,
+    'Agents are made by new DurableAgent({ ... }), workflows by workflow("name", async (input) => { ... }).',
+  );
+}
+
+/** Newest first; empty if the store is to keep one. Throws `invalid_argument`. */
+export function secretsOf({ secret }: RuntimeOptions): readonly string[] {
+  if (secret === undefined) return [];
+  const secrets = typeof secret === 'string' ? [secret] : secret;
+  const isList = Array.isArray(secrets) && secrets.length > 0;
+  if (isList && secrets.every((each) => typeof each === 'string' && each !== '')) return secrets;
+  throw invalid(
+    'with this "secret": it is empty or no string',
+    'Pass a long random string, a list of them (the newest first), or leave it out: then the store keeps one.',
+  );
+}
+
+function invalid(what: string, form: string): DurableError {
+  return new DurableError('invalid_argument', `Cannot create a runtime ${what}. ${form}`);
+}
