@@ -63,7 +63,7 @@ export function flatFields(error: Error, max: number = MAX_CHARS >> 3): ErrorFie
 }
 
 /** The message of anything that was thrown, cut. Never throws. */
-export function messageOfThrown(thrown: unknown, max = MAX_CHARS): string {
+export function messageOfThrown(thrown: unknown, max: number = MAX_CHARS): string {
   try {
     return cut(thrown instanceof Error ? thrown.message : thrown, max);
   } catch {
