@@ -96,6 +96,9 @@ describe.skipIf(noChromium !== undefined)(title, { timeout: 60_000 }, () => {
     await tab.send(PROMPT);
     await tab.untilApproval();
     await tab.click('Deny');
+    // Back by keyboard, and again: the focus stays in the card.
+    await tab.page.keyboard.press('Escape');
+    await tab.page.keyboard.press('Enter');
     await tab.page.keyboard.type('The guarantee has ended.');
     await tab.page.keyboard.press('Enter');
     await tab.untilStatus('ready');
