@@ -19,6 +19,8 @@ export interface RunStreamOptions {
   from?: number;
   /** Go on at the tail until the stream is closed. Default true. */
   follow?: boolean;
+  /** Join neighbouring deltas of what is stored: fewer chunks for the same message. Only from the start on. Default false. */
+  merge?: boolean;
   signal?: AbortSignal;
 }
 
@@ -38,7 +40,10 @@ export interface RunHandle<RESULT = unknown, CHUNK = unknown> {
   result(): Promise<RESULT>;
   /** The journal from the first event on. An event's value is decoded on first use and throws `value_corrupt` if it is damaged. */
   events(): Promise<JournalEvent[]>;
-  /** Chunks as they were written. Ends with the stream. */
+  /**
+   * Chunks as they were written. Ends with the stream; errors with `run_not_found`, and with `offset_expired` where chunks were removed.
+   * Throws `invalid_argument` for `merge` with `from`.
+   */
   stream<T = CHUNK>(options?: RunStreamOptions): ReadableStream<T> & AsyncIterable<T>;
   /** Asks the run to stop; resolves when that is stored. Ended runs stay as they are. */
   cancel(): Promise<void>;

@@ -60,16 +60,25 @@ export function addMerged(merged: UIMessageChunk[], chunk: UIMessageChunk): void
   else merged[merged.length - 1] = joined;
 }
 
-function joinDeltas(last: UIMessageChunk | undefined, chunk: UIMessageChunk): UIMessageChunk | undefined {
-  if (last?.type === 'tool-input-delta' && chunk.type === 'tool-input-delta') {
+/** Two neighbours as one delta; undefined if they are no deltas of the same part. Any values may come. */
+export function joinDeltas(first: unknown, second: unknown): UIMessageChunk | undefined {
+  return isObject(first) && isObject(second) ? join(first as UIMessageChunk, second as UIMessageChunk) : undefined;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
+function join(last: UIMessageChunk, chunk: UIMessageChunk): UIMessageChunk | undefined {
+  if (last.type === 'tool-input-delta' && chunk.type === 'tool-input-delta') {
     return last.toolCallId === chunk.toolCallId
       ? { ...last, inputTextDelta: last.inputTextDelta + chunk.inputTextDelta }
       : undefined;
   }
-  if (last?.type === 'text-delta' && chunk.type === 'text-delta' && last.id === chunk.id) {
+  if (last.type === 'text-delta' && chunk.type === 'text-delta' && last.id === chunk.id) {
     return { ...last, ...chunk, delta: last.delta + chunk.delta };
   }
-  if (last?.type === 'reasoning-delta' && chunk.type === 'reasoning-delta' && last.id === chunk.id) {
+  if (last.type === 'reasoning-delta' && chunk.type === 'reasoning-delta' && last.id === chunk.id) {
     return { ...last, ...chunk, delta: last.delta + chunk.delta };
   }
   return undefined;

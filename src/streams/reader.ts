@@ -12,6 +12,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { StreamExpiry, StreamPage } from '../runtime/store.ts';
 import { decodeChunk } from '../runtime/chunk.ts';
+import { joinDeltas } from './fold.ts';
 import { createSubscriptions, PAGE_BYTES } from './subscriptions.ts';
 import type { StreamStore, Subscriptions, Topic } from './subscriptions.ts';
 
@@ -24,6 +25,14 @@ export interface StreamReadOptions {
   follow?: boolean;
   /** Ends the stream, without an error. */
   signal?: AbortSignal;
+}
+
+export interface ChunkReadOptions extends StreamReadOptions {
+  /**
+   * Neighbouring deltas of one part that are stored already come as one chunk, at the offset of the last of them: the same message in
+   * fewer chunks. Only from the start on. Default false.
+   */
+  merge?: boolean;
 }
 
 export interface StreamItem {
@@ -46,8 +55,8 @@ export interface StreamReader {
   pages(options: StreamReadOptions): ReadableStream<StreamPage>;
   /** One page at an offset, at the tail an empty one. Throws `run_not_found` and `offset_expired`. */
   page(at: { run: string; stream: string; from: number }): Promise<StreamPage>;
-  /** The stream chunk by chunk, decoded. */
-  chunks(options: StreamReadOptions): ReadableStream<StreamItem>;
+  /** The stream chunk by chunk, decoded. Throws `invalid_argument` for `merge` from another offset than 0. */
+  chunks(options: ChunkReadOptions): ReadableStream<StreamItem>;
 }
 
 /** One per process and store: its readers share their subscriptions. Streams error with `run_not_found` for an unknown run, with `offset_expired` below what is kept. */
@@ -75,7 +84,11 @@ export function createStreamReader(options: { store: StreamStore; clock: Clock }
   const page: StreamReader['page'] = async ({ run, stream, from }) =>
     readable(await options.store.read(run, stream, { from, maxBytes: PAGE_BYTES }), { run, stream, from });
   const cursor = (request: StreamReadOptions): StreamCursor => new Cursor(subscriptions, request);
-  return { cursor, pages, page, chunks: (request) => decodePages(pages(request)) };
+  const chunks: StreamReader['chunks'] = ({ merge = false, ...request }) => {
+    if (merge && (request.from ?? 0) !== 0) throw mergedFrom(request);
+    return decodePages(pages(request), merge ? mergeItems : (items) => items);
+  };
+  return { cursor, pages, page, chunks };
 }
 
 /** One reader's position. It takes its place in the topic when it is first asked for a page. */
@@ -156,7 +169,10 @@ class Cursor implements StreamCursor {
   }
 }
 
-function decodePages(pages: ReadableStream<StreamPage>): ReadableStream<StreamItem> {
+function decodePages(
+  pages: ReadableStream<StreamPage>,
+  toItems: (items: StreamItem[]) => StreamItem[],
+): ReadableStream<StreamItem> {
   const source = pages.getReader();
   return new ReadableStream<StreamItem>(
     {
@@ -166,12 +182,32 @@ function decodePages(pages: ReadableStream<StreamPage>): ReadableStream<StreamIt
           controller.close();
           return;
         }
-        for (const [index, payload] of page.chunks.entries())
-          controller.enqueue({ offset: page.from + index, chunk: decodeChunk(payload) });
+        const items = page.chunks.map((payload, index) => ({ offset: page.from + index, chunk: decodeChunk(payload) }));
+        for (const item of toItems(items)) controller.enqueue(item);
       },
       cancel: (reason) => source.cancel(reason),
     },
     { highWaterMark: 0 },
+  );
+}
+
+function mergeItems(items: StreamItem[]): StreamItem[] {
+  const merged: StreamItem[] = [];
+  for (const item of items) {
+    const last = merged.at(-1);
+    const joined = last === undefined ? undefined : joinDeltas(last.chunk, item.chunk);
+    if (joined === undefined) merged.push(item);
+    else merged[merged.length - 1] = { offset: item.offset, chunk: joined };
+  }
+  return merged;
+}
+
+function mergedFrom({ run, stream, from }: StreamReadOptions): DurableError {
+  return new DurableError(
+    'invalid_argument',
+    `Cannot merge the deltas of the stream "${stream}" of run "${run}" from ${from} on: who reads from an offset counts chunks. Leave \`from\` ` +
+      'out, or `merge`.',
+    { details: { run, stream, from } },
   );
 }
 
