@@ -109,7 +109,12 @@ export interface NewScope {
   shielded?: boolean;
   /** What getStepMetadata and getToolMetadata answer. Inherited by scopes of kind `shield`. */
   metadata?: OperationMetadata;
+  /** See `Operation`. */
+  onChild?: ChildListener;
 }
+
+/** Told of each child run when its start is recorded: what it emits is committed with that. */
+export type ChildListener = (child: Pick<NewRun, 'id' | 'workflow'>) => void;
 
 export interface Scope extends NewScope {
   readonly parent: Scope | null;
@@ -154,6 +159,8 @@ export interface Operation<T> {
   toolCallId?: string;
   /** For people, where the key does not say it: the tool's name. */
   label?: string;
+  /** Of children that its code starts, unless a scope in between has a listener of its own. */
+  onChild?: ChildListener;
   /** Commit a `tool_started` fact before the body; the attempt then knows of earlier starts through `facts(key)`. */
   recordStart?: boolean;
   /** Facts for the completion's header. */

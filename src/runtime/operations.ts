@@ -214,7 +214,7 @@ class OpenOperation<T> {
   }
 
   #attempt(attempt: number): Promise<BodyOutcome<T>> {
-    const { key, toolCallId, timeoutMs, kind, body, label } = this.#operation;
+    const { key, toolCallId, timeoutMs, kind, body, label, onChild } = this.#operation;
     const controller = new AbortController();
     const open: Body = {
       key,
@@ -229,6 +229,7 @@ class OpenOperation<T> {
       kind: kind === 'turn' ? 'step' : kind,
       parent: this.#scope,
       activity: this.#activity,
+      onChild,
       metadata: {
         key,
         idempotencyKey: `${this.#core.run.id}/${key}`,

@@ -268,7 +268,9 @@ export class ExecutionContext implements RunContext {
     const confirm = (): void => {
       if (!isDerived) void this.#confirmChild(run.id, { key, answered });
     };
+    const { onChild } = core.scope();
     const start = (): void => {
+      onChild?.(run);
       core.pending.starts.push({ ...run, parent: { run: core.run.id, key } });
       core.record({ type: 'child_started', key, meta: { run: run.id, workflow: run.workflow } });
       core.pending.settled.push(confirm);

@@ -1,7 +1,7 @@
 /** Scopes: key prefixes with counters. */
 
 import type { Activity } from './activity.ts';
-import type { OpenWrites, OperationMetadata, Scope, ScopeKind } from './context.ts';
+import type { ChildListener, OpenWrites, OperationMetadata, Scope, ScopeKind } from './context.ts';
 
 export interface RunScopeOptions {
   path: string;
@@ -10,6 +10,7 @@ export interface RunScopeOptions {
   activity: Activity;
   shielded?: boolean;
   metadata?: OperationMetadata;
+  onChild?: ChildListener | undefined;
 }
 
 export class RunScope implements Scope {
@@ -19,6 +20,7 @@ export class RunScope implements Scope {
   readonly #activity: Activity;
   readonly shielded: boolean;
   readonly metadata?: OperationMetadata;
+  readonly onChild?: ChildListener;
   readonly #counts = new Map<string, number>();
   readonly #writes = new Set<OpenWrites>();
   #ended = false;
@@ -31,6 +33,8 @@ export class RunScope implements Scope {
     this.shielded = options.shielded ?? options.parent?.shielded ?? false;
     const metadata = options.metadata ?? (options.kind === 'shield' ? options.parent?.metadata : undefined);
     if (metadata !== undefined) this.metadata = metadata;
+    const onChild = options.onChild ?? options.parent?.onChild;
+    if (onChild !== undefined) this.onChild = onChild;
   }
 
   /** Where children are counted: this scope's node, or the nearest one that is still open. */

@@ -3,6 +3,9 @@
 /** The stream that agents write to and that `getWritable()` means. */
 export const DEFAULT_STREAM = 'default';
 
+/** Type of the part that links a tool call to the run that it has started: `{ runId, workflow, toolCallId }`. */
+export const CHILD_PART = 'data-run';
+
 const OFFSET_DIGITS = 16;
 
 /**

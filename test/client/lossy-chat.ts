@@ -66,7 +66,7 @@ export async function holdLossyChat({ seed, minutes, speed }: LossyChatOptions):
     }
     const read = await Promise.all(readers);
     const stored = await Promise.all(
-      ids.map((id) => collect(site.runtime.getRun(id).stream()) as Promise<UIMessageChunk[]>),
+      ids.map((id) => collect<UIMessageChunk>(site.runtime.getRun(id).stream())),
     );
     await thread.hasEnded(ids.length);
     return {

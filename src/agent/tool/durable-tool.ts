@@ -12,10 +12,12 @@ import { dynamicTool, experimental_toolCaller, jsonSchema } from 'ai';
 import type { ModelMessage, Tool, ToolExecutionOptions, ToolSet } from 'ai';
 import type { Attempt, Operation } from '../../runtime/context.ts';
 import { currentFrame } from '../../runtime/context.ts';
+import { encodeChunk } from '../../runtime/chunk.ts';
 import { durationMs } from '../../runtime/duration.ts';
 import { DurableError, FatalError } from '../../runtime/errors.ts';
 import type { CallState } from '../call/call-state.ts';
 import type { DurableToolSettings } from '../durable-settings.ts';
+import { CHILD_PART, DEFAULT_STREAM } from '../../streams/wire.ts';
 import { editedModelOutput } from './edited-input.ts';
 import { findDoubt, settleDoubt } from './in-doubt.ts';
 import type { InDoubtTool } from './in-doubt.ts';
@@ -122,10 +124,18 @@ function operationOf(run: ToolRun, key: string, doubt?: InDoubtTool): Omit<Opera
     label: run.name,
     toolCallId: run.options.toolCallId,
     meta: () => ({ tool: run.name }),
+    onChild: (child) => linkChild(run, child),
     ...(retries === undefined || fails ? {} : { retries }),
     ...(timeout === undefined ? {} : { timeoutMs: durationMs(timeout, `durable.tools.${run.name}.timeout`) }),
     ...(onInDoubt === 'retry' || doubt !== undefined ? {} : { recordStart: true }),
   };
+}
+
+/** Where the stream of an agent's own run is read, the streams of the runs that its tools start are found. */
+function linkChild({ call, options }: ToolRun, { id, workflow }: { id: string; workflow: string }): void {
+  if (call.keepsFailures) return;
+  const data = { runId: id, workflow, toolCallId: options.toolCallId };
+  void call.context.emit(DEFAULT_STREAM, [encodeChunk({ type: CHILD_PART, id, data })]);
 }
 
 function settingsOf(call: CallState, name: string): DurableToolSettings {
