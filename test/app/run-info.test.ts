@@ -2,6 +2,7 @@ import { inspect } from 'node:util';
 import { createHook, createRuntime, DurableAgent, FatalError, step, workflow } from 'everturn';
 import type { Store } from 'everturn';
 import { memoryStore } from 'everturn/memory';
+import { createApp } from 'everturn/server';
 import { createTestRuntime, scriptedModel } from 'everturn/testing';
 import { tool } from 'ai';
 import { expect, it } from 'vitest';
@@ -107,6 +108,31 @@ it('one damaged row hides no other, and says that it is damaged', async () => {
   expect(good).toMatchObject({ id: 'good', input: 1, result: { twice: 2 } });
   expect(bad).toMatchObject({ id: 'bad', status: 'completed', input: { code: 'value_corrupt' } });
   expect(bad?.result).toMatchObject({ code: 'value_corrupt' });
+  await runtime.close();
+});
+
+it('a damaged row hides no other over HTTP either, and its page says what is damaged', async () => {
+  const inner = memoryStore();
+  const runtime = createRuntime({
+    store: damaging(inner, 'bad'),
+    agents: { asker: newAsker() },
+    workflows: [double],
+    logger: collectLogs([]),
+  });
+  const app = createApp(runtime, { authorize: () => ({ id: 'ann' }) });
+  for (const id of ['good', 'bad']) await runtime.start(double, { input: 1, id });
+  await runtime.getRun('good').result();
+  await runtime
+    .getRun('bad')
+    .result()
+    .catch(() => {});
+  const list = (await (await app.request('/api/runs')).json()) as { items: Array<{ id: string }> };
+  expect(list.items.map(({ id }) => id)).toEqual(['bad', 'good']);
+  const response = await app.request('/api/runs/bad');
+  expect([response.status, await response.json()]).toMatchObject([
+    200,
+    { id: 'bad', status: 'completed', input: { code: 'value_corrupt' }, result: { code: 'value_corrupt' } },
+  ]);
   await runtime.close();
 });
 
