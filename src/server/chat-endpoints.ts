@@ -10,6 +10,7 @@ import {
   encodeHandle,
   encodePosition,
   LAST_EVENT_ID_HEADER,
+  NEXT_OFFSET_HEADER,
   RUN_ID_HEADER,
   STREAM_HEADERS,
   TAIL_INDEX_HEADER,
@@ -190,14 +191,22 @@ function threadStream(parts: ServerParts): Endpoint {
         const key = { id: checkThreadId(id), tenant: caller.tenant };
         const position = request.headers.get(LAST_EVENT_ID_HEADER) ?? query.after;
         const start = await startAt(parts, { key, position, caller });
+        const begins = await positionOf(parts, start);
         const body = createEventBody({ connection, heartbeats }, (wake) => {
           const state = threadStates.open(key);
           return new ThreadSource(runtime, { key, start, state, frames, wake });
         });
-        return new Response(body, { headers: STREAM_HEADERS });
+        return new Response(body, { headers: { ...STREAM_HEADERS, [NEXT_OFFSET_HEADER]: begins } });
       });
     },
   });
+}
+
+/** A reader that is cut before its first id comes back to where it was. */
+async function positionOf({ runtime }: ServerParts, start: ThreadStart): Promise<string> {
+  if (start.kind === 'in') return encodePosition({ run: start.run.id, offset: start.offset });
+  if (start.run === null) return THREAD_START;
+  return encodePosition({ run: start.run.id, offset: await readTail(runtime, start.run.id) });
 }
 
 async function startAt(

@@ -99,6 +99,29 @@ describe('readStream', () => {
     expect((await reading).map(({ data }) => data)).toEqual(['three']);
   });
 
+  it('misses no run of a thread that began and ended while it was cut off', async () => {
+    const { api, proxy, release, site } = await openScene('first', 'second');
+    release();
+    await (await say(site)).text();
+    const controller = new AbortController();
+    const read: unknown[] = [];
+    const reading = (async () => {
+      const options = { environment, signal: controller.signal };
+      for await (const event of readStream<UIMessageChunk>(`${api}/threads/t1/stream`, options)) read.push(event);
+    })();
+    await expect.poll(() => read).toHaveLength(1);
+    const { target } = proxy;
+    proxy.target = undefined;
+    proxy.cut();
+    await (await say(site, { id: 'm2' })).text();
+    proxy.target = target;
+    await expect.poll(() => JSON.stringify(read)).toContain('"finish"');
+    controller.abort(new Error('enough'));
+    await expect(reading).rejects.toThrow('enough');
+    expect(JSON.stringify(read)).toContain('"second"');
+    expect(JSON.stringify(read)).not.toContain('"first"');
+  });
+
   it("reads a thread's response to its end, though another one has begun meanwhile", async () => {
     const { api, proxy, release, site } = await openScene('held', 'second');
     const sent = await say(site, {}, { headers: { accept: 'application/json' } });
