@@ -38,8 +38,8 @@
  *      `applied` as of now, `holder` telling whether the token still holds the run; (b) status running and token equal, else
  *      `fenced`; (c) `expect` equals head and `number`, if given,
  *      is one more than the commits applied under this token, else `moved`; (d) `wait` and `end` need `seen == inboxHead`, `wait` also
- *      `cancelSeen` if the cancel flag is set, else `pending` with the messages from `received` on; a `close` of a hook that is
- *      resolved while the run has not `seen` its message likewise;
+ *      `cancelSeen` if the cancel flag is set, else `pending` with the messages from `received` on; a `close` of a hook that
+ *      took a message which the run has not `seen` likewise;
  *      (e) a created hook whose token hash belongs to another run or key (open, or resolved in a run that has not ended; other hooks
  *      give their token up): `token_taken`; (f) a write to a closed stream:
  *      `stream_closed` (closing it once more is none). A refusal applies nothing of that run and does not hinder the others of the batch.

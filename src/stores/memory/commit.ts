@@ -46,8 +46,8 @@ function hasUnseen(state: MemoryState, { record, commit: request }: Pair): boole
   if ((kind === 'wait' || kind === 'end') && request.seen !== record.run.inboxHead) return true;
   if (kind === 'wait' && record.run.cancel && request.cancelSeen !== true) return true;
   return request.hooks.close.some((token) => {
-    const found = state.hooks.get(token);
-    return found?.hook.run === request.run && found.hook.status === 'resolved' && found.resolvedSeq >= request.seen;
+    const hook = state.hooks.get(token)?.hook;
+    return hook?.run === request.run && record.inbox.slice(request.seen).some(({ key }) => key === hook.key);
   });
 }
 
@@ -178,7 +178,7 @@ function writeHooks(state: MemoryState, { record, commit: request }: Pair): void
       resolvedAt: null,
     };
     state.hooks.delete(created.tokenHash);
-    state.hooks.set(created.tokenHash, { hook, order: nextOrder(state), answers: new Set(), resolvedSeq: -1 });
+    state.hooks.set(created.tokenHash, { hook, order: nextOrder(state), answers: new Set() });
     record.hooks.push(created.tokenHash);
   }
   for (const token of request.hooks.close) closeHook(state, { run: id, token });

@@ -85,8 +85,8 @@ interface Taken {
 }
 
 function takePayload(state: MemoryState, taken: Taken): 'ok' {
-  const seq = appendHookMessage(state, taken);
-  if (taken.found.hook.once) resolve(state, { ...taken, seq });
+  appendHookMessage(state, taken);
+  if (taken.found.hook.once) resolve(state, taken);
   return 'ok';
 }
 
@@ -97,12 +97,14 @@ function takeDecision(state: MemoryState, taken: Taken): 'ok' | 'duplicate' {
   if (found.hook.responders.some((responder) => responder.by === by)) return 'duplicate';
   found.answers.add(delivery.id);
   found.hook.responders.push({ by, approved: delivery.decision?.approved === true, at: state.clock.now() });
-  if (isDecided(found.hook.responders, found.hook.needed))
-    resolve(state, { ...taken, seq: appendHookMessage(state, taken) });
+  if (isDecided(found.hook.responders, found.hook.needed)) {
+    appendHookMessage(state, taken);
+    resolve(state, taken);
+  }
   return 'ok';
 }
 
-function appendHookMessage(state: MemoryState, taken: Taken): number {
+function appendHookMessage(state: MemoryState, taken: Taken): void {
   const { found, record, delivery } = taken;
   const message: NewMessage = {
     id: delivery.id,
@@ -113,11 +115,10 @@ function appendHookMessage(state: MemoryState, taken: Taken): number {
     inputHash: delivery.inputHash ?? null,
     by: delivery.by ?? null,
   };
-  return appendMessage(state, { record, message });
+  appendMessage(state, { record, message });
 }
 
-function resolve(state: MemoryState, resolved: Taken & { seq: number }): void {
-  resolved.found.hook.status = 'resolved';
-  resolved.found.hook.resolvedAt = state.clock.now();
-  resolved.found.resolvedSeq = resolved.seq;
+function resolve(state: MemoryState, { found: { hook } }: Taken): void {
+  hook.status = 'resolved';
+  hook.resolvedAt = state.clock.now();
 }

@@ -39,8 +39,6 @@ export interface HookRecord {
   order: number;
   /** Ids of the answers to an approval. */
   answers: Set<string>;
-  /** Of a resolved hook: the seq of its message. */
-  resolvedSeq: number;
 }
 
 interface ThreadRecord {

@@ -55,6 +55,12 @@ export function prepareCommit(session: Session, parts: Parts): (commit: Commit) 
     'SELECT key, status, due_at, epoch, nonce, head, checkpoint, inbox_head, cancel, attempts, suspects, last_commit, commits FROM runs WHERE id = ?',
   );
   const findMessages = db.prepare('SELECT * FROM messages WHERE run = ? AND seq >= ? ORDER BY seq');
+  const findUnseen = db.prepare('SELECT 1 FROM messages WHERE run = ? AND seq >= ? AND target = ?');
+  const closesUnseen = ({ row, commit }: Pair): boolean =>
+    commit.hooks.close.some((token) => {
+      const holder = parts.hooks.holder(token);
+      return holder?.run === commit.run && findUnseen.get(row.key, commit.seen, holder.key) !== undefined;
+    });
   const apply = prepareApply(session, parts);
   const messagesFrom = ({ row, commit }: Pair): Message[] =>
     row.inbox_head > commit.received ? allRows<Row>(findMessages, row.key, commit.received).map(toMessage) : [];
@@ -77,7 +83,7 @@ export function prepareCommit(session: Session, parts: Parts): (commit: Commit) 
     if (!holds(pair)) return { kind: 'fenced' };
     const isNext = commit.number === undefined || commit.number === row.commits + 1;
     if (commit.expect !== row.head || !isNext) return { kind: 'moved', head: row.head };
-    if (hasUnseen(pair, parts))
+    if (hasUnseen(pair) || closesUnseen(pair))
       return { kind: 'pending', messages: messagesFrom(pair), cancel: row.cancel === 1, now: clock.now() };
     const refusal = takenToken(commit, parts) ?? closedStream(pair);
     if (refusal !== null) return refusal;
@@ -95,15 +101,11 @@ function holds({ row, commit }: Pair): boolean {
   return row.status === 'running' && row.epoch === commit.token.epoch && row.nonce === commit.token.nonce;
 }
 
-/** S14 (d) */
-function hasUnseen({ row, commit }: Pair, { hooks }: Parts): boolean {
+/** S14 (d), but for the hooks that the commit closes. */
+function hasUnseen({ row, commit }: Pair): boolean {
   const { kind } = commit.then;
   if ((kind === 'wait' || kind === 'end') && commit.seen !== row.inbox_head) return true;
-  if (kind === 'wait' && row.cancel === 1 && commit.cancelSeen !== true) return true;
-  return commit.hooks.close.some((token) => {
-    const holder = hooks.holder(token);
-    return holder?.run === commit.run && holder.status === 'resolved' && holder.resolvedSeq >= commit.seen;
-  });
+  return kind === 'wait' && row.cancel === 1 && commit.cancelSeen !== true;
 }
 
 /** S14 (e) */

@@ -24,8 +24,6 @@ export interface Hooks {
 export interface HookHolder {
   run: string;
   key: string;
-  status: Hook['status'];
-  resolvedSeq: number;
 }
 
 const FULL_HOOKS = `SELECT hooks.*, runs.id AS run_id, runs.workflow, runs.thread, runs.tenant FROM hooks JOIN runs ON runs.key = hooks.run`;
@@ -59,7 +57,7 @@ function notesOf(statement: StatementSync, hook: number): Payload[] {
 
 function prepareChanges({ db, clock }: Session): Pick<Hooks, 'holder' | 'create' | 'close' | 'closeAll'> {
   const holder = db.prepare(
-    `SELECT runs.id AS run, hooks.target AS key, hooks.status, hooks.resolved_seq AS resolvedSeq
+    `SELECT runs.id AS run, hooks.target AS key
      FROM hooks JOIN runs ON runs.key = hooks.run WHERE token_hash = ? AND hooks.status <> 'closed' AND runs.ended_at IS NULL`,
   );
   const insert = db.prepare(

@@ -173,6 +173,25 @@ function pending({ test }: Spec): void {
     await held.apply({ seen: 1, hooks: { create: [], close: ['token_1'] } });
     assert.equal((await store.hook('token_1'))?.status, 'resolved');
   });
+
+  test('closing a hook that takes many while one of its messages is not journaled is refused as pending', async ({
+    store,
+    hold,
+  }) => {
+    const held = await hold();
+    await held.apply({
+      hooks: { create: [newHook({ once: false }), newHook({ tokenHash: 'token_2', key: 'other' })], close: [] },
+    });
+    const deliver = (hook: string, id: string): unknown => store.deliver([{ to: { hook }, id, payload: bytes(id) }]);
+    await deliver('token_1', 'first');
+    await deliver('token_1', 'second');
+    const closing = { hooks: { create: [], close: ['token_1'] } };
+    for (const seen of [0, 1]) assert.equal((await held.commit({ seen, ...closing })).kind, 'pending');
+    await deliver('token_2', 'of another hook');
+    await held.apply({ seen: 2, ...closing });
+    assert.equal((await store.hook('token_1'))?.status, 'closed');
+    assert.equal(only(await store.deliver([{ to: { hook: 'token_1' }, id: 'late', payload: bytes('l') }])).kind, 'gone');
+  });
 }
 
 function streams({ test }: Spec): void {
