@@ -7,8 +7,8 @@ import type { StreamPage } from '../runtime/store.ts';
 import { encodeOffset, NEXT_OFFSET_HEADER } from '../streams/wire.ts';
 import { jsonText, rawBytes, toBase64 } from './chunk-text.ts';
 
-export const UP_TO_DATE_HEADER = 'stream-up-to-date';
-export const CLOSED_HEADER = 'stream-closed';
+const UP_TO_DATE_HEADER = 'stream-up-to-date';
+const CLOSED_HEADER = 'stream-closed';
 export const CURSOR_HEADER = 'stream-cursor';
 export const DATA_ENCODING_HEADER = 'stream-sse-data-encoding';
 

@@ -65,9 +65,7 @@ export async function holdLossyChat({ seed, minutes, speed }: LossyChatOptions):
       await site.runtime.getRun(runId).result();
     }
     const read = await Promise.all(readers);
-    const stored = await Promise.all(
-      ids.map((id) => collect<UIMessageChunk>(site.runtime.getRun(id).stream())),
-    );
+    const stored = await Promise.all(ids.map((id) => collect<UIMessageChunk>(site.runtime.getRun(id).stream())));
     await thread.hasEnded(ids.length);
     return {
       runs: stored.map((chunks, index) => ({ read: read[index] ?? '', stored: toText(chunks) })),
