@@ -97,6 +97,8 @@ export interface RunContext {
   readStream(stream: string, from: number): Promise<StreamPage>;
   /** The runs of this run's thread that began before this one, oldest first. */
   threadRuns(): Promise<Run[]>;
+  /** Another run of this run's thread waits for its end. */
+  isFollowed(): Promise<boolean>;
 }
 
 /** Kinds of scopes. `step` bodies are leaves: durable calls inside them are refused. */

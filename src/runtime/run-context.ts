@@ -356,6 +356,13 @@ export class ExecutionContext implements RunContext {
     return page;
   }
 
+  async isFollowed(): Promise<boolean> {
+    const { thread, tenant } = this.run;
+    if (thread === null) return false;
+    const { items } = await this.#core.store.list({ thread, tenant, status: ['queued'], limit: 1 });
+    return items.length > 0;
+  }
+
   async threadRuns(): Promise<Run[]> {
     const { thread, tenant, id } = this.run;
     if (thread === null) return [];

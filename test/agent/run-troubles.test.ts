@@ -61,7 +61,7 @@ describe('stop', () => {
     await run.cancel();
     await expect(run.result()).rejects.toMatchObject({ code: 'cancelled' });
     const chunks = await collect(run.stream<UIMessageChunk>());
-    expect(chunks.slice(-2).map((chunk) => chunk.type)).toEqual(['abort', 'finish']);
+    expect(chunks.slice(-2)).toEqual([{ type: 'abort' }, { type: 'finish' }]);
     expect(await shownText(chunks)).toBe('One two three ');
     expect((await runtime.ledger({ run: run.id })).items.map((row) => row.outcome)).toEqual(['aborted']);
     await (await runtime.start(agent, { prompt: 'Go on', thread: 't' })).result();
@@ -128,6 +128,8 @@ describe('an interrupting message', () => {
     const second = await runtime.start(agent, { prompt: 'Shorter', thread: 't', whenBusy: 'interrupt' });
     expect((await second.result()).text).toBe('Short then.');
     expect(await first.status).toBe('cancelled');
+    const chunks = await collect(first.stream<UIMessageChunk>());
+    expect(chunks.slice(-2)).toEqual([{ type: 'abort', reason: 'interrupted' }, { type: 'finish' }]);
     expect(userTexts(script.prompts[1] ?? [])).toEqual(['Tell me', 'Shorter']);
     expect(JSON.stringify(script.prompts[1]?.[1])).toContain('A long story');
   });
@@ -149,6 +151,10 @@ describe('steering', () => {
     expect(userTexts(script.prompts[1] ?? [])).toEqual(['Weather in Paris', 'I mean Texas']);
     expect(result.messages.map((message) => message.role)).toEqual(['assistant', 'user', 'assistant']);
     expect(result.uiMessage.parts).toContainEqual(expect.objectContaining({ type: 'steering-message' }));
+    const types = (await collect(run.stream<UIMessageChunk>())).map((chunk) => chunk.type);
+    const at = types.indexOf('steering-message');
+    expect(types.slice(0, at)).toContain('text-end');
+    expect(types.slice(at)).toContain('text-start');
   });
 });
 

@@ -73,12 +73,17 @@ export async function messageEnd(context: RunContext, options: EndOptions): Prom
   const shown = await foldOnto(message, [...stored, ...reset]);
   const ending: UIMessageChunk[] = [
     ...closingChunks(shown, options.unstarted),
-    status === 'cancelled' ? { type: 'abort' } : { type: 'error', errorText: publicText(options.error) },
+    status === 'cancelled' ? await abortChunk(context) : { type: 'error', errorText: publicText(options.error) },
     { type: 'finish' },
   ];
   const chunks = [...reset, ...ending.flatMap((chunk) => filter.next(chunk))];
   const all = [...stored, ...chunks];
   return { partial, chunks, folded: { message: await foldOnto(message, all), tail: from + all.length } };
+}
+
+/** The reason tells a client that no person stopped the answer for good: the thread's next message takes over. */
+async function abortChunk(context: RunContext): Promise<UIMessageChunk> {
+  return (await context.isFollowed()) ? { type: 'abort', reason: 'interrupted' } : { type: 'abort' };
 }
 
 function closingChunks(message: UIMessage, unstarted: boolean): UIMessageChunk[] {
