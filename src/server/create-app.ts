@@ -71,7 +71,7 @@ export function createApp(runtime: Runtime, options: AppOptions = {}): Hono<Env>
   const agent = chooseAgent(runtime, options.agent);
   checkBasePath(basePath);
   const { random } = systemIds();
-  const limit = options.maxStreams ?? MAX_STREAMS;
+  const limit = checkedLimit(options.maxStreams ?? MAX_STREAMS);
   const parts: ServerParts = {
     runtime,
     agent,
@@ -142,6 +142,15 @@ function chooseAgent(runtime: Runtime, asked: string | undefined): string {
     'invalid_argument',
     `Cannot create the app: ${why}${names === '' ? '' : ` (${names})`}. Write createApp(runtime, { agent: "name" }) with one of createRuntime({ agents }).`,
     { details: { agents } },
+  );
+}
+
+function checkedLimit(maxStreams: number): number {
+  if (Number.isSafeInteger(maxStreams) && maxStreams > 0) return maxStreams;
+  throw new DurableError(
+    'invalid_argument',
+    `Cannot create the app: maxStreams is ${String(maxStreams)}. Write how many streams a principal may have open, 1 or more.`,
+    { details: { maxStreams } },
   );
 }
 

@@ -82,6 +82,12 @@ overBothWays('a principal', (open) => {
     }
   });
 
+  it.each([0, -1, 1.5, Number.NaN])('cannot be allowed %s streams', async (maxStreams) => {
+    await expect(open({ agents: agentOf() }, { authorize: byHeaders, maxStreams })).rejects.toMatchObject({
+      code: 'invalid_argument',
+    });
+  });
+
   it('with too many streams starts nothing', async () => {
     const site = await open({ agents: agentOf() }, { authorize: byHeaders, maxStreams: 1 });
     const first = await watch(site);
