@@ -3,6 +3,7 @@ export { createRuntime } from './app/create-runtime.ts';
 export type { ResumeHookOptions, Runtime } from './app/create-runtime.ts';
 export type { RuntimeOptions } from './app/runtime-options.ts';
 export type { RunHandle, RunStreamOptions } from './app/run-handle.ts';
+export type { StreamOptions } from './app/stream-options.ts';
 export type { LedgerEntry, RunError, RunInfo } from './app/run-info.ts';
 export type { Start, StartInput, StartOptions } from './app/start-input.ts';
 export type { Approval, ApprovalQuery, Approvals, ApproveOptions, DenyOptions } from './app/approvals.ts';

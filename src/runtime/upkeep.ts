@@ -55,7 +55,7 @@ export class Upkeep {
   /** Bytes by stream and run that were written since they were packed. */
   readonly #written = new Map<string, Map<string, number>>();
   /** What is to be packed, oldest first. */
-  readonly #queue: Array<{ run: string; stream: string }> = [];
+  readonly #queue = new Map<string, { run: string; stream: string }>();
   #cursor: string | undefined;
   #cancelPack: (() => void) | undefined;
   #cancelRound: (() => void) | undefined;
@@ -106,7 +106,7 @@ export class Upkeep {
   }
 
   #enqueue(run: string, stream: string): void {
-    this.#queue.push({ run, stream });
+    this.#queue.set(JSON.stringify([run, stream]), { run, stream });
     if (this.#cancelPack === undefined) this.#schedulePack(QUIET_MS);
   }
 
@@ -129,18 +129,19 @@ export class Upkeep {
   }
 
   async #pack(): Promise<void> {
-    const next = this.#queue[0];
-    if (next === undefined || this.#closed) return;
+    const [first] = this.#queue;
+    if (first === undefined || this.#closed) return;
+    const [key, next] = first;
     let delay = PAUSE_MS;
     try {
       const hasMore = await this.#parts.calls.inTime((store) => store.compact(next.run, next.stream));
-      if (!hasMore) this.#queue.shift();
+      if (!hasMore) this.#queue.delete(key);
     } catch (error) {
-      this.#queue.shift();
+      this.#queue.delete(key);
       delay = RETRY_MS;
       this.#warn(error, 'a stream could not be packed; it stays as it is');
     }
-    if (this.#queue.length > 0) this.#schedulePack(delay);
+    if (this.#queue.size > 0) this.#schedulePack(delay);
   }
 
   async #trim(): Promise<void> {
