@@ -4,7 +4,7 @@ import type { UIMessage } from 'ai';
 import type { ThreadHistory, Wait } from '../client/agent-api.ts';
 import type { ThreadUpdate } from '../client/thread-feed.ts';
 import { mergeDeltas } from '../streams/fold.ts';
-import type { ThreadStatus } from '../streams/wire.ts';
+import type { RunBeginning, ThreadStatus } from '../streams/wire.ts';
 
 export interface ThreadRecord {
   /** Whole ones, oldest first. */
@@ -14,12 +14,14 @@ export interface ThreadRecord {
   /** Where `updates` ends; undefined: before the first run. */
   position: string | undefined;
   status: ThreadStatus<UIMessage, Wait>;
+  /** By message id: who sent it, where that is known. */
+  authors: Record<string, string>;
 }
 
 export type RunUpdate = Exclude<ThreadUpdate, { kind: 'thread' }>;
 
-export function toRecord({ messages, cursor, ...status }: ThreadHistory): ThreadRecord {
-  return { messages, updates: [], position: cursor, status };
+export function toRecord({ messages, cursor, authors, ...status }: ThreadHistory): ThreadRecord {
+  return { messages, updates: [], position: cursor, status, authors };
 }
 
 export function extendRecord(record: ThreadRecord, updates: readonly ThreadUpdate[]): void {
@@ -29,11 +31,17 @@ export function extendRecord(record: ThreadRecord, updates: readonly ThreadUpdat
       continue;
     }
     record.position = update.position ?? record.position;
+    if (update.kind === 'run') record.authors = { ...record.authors, ...authorsOf(update.beginning) };
     const last = record.updates.at(-1);
     const joined = last === undefined ? undefined : join(last, update);
     if (joined === undefined) record.updates.push(update);
     else record.updates[record.updates.length - 1] = joined;
   }
+}
+
+/** Of what starts a run, or will. */
+export function authorsOf({ messages, by }: Pick<RunBeginning<UIMessage>, 'messages' | 'by'>): Record<string, string> {
+  return by === null ? {} : Object.fromEntries(messages.map(({ id }) => [id, by]));
 }
 
 function join(last: RunUpdate, update: RunUpdate): RunUpdate | undefined {

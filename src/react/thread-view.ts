@@ -13,13 +13,15 @@ import { DurableError } from '../runtime/errors.ts';
 import type { ThreadStatus } from '../streams/wire.ts';
 import { createMessageFold } from './message-fold.ts';
 import type { MessageFold } from './message-fold.ts';
-import { extendRecord } from './thread-record.ts';
+import { authorsOf, extendRecord } from './thread-record.ts';
 import type { RunUpdate, ThreadRecord } from './thread-record.ts';
 
 export type AgentStatus = 'submitted' | 'streaming' | 'waiting' | 'ready' | 'error';
 
 export interface ThreadSnapshot {
   messages: UIMessage[];
+  /** By message id: who sent it, where that is known; of messages that wait for their turn too. */
+  authors: Record<string, string>;
   /** What is sent after the active run has ended. */
   queued: QueuedMessage[];
   status: AgentStatus;
@@ -105,9 +107,9 @@ export class ThreadView {
     this.#fold = undefined;
     this.#streaming = undefined;
     this.#ended.clear();
-    const { messages, updates, position, status } = record;
+    const { messages, updates } = record;
     this.#messages = messages;
-    this.#record = { messages, updates: [], position, status };
+    this.#record = { ...record, updates: [] };
     this.#take(updates, { isLive: false });
     this.#record = { ...this.#record, updates: [...updates] };
     this.#settleSending();
@@ -265,6 +267,7 @@ export class ThreadView {
     const error = this.#error ?? this.#trouble ?? this.#parked();
     return {
       messages: [...this.#messages, ...onTheirWay],
+      authors: Object.assign({}, this.#record?.authors, ...queued.map(authorsOf)) as Record<string, string>,
       queued: [
         ...queued.flatMap(({ runId, messages }) => messages.map((message) => ({ runId, message }))),
         ...toBeQueued.map(({ message }) => ({ runId: null, message })),

@@ -39,6 +39,8 @@ export interface DurableAgentHelpers<MESSAGE extends UIMessage = UIMessage> exte
   waits: Wait[];
   /** What waits for a person. Each call resolves when the decision holds, and rejects if another one does. */
   approvals: PendingApproval[];
+  /** By message id: who sent it, where that is known: for threads that several people share. */
+  authors: Record<string, string>;
   /** What will be answered after the active run. */
   queued: QueuedMessage[];
   /** The run that is going on. */
@@ -70,7 +72,7 @@ export function useDurableAgent<MESSAGE extends UIMessage = UIMessage>(
 
 function useThreadOf(options: DurableAgentOptions): DurableAgentHelpers {
   const thread = useThread(options);
-  const { messages, queued, status, run, waits, error, isLoaded } = useSyncExternalStore(
+  const { messages, authors, queued, status, run, waits, error, isLoaded } = useSyncExternalStore(
     thread.subscribe,
     thread.snapshot,
     thread.snapshot,
@@ -83,6 +85,7 @@ function useThreadOf(options: DurableAgentOptions): DurableAgentHelpers {
     ...actions,
     id: thread.id,
     messages,
+    authors,
     queued,
     experimental_queuedMessages,
     status,

@@ -115,6 +115,7 @@ it('the history of a new chat is empty', async () => {
   expect(await server.finish(server.transport.history('t1'))).toEqual({
     id: 't1',
     messages: [],
+    authors: {},
     cursor: undefined,
     run: null,
     queued: [],

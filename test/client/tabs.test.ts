@@ -149,6 +149,26 @@ describe('a tab', () => {
     expect(tab.thread.snapshot().messages).toEqual(await room.stored('t1'));
   });
 
+  it('tells who said what, live, in the queue and after a reload', async () => {
+    const { hold, release } = held();
+    const room = await enter([{ text: 'One', hold }, { text: 'Two' }]);
+    const [ann, bo] = ['ann', 'bo'].map((user) => openTab(room, { tabs: 'own', headers: { 'x-user': user } }));
+    if (ann === undefined || bo === undefined) throw new Error('no tabs');
+    await ann.thread.send({ id: 'a1', parts: [{ type: 'text', text: 'first' }] });
+    await shows(bo, 'first', 'One');
+    await bo.thread.send({ id: 'b1', parts: [{ type: 'text', text: 'later' }] }, { whenBusy: 'queue' });
+    const authors = { a1: 'ann', b1: 'bo' };
+    await until(() => ann.thread.snapshot().queued.length === 1);
+    expect(ann.thread.snapshot().authors).toEqual(authors);
+    release();
+    await shows(ann, 'first', 'One', 'later', 'Two');
+    await isIdle(ann);
+    expect(ann.thread.snapshot().authors).toEqual(authors);
+    const reloaded = openTab(room, { tabs: 'own' });
+    await isIdle(reloaded);
+    expect(reloaded.thread.snapshot().authors).toEqual(authors);
+  });
+
   it('takes a queued message back', async () => {
     const { hold, release } = held();
     const room = await enter([{ text: 'One', hold }]);
