@@ -38,7 +38,7 @@ export interface WorkerOptions {
   leaseMs?: number;
   /** Longest time between two looks for due runs. Default 1,000. */
   pollMs?: number;
-  /** Suspended continuations that are kept. Default 64 for 30,000 ms. */
+  /** Suspended continuations that are kept; `max: 0` for none. Default 64 for 30,000 ms. */
   warm?: { max: number; ms: number };
   /** Time-out of a call of the store. Default 3,000. */
   storeTimeoutMs?: number;
@@ -107,7 +107,7 @@ export class Worker implements ExecutionHost {
       unanswered: () => this.#pollSoon(),
     });
     this.#warm = new LRUCache({
-      max: this.#options.warm.max,
+      max: Math.max(1, this.#options.warm.max), // 0 would mean no limit
       ttl: this.#options.warm.ms,
       perf: { now: () => Math.max(1, parts.clock.monotonic()) },
       ttlResolution: 0, // else it sets a timer of its own
@@ -181,9 +181,15 @@ export class Worker implements ExecutionHost {
 
   suspended(execution: Execution): void {
     this.#remove(execution);
-    if (this.#state === 'open') this.#warm.set(execution.id, execution);
+    if (this.#state === 'open') this.#keepWarm(execution);
     else execution.drop('runtime_closed', `The run "${execution.id}" waits; it goes on in another process.`);
     this.#pollSoon();
+  }
+
+  /** W2 */
+  #keepWarm(execution: Execution): void {
+    if (this.#options.warm.max > 0) this.#warm.set(execution.id, execution);
+    else execution.evict();
   }
 
   finished(execution: Execution, how: 'ended' | 'parked' | 'yielded' | 'lost'): void {

@@ -45,3 +45,20 @@ it('nobody can tell the next nonce from one that was seen, or from a public id',
   for (const nonce of nonces) expect(nonce).toMatch(/^[0-9a-f]{32}$/);
   expect(new Set(nonces.map((nonce) => nonce.slice(0, 12))).size).toBe(100);
 });
+
+it('keeps no continuation where none is to be kept warm: a run that waited is replayed', async () => {
+  const { clock, open, settle } = processes();
+  let begun = 0;
+  const flow = workflow('flow', async () => {
+    begun += 1;
+    const value = await step('value', () => 7);
+    await sleep('1 hour');
+    return value;
+  });
+  const runtime = open({ workflows: [flow], worker: { warm: { max: 0, ms: 30_000 } } });
+  const run = await runtime.start(flow);
+  await settle();
+  await clock.advance(60 * 60_000);
+  expect(await run.result()).toBe(7);
+  expect(begun).toBe(2);
+});
