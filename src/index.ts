@@ -39,7 +39,10 @@ export type { McpClient, McpDefinitions, McpTools } from './tools/mcp.ts';
 
 /* Hooks and streams */
 export { createHook } from './hooks/create-hook.ts';
-export type { Hook, HookOptions } from './hooks/create-hook.ts';
+export type { HookOptions } from './hooks/create-hook.ts';
+export { defineHook } from './hooks/define-hook.ts';
+export type { HookDefinition, HookResumer, HookResumption } from './hooks/define-hook.ts';
+export type { Hook } from './hooks/open-hook.ts';
 export type { StreamCursor, StreamItem, StreamReader, StreamReadOptions } from './streams/reader.ts';
 export { smoothStream } from './streams/smooth-stream.ts';
 export type { SmoothStreamOptions } from './streams/smooth-stream.ts';

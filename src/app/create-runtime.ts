@@ -2,7 +2,7 @@
 
 import type { ToolSet } from 'ai';
 import { DurableAgent } from '../agent/durable-agent.ts';
-import { checkPayload } from '../hooks/create-hook.ts';
+import { checkPayload } from '../hooks/check-payload.ts';
 import { plainWayIn } from '../runtime/admission.ts';
 import type { WayIn } from '../runtime/admission.ts';
 import { systemClock } from '../runtime/clock.ts';

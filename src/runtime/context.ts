@@ -74,8 +74,8 @@ export interface RunContext {
   /** Opens a hook again whose payload was refused; `times`: how often that happened to it before, plus one. */
   reopenHook(hook: NewHook, times: number): void;
   /**
-   * Closes a hook that takes one answer, unless it has one; resolves with whether it did, recorded under `key`. Then all takes from its
-   * mailbox reject with `hook_expired`.
+   * Closes a hook, unless it takes one answer and has it; resolves with whether it did, recorded under `key`. Then all takes from its
+   * mailbox reject with `hook_expired` (or `hook_closed`, if it is disposed of) once the messages that came before are taken.
    */
   closeHook(key: string, hook: ClosedHook): Promise<boolean>;
   /** A row for a child; `target` is a name that the runtime knows, or a registered workflow or agent. Throws `workflow_not_found`. */

@@ -15,7 +15,7 @@ import { COMPLETIONS, currentFrame } from './context.ts';
 import type { RunContext } from './context.ts';
 import { DurableError } from './errors.ts';
 import type { EventDraft, JournalEvent } from './event.ts';
-import { hookExpired, hookOf, wasClosed } from './hook-closing.ts';
+import { closingError, hookOf, wasClosed } from './hook-closing.ts';
 import type { Ids } from './ids.ts';
 import type { Entry, Journal } from './journal.ts';
 import type { Logger } from './logger.ts';
@@ -396,7 +396,7 @@ export class RunCore {
     else if (event.type === 'hook_conflict') this.mailbox(event.key).fail(event.value);
     else {
       this.#released.add(event.key);
-      if (wasClosed(event)) this.mailbox(hookOf(event).key).fail(hookExpired(hookOf(event), this.run.id));
+      if (wasClosed(event)) this.mailbox(hookOf(event).key).fail(closingError(hookOf(event), this.run.id));
       this.#asked.get(event.key)?.resolve(entry);
     }
     return true;
