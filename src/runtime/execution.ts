@@ -442,6 +442,8 @@ export class Execution implements CommitSource {
 
   #atRest(): void {
     this.#divergence.look();
+    // What fell due before the run was claimed: a wait for it would only bring the next claim.
+    if (this.core.mayStart) this.core.timers.fire(this.core.storeNow());
     if (this.core.root.activity.state !== 'waiting' || this.#inFlight !== undefined || !mayWait(this.core)) return;
     this.#wantsWait = true;
     this.#options.host.request(this);

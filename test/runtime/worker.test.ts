@@ -62,3 +62,19 @@ it('keeps no continuation where none is to be kept warm: a run that waited is re
   expect(await run.result()).toBe(7);
   expect(begun).toBe(2);
 });
+
+it('goes on with one claim where a sleep has ended while no process lived', async () => {
+  const { clock, inner, open, settle } = processes();
+  const flow = workflow('flow', async () => {
+    await sleep('1 hour');
+    return 'awake';
+  });
+  const first = open({ workflows: [flow] });
+  const run = await first.start(flow);
+  await settle();
+  first.kill();
+  await clock.advance(2 * 60 * 60_000);
+  const second = open({ workflows: [flow] });
+  expect(await second.getRun(run.id).result()).toBe('awake');
+  expect((await inner.get(run.id))?.epoch).toBe(2);
+});
