@@ -56,6 +56,8 @@ export function durableChatTransport<MESSAGE extends UIMessage = UIMessage>(
 ): DurableChatTransport<MESSAGE> {
   const api = createAgentApi(options);
   const responses = new Responses(api);
+  /** By chat, the run whose answer its history left out since it was going on. */
+  const leftOut = new Map<string, string>();
   return {
     async sendMessages({ trigger, chatId, messageId, messages, abortSignal, headers, body }) {
       const own = typeof options.body === 'function' ? options.body() : options.body;
@@ -70,9 +72,19 @@ export function durableChatTransport<MESSAGE extends UIMessage = UIMessage>(
     async reconnectToStream({ chatId, abortSignal, headers }) {
       // React's StrictMode mounts twice, and takes the first request back at once: before it is made.
       await Promise.resolve();
-      return responses.open(chatId, { headers, abortSignal });
+      abortSignal?.throwIfAborted();
+      const run = leftOut.get(chatId);
+      const stream = await responses.open(chatId, { headers, abortSignal, run });
+      leftOut.delete(chatId);
+      return stream;
     },
-    history: (chatId, request) => api.history(chatId, request) as Promise<ThreadHistory<MESSAGE>>,
+    async history(chatId, request) {
+      const history = await api.history(chatId, request);
+      const { run, messages } = history;
+      if (run !== null && !messages.some(({ id }) => id === run.messageId)) leftOut.set(chatId, run.id);
+      else leftOut.delete(chatId);
+      return history as ThreadHistory<MESSAGE>;
+    },
     stop: (chatId, request) => stop(api, { chatId, response: responses.of(chatId), request }),
     approve: (approvalId, { signal, headers, ...decision } = {}) =>
       api.decide(approvalId, { ...decision, approved: true }, { signal, headers }),
@@ -100,6 +112,12 @@ interface OpenResponse {
   ended: Promise<void>;
 }
 
+interface OpenOptions extends Pick<StreamSource, 'headers' | 'body'> {
+  abortSignal: AbortSignal | undefined;
+  /** Reads this one from its beginning, also if it has ended. */
+  run?: string | undefined;
+}
+
 /** What is being read, by chat. */
 class Responses {
   readonly #api: AgentApi;
@@ -113,10 +131,7 @@ class Responses {
     return this.#open.get(chatId);
   }
 
-  async open(
-    chatId: string,
-    options: Pick<StreamSource, 'headers' | 'body'> & { abortSignal: AbortSignal | undefined },
-  ): Promise<ReadableStream<UIMessageChunk> | null> {
+  async open(chatId: string, options: OpenOptions): Promise<ReadableStream<UIMessageChunk> | null> {
     const { abortSignal, ...source } = options;
     const controller = new AbortController();
     const signal = abortSignal === undefined ? controller.signal : AbortSignal.any([abortSignal, controller.signal]);
@@ -140,19 +155,20 @@ class Responses {
   /** Once it is known which response it is, a reconnect asks for that one and for everything after what was received. */
   async #connect(
     chatId: string,
-    source: Omit<StreamSource, 'path'>,
+    { run, ...source }: Omit<StreamSource, 'path'> & Pick<OpenOptions, 'run'>,
   ): Promise<{ handle: string; batches: AsyncGenerator<Events, void, undefined> } | null> {
-    let handle = chatId;
+    let handle: string | undefined;
+    const first = run === undefined ? `${encodeURIComponent(chatId)}/stream` : `${run}/stream?startIndex=0`;
     const batches = await this.#api.open({
       ...source,
-      path: () => `/chat/${encodeURIComponent(handle)}/stream`,
+      path: () => `/chat/${handle === undefined ? first : `${encodeURIComponent(handle)}/stream`}`,
       onOpen(response) {
-        handle = response.headers.get(RUN_ID_HEADER) ?? handle;
+        handle = response.headers.get(RUN_ID_HEADER) ?? handle ?? chatId;
         const at = decodePosition(handle);
         return at === undefined ? undefined : encodeOffset(at.offset);
       },
     });
-    return batches === null ? null : { handle, batches };
+    return batches === null ? null : { handle: handle ?? chatId, batches };
   }
 }
 

@@ -93,6 +93,25 @@ describe('a chat over connections that break', () => {
 });
 
 describe('a resume', () => {
+  it('of an answer that history left out brings it, though it has ended meanwhile', async () => {
+    const { hold, release } = held();
+    const room = await enter([{ text: 'some words', hold }]);
+    const first = chatOf(room);
+    const sending = first.sendMessage({ text: 'go' });
+    await until(() => textOf(first.messages[1]) === 'some words');
+    const transport = durableChatTransport({ api: room.api, environment });
+    const { messages } = await transport.history('t1');
+    expect(messages.map(({ role }) => role)).toEqual(['user']);
+    release();
+    await sending;
+    const chat = chatOf(room, { transport, messages });
+    await chat.resumeStream();
+    expect(chat.messages).toEqual(await room.stored('t1'));
+    expect(textOf(chat.messages[1])).toBe('some words');
+    // Once it was brought, there is nothing to resume.
+    expect(await transport.reconnectToStream({ chatId: 't1' })).toBeNull();
+  });
+
   it('that is taken back at once, as StrictMode does, asks for nothing', async () => {
     const { hold, release } = held();
     const room = await enter([{ text: 'some words', hold }]);

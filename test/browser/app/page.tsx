@@ -2,6 +2,7 @@
 
 import { useChat } from '@ai-sdk/react';
 import { durableChatTransport } from 'everturn/client';
+import type { ThreadHistory } from 'everturn/client';
 import { useDurableAgent } from 'everturn/react';
 import { DefaultChatTransport, lastAssistantMessageIsCompleteWithApprovalResponses } from 'ai';
 import type { UIMessage } from 'ai';
@@ -42,12 +43,18 @@ function Durable(): ReactElement {
   return <Page {...agent} approvals={shown} />;
 }
 
-function Chat({ initial, kind }: { initial: UIMessage[]; kind: string }): ReactElement {
-  const [durable] = useState(() => durableChatTransport());
-  const [stock] = useState(() => new DefaultChatTransport({ api: '/api/chat' }));
+const durable = durableChatTransport();
+
+function Chat({ initial: { messages, run }, kind }: { initial: ThreadHistory; kind: string }): ReactElement {
+  const [stock] = useState(() => {
+    // The run may end before the chat asks for its answer, which the history has left out.
+    const missing = run !== null && !messages.some(({ id }) => id === run.messageId) ? run.id : undefined;
+    const resumed = missing === undefined ? {} : { api: `/api/chat/${missing}/stream?startIndex=0` };
+    return new DefaultChatTransport({ api: '/api/chat', prepareReconnectToStreamRequest: () => resumed });
+  });
   const { addToolApprovalResponse, resumeStream, ...chat } = useChat({
     id,
-    messages: initial,
+    messages,
     transport: kind === 'stock' ? stock : durable,
     resume: true,
     sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses,
@@ -82,11 +89,9 @@ function Chat({ initial, kind }: { initial: UIMessage[]; kind: string }): ReactE
 
 /** The history is the server's: a page that uses `useChat` asks for it first. */
 function LoadedChat({ kind }: { kind: string }): ReactElement {
-  const [initial, setInitial] = useState<UIMessage[]>();
+  const [initial, setInitial] = useState<ThreadHistory>();
   useEffect(() => {
-    void durableChatTransport()
-      .history(id)
-      .then(({ messages }) => setInitial(messages));
+    void durable.history(id).then(setInitial);
   }, []);
   return initial === undefined ? <p>Loading</p> : <Chat initial={initial} kind={kind} />;
 }
