@@ -136,6 +136,7 @@ type Actions = Omit<
   DurableAgentHelpers,
   | 'id'
   | 'messages'
+  | 'authors'
   | 'queued'
   | 'experimental_queuedMessages'
   | 'status'
