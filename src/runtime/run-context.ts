@@ -17,7 +17,7 @@ import { performOperation } from './operations.ts';
 import type { OperationsOptions } from './operations.ts';
 import type { Await, RunCore } from './run-core.ts';
 import { RunScope } from './run-scope.ts';
-import { hasBegun } from './run-status.ts';
+import { hasBegun } from './store.ts';
 import { signHex } from './signature.ts';
 import type { EndStatus, NewHook, NewRun, Run, StreamPage } from './store.ts';
 

@@ -107,6 +107,11 @@ export function isEnded(status: RunStatus): status is EndStatus {
   return status === 'completed' || status === 'failed' || status === 'cancelled';
 }
 
+/** False while it is queued, and for one that ended there: nothing of it reached a model, so it is no part of its thread's history. */
+export function hasBegun({ status, endedAt, epoch }: Pick<Run, 'status' | 'endedAt' | 'epoch'>): boolean {
+  return status !== 'queued' && (endedAt === null || epoch > 0);
+}
+
 /** The right of one worker to a run; valid while both values stand in its row. */
 export interface Token {
   epoch: number;
@@ -489,7 +494,7 @@ export interface Store {
   backlog(without: readonly string[]): Promise<Backlog[]>;
   hook(tokenHash: string): Promise<Hook | null>;
   listHooks(query: HookQuery): Promise<Page<Hook>>;
-  /** The runs of a thread, in order of creation, without superseded ones. The tenant defaults to none. */
+  /** The runs of a thread, in order of creation, without those that one that has begun supersedes. The tenant defaults to none. */
   thread(id: string, tenant?: string | null): Promise<Run[]>;
   /** Appends to a hook's notes, whatever its status. False if there is no such hook. */
   note(tokenHash: string, note: Payload): Promise<boolean>;

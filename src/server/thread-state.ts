@@ -8,7 +8,7 @@ import type { QueuedRun } from '../app/threads.ts';
 import { isSuspended } from '../app/waits.ts';
 import type { Wait } from '../app/waits.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { hasBegun } from '../runtime/run-status.ts';
+import { hasBegun } from '../runtime/store.ts';
 import type { RunInfo } from '../app/run-info.ts';
 import type { Page, RunStatus } from '../runtime/store.ts';
 import type { ThreadStatus } from '../streams/wire.ts';

@@ -1,5 +1,6 @@
 /** Questions: they change nothing. And `gc`, which changes nothing that anybody still asks for. */
 
+import { hasBegun } from '../../runtime/store.ts';
 import type {
   Backlog,
   Hook,
@@ -126,7 +127,7 @@ function toPage<R extends { order: number }, T>(records: R[], page: { size: numb
 
 export function thread(state: MemoryState, of: { thread: string; tenant: string | null }): Run[] {
   const records = findThread(state, of)?.runs ?? [];
-  const superseded = new Set(records.map(({ run }) => run.supersedes));
+  const superseded = new Set(records.filter(({ run }) => hasBegun(run)).map(({ run }) => run.supersedes));
   return records.filter(({ run }) => !superseded.has(run.id)).map(({ run }) => copyRun(run));
 }
 

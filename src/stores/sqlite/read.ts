@@ -22,6 +22,9 @@ function payloads(statement: StatementSync, ...values: number[]): Payload[] {
   return allRows<Row>(statement, ...values).map(({ data }) => toPayload(data));
 }
 
+/** `hasBegun`, in SQL. */
+const HAS_BEGUN = "status <> 'queued' AND (ended_at IS NULL OR epoch > 0)";
+
 export function prepareReads(session: Session, runs: Runs): Reads {
   const { db, clock } = session;
   const keyOf = db.prepare('SELECT key FROM runs WHERE id = ?');
@@ -33,7 +36,8 @@ export function prepareReads(session: Session, runs: Runs): Reads {
   const messages = db.prepare('SELECT * FROM messages WHERE run = ? AND seq >= ? ORDER BY seq');
   const ofThread = db.prepare(
     `${FULL_RUNS} WHERE thread = ? AND tenant IS ? AND id NOT IN
-      (SELECT supersedes FROM runs WHERE thread = ? AND tenant IS ? AND supersedes IS NOT NULL) ORDER BY key`,
+      (SELECT supersedes FROM runs WHERE thread = ? AND tenant IS ? AND supersedes IS NOT NULL AND ${HAS_BEGUN})
+      ORDER BY key`,
   );
   const begin = db.prepare('BEGIN');
   const commit = db.prepare('COMMIT');

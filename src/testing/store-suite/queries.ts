@@ -116,6 +116,18 @@ function pages({ test }: Spec): void {
 }
 
 function threads({ test }: Spec): void {
+  test('a run is in its thread until the one that supersedes it begins', async ({ store, hold }) => {
+    const ids = async (): Promise<string[]> => (await store.thread('t')).map(({ id }) => id);
+    await (await hold({ id: 'answer', thread: 't' })).end();
+    const active = await hold({ id: 'active', thread: 't' });
+    for (const id of ['withdrawn', 'again'])
+      await store.start([newRun({ id, thread: 't', supersedes: 'answer', whenBusy: 'queue' })]);
+    await store.control('withdrawn', 'cancel');
+    assert.deepEqual(await ids(), ['answer', 'active', 'withdrawn', 'again']);
+    await active.end();
+    assert.deepEqual(await ids(), ['active', 'withdrawn', 'again']);
+  });
+
   test('a thread answers its runs in order of creation, without superseded ones', async ({ store, hold }) => {
     for (const [id, supersedes] of [
       ['a', null],
