@@ -212,7 +212,7 @@ function mergedFrom({ run, stream, from }: StreamReadOptions): DurableError {
 }
 
 /** The page, if there is one to read. */
-export function readable(page: StreamPage | null, at: { run: string; stream: string; from: number }): StreamPage {
+function readable(page: StreamPage | null, at: { run: string; stream: string; from: number }): StreamPage {
   if (page === null) throw runNotFound(at);
   if (page.expired !== undefined) throw offsetExpired(page.expired, at);
   return page;

@@ -350,7 +350,7 @@ describe('a ReadableStream as the result of a step', () => {
             fetched += 1;
             return source(`fetch ${fetched}`, fetched === 1);
           });
-          const own = await step('own', () => 1);
+          const [own] = await Promise.all([step('own', () => 1), read(fetchedStream)]);
           await step('use', async () => {
             used += 1;
             const chunks = [];
@@ -373,6 +373,12 @@ describe('a ReadableStream as the result of a step', () => {
       }
     }
   }, 30_000);
+
+  async function read(stream: ReadableStream<unknown>): Promise<void> {
+    const chunks = [];
+    for await (const chunk of stream) chunks.push(chunk);
+    await step(`read ${chunks.length}`, () => chunks.length);
+  }
 
   it('can be read under its name from outside', async () => {
     const streaming = workflow('streaming', async () => {
