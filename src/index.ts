@@ -6,7 +6,8 @@ export type { RunHandle, RunStreamOptions } from './app/run-handle.ts';
 export type { StreamOptions } from './app/stream-options.ts';
 export type { LedgerEntry, RunError, RunInfo } from './app/run-info.ts';
 export type { Start, StartInput, StartOptions } from './app/start-input.ts';
-export type { Approval, ApprovalQuery, Approvals, ApproveOptions, DenyOptions } from './app/approvals.ts';
+export type { ApprovalQuery, Approvals, ApproveOptions, DenyOptions, OpenedLink } from './app/approvals.ts';
+export type { Approval, ApprovalRecord } from './app/approval-record.ts';
 export type { ActiveRun, Thread, ThreadOptions } from './app/threads.ts';
 export type { ApprovalWait, ClientToolWait, HookWait, SleepWait, Wait } from './app/waits.ts';
 export type { ToolOutput } from './app/tool-outputs.ts';
@@ -25,8 +26,13 @@ export { DurableAgent } from './agent/durable-agent.ts';
 export type { DurableAgentSettings } from './agent/durable-agent.ts';
 export type { AgentInput } from './agent/agent-input.ts';
 export type { AgentResult } from './agent/run/agent-state.ts';
+export type { Approvers, DurableApprovalSettings, OnApprovalRequested } from './agent/approval-settings.ts';
+export type { ApprovalAnswer, Person } from './agent/tool/approval-rules.ts';
+export type { ApprovalNotice, NoticedApproval } from './agent/tool/approval-notice.ts';
+export type { ApprovalLinks, LinkOptions } from './agent/tool/approval-link.ts';
+export type { AuditEntry } from './agent/tool/approval-audit.ts';
+export type { RequestedApproval } from './agent/tool/approval.ts';
 export type {
-  DurableApprovalSettings,
   DurableCallSettings,
   DurableSettings,
   DurableToolSettings,

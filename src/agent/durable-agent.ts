@@ -7,6 +7,7 @@ import { experimental_createSteering, ToolLoopAgent } from 'ai';
 import type {
   AgentCallParameters,
   AgentStreamParameters,
+  FlexibleSchema,
   GenerateTextResult,
   InferGenerateOutput,
   LanguageModel,
@@ -43,10 +44,14 @@ export type DurableAgentSettings<
   RUNTIME_CONTEXT extends Context = Context,
   OUTPUT extends OutputInterface = never,
 > = ToolLoopAgentSettings<CALL_OPTIONS, TOOLS, RUNTIME_CONTEXT, OUTPUT> & {
-  durable?: DurableSettings<keyof NoInfer<TOOLS> & string>;
+  durable?: DurableSettings<keyof NoInfer<TOOLS> & string, NoInfer<InputsOf<TOOLS>>>;
   prepareCall?: DurablePrepareCall<
     NonNullable<ToolLoopAgentSettings<CALL_OPTIONS, TOOLS, RUNTIME_CONTEXT, OUTPUT>['prepareCall']>
   >;
+};
+
+type InputsOf<TOOLS extends ToolSet> = {
+  [NAME in keyof TOOLS & string]: TOOLS[NAME] extends { inputSchema: FlexibleSchema<infer INPUT> } ? INPUT : unknown;
 };
 
 /** The SDK's `prepareCall`, which may answer `durable` too: names that are no tools of the call are refused with `tool_not_found`. */

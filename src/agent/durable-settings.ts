@@ -4,6 +4,8 @@ import type { LanguageModel, StreamTextTransform, TextStreamPart, ToolSet } from
 import { DurableError } from '../runtime/errors.ts';
 import { durationMs } from '../runtime/duration.ts';
 import type { Duration } from '../runtime/duration.ts';
+import { checkApprovalSettings } from './approval-settings.ts';
+import type { DurableApprovalSettings, OnApprovalRequested } from './approval-settings.ts';
 
 export interface DurableToolSettings {
   /** Attempts after the first, if `execute` throws. Default 0: the model sees the error. A FatalError is never tried again. */
@@ -15,13 +17,6 @@ export interface DurableToolSettings {
    * model sees the error `tool_in_doubt`. `ask`: a person decides.
    */
   onInDoubt?: 'retry' | 'fail' | 'ask';
-}
-
-export interface DurableApprovalSettings {
-  /** How many distinct people must approve. Default 1. */
-  needed?: number;
-  /** Who may decide; checked where the decision comes in. */
-  approvers?: string[];
 }
 
 /** What the SDK's `toUIMessageStream` takes, as far as it is not the run's own to say. */
@@ -37,9 +32,18 @@ export interface DurableUiSettings {
   messageMetadata?: (options: { part: TextStreamPart<ToolSet> }) => unknown;
 }
 
-export interface DurableSettings<NAME extends string = string> {
+/** Keyed by tool; `INPUTS` are what the tools take. */
+export interface DurableSettings<
+  NAME extends string = string,
+  INPUTS extends Record<NAME, unknown> = Record<NAME, unknown>,
+> {
   tools?: { [name in NAME]?: DurableToolSettings };
-  approvals?: { [name in NAME]?: DurableApprovalSettings };
+  approvals?: { [name in NAME]?: DurableApprovalSettings<INPUTS[name]> };
+  /**
+   * Told of each approval of the agent's own runs, of its reminders and of its escalation: write to Slack, send mail. A step of the run: it is
+   * tried again when it throws, under the same idempotency key, and stops when somebody answers. The approval waits whether it succeeds or not.
+   */
+  onApprovalRequested?: OnApprovalRequested;
   /** Taken in order when the retries of a turn are spent. */
   fallbackModels?: LanguageModel[];
   /** How often a turn that failed is tried again, with backoff, before the next fallback model is taken. Default 4. */
@@ -70,7 +74,7 @@ export function withCallSettings(
   };
 }
 
-/** Throws `tool_not_found` for names that are no tool of the agent, or of the call, and `invalid_duration`. */
+/** Throws `tool_not_found` for names that are no tool of the agent, or of the call, `invalid_duration` and `invalid_argument`. */
 export function checkSettings(
   settings: DurableSettings,
   { tools, holder }: { tools: object; holder: 'agent' | 'call' },
@@ -84,6 +88,8 @@ export function checkSettings(
   for (const [name, tool] of Object.entries(settings.tools ?? {})) {
     if (tool?.timeout !== undefined) durationMs(tool.timeout, `durable.tools.${name}.timeout`);
   }
+  for (const [name, approval] of Object.entries(settings.approvals ?? {}))
+    if (approval !== undefined) checkApprovalSettings(approval, { name, holder });
 }
 
 function unknownTool(name: string, where: { group: string; known: string[]; holder: 'agent' | 'call' }): DurableError {

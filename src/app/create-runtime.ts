@@ -1,6 +1,5 @@
 /** Composes store, worker, agents and workflows into a runtime. */
 
-import type { ToolSet } from 'ai';
 import { DurableAgent } from '../agent/durable-agent.ts';
 import { checkPayload } from '../hooks/check-payload.ts';
 import { plainWayIn } from '../runtime/admission.ts';
@@ -34,6 +33,7 @@ import type {
 import type { StreamSettings } from '../runtime/upkeep.ts';
 import { codeOf } from '../runtime/store-calls.ts';
 import { Worker } from '../runtime/worker.ts';
+import type { ApprovingAgent } from './approval-answer.ts';
 import { createApprovals } from './approvals.ts';
 import type { Approvals } from './approvals.ts';
 import { addToolOutput } from './tool-outputs.ts';
@@ -146,7 +146,8 @@ class DurableRuntime implements Runtime {
         return this.#store;
       },
       deliver: (delivery) => this.#deliver(delivery),
-      toolsOf: (name) => toolsOf(parts.options.agents?.[name]),
+      agentOf: (name) => agentOf(parts.options.agents?.[name]),
+      keyOf: async (id) => (await this.#ready()).keys.find(id),
     });
     this.#store = parts.options.store;
     this.#handles = {
@@ -347,8 +348,8 @@ class DurableRuntime implements Runtime {
   }
 }
 
-function toolsOf(agent: Registrable | undefined): ToolSet | undefined {
-  return agent instanceof DurableAgent ? agent.tools : undefined;
+function agentOf(agent: Registrable | undefined): ApprovingAgent | undefined {
+  return agent instanceof DurableAgent ? { tools: agent.tools, approvals: agent.durable.approvals ?? {} } : undefined;
 }
 
 /** The run that a start led to. Throws what the store refused. */

@@ -10,7 +10,7 @@ import type { Hook, HookQuery, Responder, Run, Store } from '../runtime/store.ts
 export type Wait = ApprovalWait | ClientToolWait | HookWait | SleepWait;
 
 /** A person has to decide. */
-export interface ApprovalWait extends Omit<ApprovalDetails, 'id'> {
+export interface ApprovalWait extends Omit<ApprovalDetails, 'id' | 'rules'> {
   kind: 'approval';
   approvalId: string;
   /** How many distinct people must approve. */
@@ -77,7 +77,7 @@ function toWait(hook: Hook): Wait {
   if (hook.kind === 'approval') {
     const asked = unlessCorrupt(() => readApprovalDetails(hook.details));
     if (asked === undefined) return { kind: 'hook', key: hook.key };
-    const { id: approvalId, ...details } = asked;
+    const { id: approvalId, rules: _, ...details } = asked;
     return { kind: 'approval', approvalId, ...details, needed: hook.needed, answers: hook.responders };
   }
   const call = clientToolOf(hook);

@@ -1,19 +1,27 @@
 /** `everturn approve <id>` and `everturn deny <id>` */
 
-import type { Approval, ApproveOptions, DenyOptions } from '../app/approvals.ts';
+import type { Approval } from '../app/approval-record.ts';
+import type { ApproveOptions, DenyOptions } from '../app/approvals.ts';
 import type { Runtime } from '../app/create-runtime.ts';
 import type { Report } from './report.ts';
 import { briefValue, printable } from './text.ts';
 
-export async function approve(runtime: Runtime, id: string, options: ApproveOptions): Promise<Report> {
-  return decided(await runtime.approvals.approve(id, options), options);
+/** Where answers of the command line come in, for the records. */
+const FROM = { from: 'cli' };
+
+interface Named {
+  by: string;
 }
 
-export async function deny(runtime: Runtime, id: string, options: DenyOptions): Promise<Report> {
-  return decided(await runtime.approvals.deny(id, options), options);
+export async function approve(runtime: Runtime, id: string, options: ApproveOptions & Named): Promise<Report> {
+  return decided(await runtime.approvals.approve(id, { ...options, ...FROM }), options);
 }
 
-function decided(approval: Approval, { by, input }: ApproveOptions): Report {
+export async function deny(runtime: Runtime, id: string, options: DenyOptions & Named): Promise<Report> {
+  return decided(await runtime.approvals.deny(id, { ...options, ...FROM }), options);
+}
+
+function decided(approval: Approval, { by, input }: ApproveOptions & Named): Report {
   return { json: approval, lines: () => [printable(sentence(approval, { by, input }))] };
 }
 

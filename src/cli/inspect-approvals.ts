@@ -1,6 +1,7 @@
 /** `everturn inspect approvals` */
 
-import type { Approval, ApprovalQuery } from '../app/approvals.ts';
+import type { Approval } from '../app/approval-record.ts';
+import type { ApprovalQuery } from '../app/approvals.ts';
 import type { Runtime } from '../app/create-runtime.ts';
 import { nextPage } from './next-page.ts';
 import { relativeText } from './relative-time.ts';
@@ -49,7 +50,7 @@ function detailLines(
   { width, paint, now, isOfOneRun = false }: Layout & { isOfOneRun?: boolean },
 ): string[] {
   if (approval === undefined) return [];
-  const { agent, thread, tenant, reason, approvers } = approval;
+  const { agent, thread, tenant, reason, approvers, prompt, expiresAt, status, requestedBy } = approval;
   const whose = [
     `agent ${agent}`,
     ...(thread === null ? [] : [`thread ${thread}`]),
@@ -57,7 +58,10 @@ function detailLines(
   ];
   const facts = [
     ...(isOfOneRun ? [] : [whose.join(', ')]),
+    ...(prompt === null ? [] : [prompt]),
     ...(reason === null ? [] : [reason]),
+    ...(requestedBy === null ? [] : [`requested by ${requestedBy}`]),
+    ...(status === 'pending' && expiresAt !== null ? [`expires ${relativeText(expiresAt, now)}`] : []),
     ...(approvers === null ? [] : [`approvers: ${approvers.join(', ')}`]),
     ...answersText(approval, now),
   ];

@@ -1,6 +1,6 @@
 /** `everturn inspect run <id>` */
 
-import type { Approval } from '../app/approvals.ts';
+import type { Approval } from '../app/approval-record.ts';
 import type { Runtime } from '../app/create-runtime.ts';
 import type { RunInfo } from '../app/run-info.ts';
 import { runToJson } from '../app/run-json.ts';

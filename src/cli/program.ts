@@ -7,6 +7,7 @@ import { systemClock } from '../runtime/clock.ts';
 import type { RunQuery, RunStatus } from '../runtime/store.ts';
 import { cancel, resume } from './control.ts';
 import { approve, deny } from './decide.ts';
+import { inspectApproval } from './inspect-approval.ts';
 import { inspectApprovals } from './inspect-approvals.ts';
 import { followEvents, inspectEvents } from './inspect-events.ts';
 import { inspectRun } from './inspect-run.ts';
@@ -132,15 +133,20 @@ interface ApprovalFilters extends Omit<ApprovalQuery, 'tenant'> {
 
 function addInspectApprovals(inspect: Command, { over }: Parts): void {
   addPaging(inspect.command('approvals'))
-    .description('tool calls that wait for a person, newest first')
+    .description('tool calls that wait for a person, newest first; with an id all that happened to one')
+    .argument('[id]', 'the approval')
     .addOption(new Option('--status <name>', 'default: pending').choices(['pending', 'decided', 'all']))
     .option('--run <id>', 'of this run')
     .option('--thread <id>', 'of this conversation')
     .option('--tenant <id>', 'of this tenant')
     .option('--no-tenant', 'of no tenant')
     .option('--tool <name>', 'of this tool')
-    .action(({ tenant, ...filters }: ApprovalFilters) =>
-      over((runtime) => inspectApprovals(runtime, { ...filters, ...tenantOf(tenant) })),
+    .action((id: string | undefined, { tenant, ...filters }: ApprovalFilters) =>
+      over((runtime) =>
+        id === undefined
+          ? inspectApprovals(runtime, { ...filters, ...tenantOf(tenant) })
+          : inspectApproval(runtime, id),
+      ),
     );
 }
 
@@ -168,7 +174,7 @@ function addDecisions(program: Command, { terminal, over }: Parts): void {
     .option('--by <name>', whose)
     .option('--reason <text>', 'kept with the decision')
     .action((id: string, { by, input, result, ...flags }: DecisionFlags) => {
-      const options: ApproveOptions = {
+      const options: ApproveOptions & { by: string } = {
         ...flags,
         by: personOf(by, terminal),
         ...(input === undefined ? {} : { input: input.value }),

@@ -78,6 +78,8 @@ export interface RunContext {
    * mailbox reject with `hook_expired` (or `hook_closed`, if it is disposed of) once the messages that came before are taken.
    */
   closeHook(key: string, hook: ClosedHook): Promise<boolean>;
+  /** Appends to the notes of a hook, whoever has it; not journaled, so call it in a step's body. Throws `hook_not_found`. */
+  noteHook(tokenHash: string, note: Payload): Promise<void>;
   /** A row for a child; `target` is a name that the runtime knows, or a registered workflow or agent. Throws `workflow_not_found`. */
   childRun(target: unknown, options: { id: string; input: unknown }): Promise<NewRun>;
   /** Starts a child (its row is committed before this resolves) and answers how it ended. `key` names it. */

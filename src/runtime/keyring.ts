@@ -42,16 +42,22 @@ export class Keyring {
   /** K1. Throws `secret_unknown`. */
   async keyOf({ id, inputHash }: Pick<Run, 'id' | 'inputHash'>): Promise<Key> {
     const key = keyIdOf(inputHash);
-    const known = key === undefined ? this.#keys.at(-1) : this.#keys.find((each) => each.id === key);
+    const known = await this.find(key);
     if (known !== undefined) return known;
-    const stored = await this.#stored();
-    if (stored.id === key) return stored;
     throw new DurableError(
       'secret_unknown',
       `Cannot go on with the run "${id}": it was started under a secret that this runtime does not know (key ${key}). ` +
         'Put the former secret behind the new one: createRuntime({ secret: [new, former] }).',
       { details: { run: id, key, known: this.#keys.map((each) => each.id) } },
     );
+  }
+
+  /** The key of an id; what names none is of the oldest (K2). */
+  async find(id: string | undefined): Promise<Key | undefined> {
+    const known = id === undefined ? this.#keys.at(-1) : this.#keys.find((each) => each.id === id);
+    if (known !== undefined) return known;
+    const stored = await this.#stored();
+    return stored.id === id ? stored : undefined;
   }
 
   /** Whether a run was started with the same workflow and input, under whichever key. Throws `secret_unknown`. */
@@ -79,7 +85,8 @@ function hashInput({ id, bytes }: Key, workflow: string, text: string): string {
   return `${id}.${signHex(bytes, `${workflow}\n${text}`)}`;
 }
 
-function keyIdOf(inputHash: string): string | undefined {
+/** K2 */
+export function keyIdOf(inputHash: string): string | undefined {
   const cut = inputHash.indexOf('.');
   return cut < 0 ? undefined : inputHash.slice(0, cut);
 }

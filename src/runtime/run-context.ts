@@ -255,6 +255,11 @@ export class ExecutionContext implements RunContext {
     return wasClosed(event);
   }
 
+  async noteHook(tokenHash: string, note: Payload): Promise<void> {
+    if (await this.#core.store.note(tokenHash, note)) return;
+    throw new DurableError('hook_not_found', `Cannot note anything of a hook of run "${this.run.id}": it is gone.`);
+  }
+
   childRun(target: unknown, options: { id: string; input: unknown }): Promise<NewRun> {
     return this.#options.childRun(this.run, target, options);
   }

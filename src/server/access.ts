@@ -49,6 +49,7 @@ export type Authorize = (
 export interface Caller {
   id: string;
   tenant: string | null;
+  roles: readonly string[];
 }
 
 export interface Access {
@@ -76,7 +77,7 @@ export function createAccess(authorize: Authorize | undefined): Access {
       if (request.method === 'POST') assertNotForeign(request);
     },
     async allow(request, access) {
-      if (authorize === undefined) return { id: 'local', tenant: null };
+      if (authorize === undefined) return { id: 'local', tenant: null, roles: [] };
       const answer = await authorize(bodiless(request), access);
       if (answer instanceof Response) throw new Refusal(answer);
       return toCaller(answer);
@@ -84,11 +85,12 @@ export function createAccess(authorize: Authorize | undefined): Access {
   };
 }
 
-function toCaller({ id, tenant }: Principal): Caller {
-  if (typeof id === 'string' && id !== '' && (tenant === undefined || (typeof tenant === 'string' && tenant !== ''))) {
-    return { id, tenant: tenant ?? null };
+function toCaller({ id, tenant, roles = [] }: Principal): Caller {
+  const isText = (value: unknown): boolean => typeof value === 'string' && value !== '';
+  if (isText(id) && (tenant === undefined || isText(tenant)) && Array.isArray(roles) && roles.every(isText)) {
+    return { id, tenant: tenant ?? null, roles };
   }
-  throw new TypeError('authorize answered neither a Response nor a principal { id, tenant? } with texts.');
+  throw new TypeError('authorize answered neither a Response nor a principal { id, tenant?, roles? } with texts.');
 }
 
 function bodiless(request: Request): Request {

@@ -3,7 +3,8 @@
 import { z } from '@hono/zod-openapi';
 import type { ZodType } from 'zod';
 import { approvalNotFound } from '../app/approvals.ts';
-import type { Approval, ApprovalQuery } from '../app/approvals.ts';
+import type { Approval } from '../app/approval-record.ts';
+import type { ApprovalQuery } from '../app/approvals.ts';
 import type { Runtime } from '../app/create-runtime.ts';
 import type { Caller } from './access.ts';
 import { endpoint } from './endpoint.ts';
@@ -56,12 +57,13 @@ function get(runtime: Runtime): Endpoint {
   return endpoint({
     method: 'get',
     path: '/approvals/{id}',
-    summary: 'One approval.',
+    summary: 'One approval, with all that happened to it; that it was looked at is noted, once for each person.',
     params: idParams('The approval.'),
-    responses: { 200: { description: 'The approval.', schema: approvalSchema() } },
+    responses: { 200: { description: 'The approval.', schema: recordSchema() } },
     async handle({ params: { id }, allow }) {
       const caller = await allow({ action: 'approval.read', approvalId: id });
-      return jsonResponse(await findApproval(runtime, { id, caller }));
+      await findApproval(runtime, { id, caller });
+      return jsonResponse(await runtime.approvals.get(id, { viewedBy: caller.id, from: 'api' }));
     },
   });
 }
@@ -94,11 +96,11 @@ function decide(runtime: Runtime): Endpoint {
     summary: 'Approves or denies. The first decision wins.',
     params: idParams('The approval.'),
     body,
-    responses: { 200: { description: 'The approval as it is now.', schema: approvalSchema() } },
+    responses: { 200: { description: 'The approval as it is now.', schema: recordSchema() } },
     async handle({ params: { id }, body: { approved, reason, input, result }, allow }) {
       const caller = await allow({ action: 'approval.decide', approvalId: id });
       await findApproval(runtime, { id, caller });
-      const said = { by: caller.id, ...(reason === undefined ? {} : { reason }) };
+      const said = { by: caller, from: 'api', ...(reason === undefined ? {} : { reason }) };
       if (!approved) return jsonResponse(await runtime.approvals.deny(id, said));
       const changes = { ...(input === undefined ? {} : { input }), ...(result === undefined ? {} : { result }) };
       return jsonResponse(await runtime.approvals.approve(id, { ...said, ...changes }));
@@ -114,26 +116,54 @@ async function findApproval(runtime: Runtime, { id, caller }: { id: string; call
 }
 
 function approvalSchema(): ZodType {
-  return z
-    .object({
-      id: z.string(),
-      status: z.enum(['pending', 'approved', 'denied', 'closed']),
-      run: z.string(),
-      agent: z.string(),
-      thread: z.string().nullable(),
-      tenant: z.string().nullable(),
-      tool: z.string(),
-      toolCallId: z.string(),
-      input: z.unknown(),
-      inputSchema: z.unknown(),
-      reason: z.string().nullable(),
-      question: z.enum(['execute', 'in-doubt']),
-      approvers: z.array(z.string()).nullable(),
-      needed: z.number(),
-      answers: z.array(z.object({ by: z.string(), approved: z.boolean(), at: z.number() })),
-      turn: z.number(),
-      requestedAt: z.number(),
-      decidedAt: z.number().nullable(),
-    })
-    .openapi('Approval');
+  return z.object(approvalShape()).openapi('Approval');
+}
+
+function recordSchema(): ZodType {
+  const audit = z.object({
+    type: z.enum([
+      'requested',
+      'notified',
+      'notification_failed',
+      'reminded',
+      'escalated',
+      'viewed',
+      'answered',
+      'refused',
+      'expired',
+    ]),
+    at: z.number(),
+    by: z.string().nullable(),
+    from: z.string().nullable(),
+    approved: z.boolean().optional(),
+    why: z.string().optional(),
+    expiresAt: z.number().optional(),
+  });
+  return z.object({ ...approvalShape(), audit: z.array(audit) }).openapi('ApprovalRecord');
+}
+
+function approvalShape(): Record<string, ZodType> {
+  return {
+    id: z.string(),
+    status: z.enum(['pending', 'approved', 'denied', 'expired', 'closed']),
+    run: z.string(),
+    agent: z.string(),
+    thread: z.string().nullable(),
+    tenant: z.string().nullable(),
+    tool: z.string(),
+    toolCallId: z.string(),
+    input: z.unknown(),
+    inputSchema: z.unknown(),
+    reason: z.string().nullable(),
+    prompt: z.string().nullable(),
+    requestedBy: z.string().nullable(),
+    expiresAt: z.number().nullable(),
+    question: z.enum(['execute', 'in-doubt']),
+    approvers: z.array(z.string()).nullable(),
+    needed: z.number(),
+    answers: z.array(z.object({ by: z.string(), approved: z.boolean(), at: z.number() })),
+    turn: z.number(),
+    requestedAt: z.number(),
+    decidedAt: z.number().nullable(),
+  };
 }

@@ -1,7 +1,7 @@
 /** An assistant message of the waiting run: its decisions and outputs of client-side tools reach the run, nothing else of it does. */
 
 import type { UIMessageChunk } from 'ai';
-import type { Approval } from '../app/approvals.ts';
+import type { Approval } from '../app/approval-record.ts';
 import type { Runtime } from '../app/create-runtime.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { RunInfo } from '../app/run-info.ts';
@@ -72,15 +72,16 @@ async function decide(runtime: Runtime, decision: Decision, { run, allow }: Answ
   const { approval, approved, reason } = decision;
   const { id } = approval;
   const threadId = run.thread === null ? {} : { threadId: run.thread };
-  const { id: by } = await allow({ action: 'approval.decide', approvalId: id, runId: run.id, ...threadId });
+  const by = await allow({ action: 'approval.decide', approvalId: id, runId: run.id, ...threadId });
   try {
-    const options = { by, ...(reason === undefined ? {} : { reason }) };
+    const options = { by, from: 'chat', ...(reason === undefined ? {} : { reason }) };
     await (approved ? runtime.approvals.approve(id, options) : runtime.approvals.deny(id, options));
     return { kind: 'delivered' };
   } catch (error) {
     if (!DurableError.is(error, 'approval_decided')) throw error;
     // The same answer, by whomever: a request that is sent again must find its stream.
-    const same = error.details['status'] === (approved ? 'approved' : 'denied');
+    const same =
+      error.details['status'] === (approved ? 'approved' : 'denied') || error.details['approved'] === approved;
     return same ? { kind: 'repeated' } : { kind: 'conflict', error };
   }
 }

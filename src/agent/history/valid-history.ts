@@ -24,6 +24,9 @@ const INTERRUPTED =
 const UNSTARTED = 'This tool call was approved, but it was not executed: the conversation was stopped before.';
 const UNDECIDED = 'This tool call was not executed: nobody approved it before the conversation went on.';
 
+const EXPIRED =
+  'This tool call was not executed: nobody answered the request for its approval in time, and it has expired. Nobody refused it.';
+
 /** The same conversation, valid for OpenAI's and Anthropic's rules (V1 to V6). Messages are not mutated. */
 export function validHistory(messages: readonly ModelMessage[]): ModelMessage[] {
   const answers = new Answers(messages);
@@ -44,6 +47,15 @@ export function interruptedResult(call: { toolCallId: string; toolName: string }
 /** The result that stands for a call that was approved and did not run. */
 export function unstartedResult(call: { toolCallId: string; toolName: string }): ToolResult {
   return answer(call, { type: 'execution-denied', reason: UNSTARTED });
+}
+
+/** The result that stands for a call that nobody decided about in time. */
+export function expiredResult(call: {
+  toolCallId: string;
+  toolName: string;
+}): ToolResult & { output: { type: 'error-text'; value: string } } {
+  const { toolCallId, toolName } = call;
+  return { type: 'tool-result', toolCallId, toolName, output: { type: 'error-text', value: EXPIRED } };
 }
 
 function validExchange(message: AssistantModelMessage, index: number, answers: Answers): ModelMessage[] {

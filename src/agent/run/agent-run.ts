@@ -24,7 +24,8 @@ import { recordAbandonedTurn } from './abandoned-turn.ts';
 import type { StoredInput } from '../agent-input.ts';
 import { addUsage } from '../turn/usage.ts';
 import { initialState, toResult } from './agent-state.ts';
-import type { AgentResult, AgentState, QueuedMessage } from './agent-state.ts';
+import type { AgentResult, AgentState, PendingApproval, QueuedMessage } from './agent-state.ts';
+import { NO_TERMS } from './approval-terms.ts';
 import { unusedAnswers, waitForAnswers } from './approval-wait.ts';
 import type { Answered } from './approval-wait.ts';
 import { validHistory } from '../history/valid-history.ts';
@@ -78,9 +79,11 @@ export class AgentRun {
     this.#agent = agent;
     this.#input = input;
     this.#prepared = agent;
-    this.#state = context.checkpoints.reduce(
-      (state, { value }) => applyChange(state, value as StateChange),
-      initialState(context.run.id),
+    this.#state = withTerms(
+      context.checkpoints.reduce(
+        (state, { value }) => applyChange(state, value as StateChange),
+        initialState(context.run.id),
+      ),
     );
     this.#recovering = context.checkpoints.length > 0 || context.run.epoch > 1;
   }
@@ -157,6 +160,7 @@ export class AgentRun {
       const answers = await waitForAnswers(this.#context, pending, {
         write: (chunk) => writer.write(chunk),
         answered: (answer) => this.#answered.push(answer),
+        onApprovalRequested: this.#agent.durable.onApprovalRequested,
       });
       this.#outputs = outputsOf(this.#answered);
       this.#answered = [];
@@ -185,9 +189,11 @@ export class AgentRun {
     const path = segmentPath(state.segment);
     const outcome = await readOutcome(result, {
       hasOutput: this.#agent.hasOutput,
-      tools: this.#prepared.tools,
+      prepared: this.#prepared,
       context: this.#context,
       path,
+      turns: state.turns,
+      requestedBy: this.#input.by ?? null,
     });
     return {
       ...state,
@@ -318,7 +324,7 @@ export class AgentRun {
   ): Promise<void> {
     const context = this.#context;
     const { tail, message: uiMessage } = shown;
-    const hooks = await hooksOf(next.pending, { prepared: this.#prepared, turn: next.turns, now: context.now() });
+    const hooks = await hooksOf(next.pending, this.#prepared.tools);
     // crash here: turns are committed, chunks up to the last ones; the segment replays from its journal
     await context.moveCheckpoint(() => {
       const queued = steering.undelivered(); // A3
@@ -340,6 +346,15 @@ export class AgentRun {
   }
 }
 
+function withTerms(state: AgentState): AgentState {
+  const pending = state.pending.map((call) =>
+    call.kind === 'approval' && (call as Partial<PendingApproval>).terms === undefined
+      ? { ...call, terms: NO_TERMS }
+      : call,
+  );
+  return { ...state, pending };
+}
+
 /** The SDK executes what is approved in the last message; those calls have no results yet. */
 function awaitsTools(messages: readonly ModelMessage[]): boolean {
   const last = messages.at(-1);
@@ -353,7 +368,7 @@ function toChunk({ id, message }: QueuedMessage): UIMessageChunk {
 
 function outputsOf(answered: readonly Answered[]): ClientOutputs {
   return new Map(
-    answered.flatMap(({ part, output }) =>
+    answered.flatMap(({ parts: [part], output }) =>
       part.type === 'tool-result' && output !== undefined ? [[part.output, output]] : [],
     ),
   );

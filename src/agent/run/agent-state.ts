@@ -5,6 +5,7 @@
 
 import type { FinishReason, LanguageModelUsage, ModelMessage, UIMessage, UserModelMessage } from 'ai';
 import { NO_USAGE } from '../turn/usage.ts';
+import type { ApprovalTerms } from './approval-terms.ts';
 
 export interface AgentState {
   /** Segments that ended; the next one's number. */
@@ -49,6 +50,7 @@ export interface PendingApproval extends PendingCall {
   providerExecuted: boolean;
   /** Why the policy asks. */
   reason: string | null;
+  terms: ApprovalTerms;
 }
 
 export interface PendingClientTool extends PendingCall {

@@ -5,9 +5,12 @@
 
 import type { JSONValue, ToolModelMessage, UIMessageChunk } from 'ai';
 import type { RunContext } from '../../runtime/context.ts';
+import { DurableError } from '../../runtime/errors.ts';
 import type { Decision } from '../tool/approval.ts';
 import type { Pending, PendingApproval, PendingClientTool } from './agent-state.ts';
-import { unstartedResult } from '../history/valid-history.ts';
+import { watchApproval } from './approval-watch.ts';
+import type { WatchOptions } from './approval-watch.ts';
+import { expiredResult, unstartedResult } from '../history/valid-history.ts';
 import type { ToolResult } from '../history/valid-history.ts';
 import type { ClientOutput } from '../history/client-output.ts';
 import { plainOutput } from '../tool/model-output.ts';
@@ -24,7 +27,8 @@ export interface Answers {
 /** An answer that came; the others may still be open. */
 export interface Answered {
   call: Pending;
-  part: ToolPart;
+  /** What the tool message says of it; of an approval its response first. */
+  parts: [ToolPart, ...ToolPart[]];
   /** Of a client-side tool, if it did not fail; the part holds it as it is. */
   output?: ClientOutput;
 }
@@ -32,10 +36,16 @@ export interface Answered {
 /** What a client-side tool answered. */
 export type ClientToolOutput = { output: unknown } | { errorText: string };
 
-export interface WaitOptions {
+export interface WaitOptions extends Pick<WatchOptions, 'onApprovalRequested'> {
   write: (chunk: UIMessageChunk) => Promise<void> | undefined;
   /** Told of each answer as it comes. */
   answered: (answer: Answered) => void;
+}
+
+/** What was said to a call; `input`: the tool runs with that one. */
+interface Answer {
+  parts: Answered['parts'];
+  input?: { edited: unknown };
 }
 
 export async function waitForAnswers(
@@ -45,33 +55,67 @@ export async function waitForAnswers(
 ): Promise<Answers> {
   const edits = new Map<string, unknown>();
   const parts = await Promise.all(
-    pending.map(async (call): Promise<ToolPart> => {
-      const { value } = await context.mailbox(call.key).take();
-      const { part, input } = await readAnswer(call, value, options);
-      if (input !== undefined) edits.set(call.toolCallId, input.edited);
-      return part;
+    pending.map(async (call): Promise<ToolPart[]> => {
+      const answer =
+        call.kind === 'approval'
+          ? await waitForPerson(context, call, options)
+          : await waitForClient(context, call, options);
+      if (answer.input !== undefined) edits.set(call.toolCallId, answer.input.edited);
+      return answer.parts;
     }),
   );
-  return { message: { role: 'tool', content: parts }, edits };
+  return { message: { role: 'tool', content: parts.flat() }, edits };
 }
 
-async function readAnswer(
-  call: Pending,
-  value: unknown,
-  options: WaitOptions,
-): Promise<{ part: ToolPart; input?: { edited: unknown } }> {
-  if (call.kind === 'client-tool') {
-    // crash here: the answer is journaled and its chunk may not be stored; it is written again then, once
-    const { chunk, ...answer } = toClientOutput(call, value as ClientToolOutput);
-    options.answered({ call, ...answer });
-    await options.write(chunk);
-    return answer;
-  }
-  const decision = value as Decision;
+async function waitForClient(context: RunContext, call: PendingClientTool, options: WaitOptions): Promise<Answer> {
+  const { value } = await context.mailbox(call.key).take();
+  const { chunk, part, ...answer } = toClientOutput(call, value as ClientToolOutput);
+  // crash here: the answer is journaled and its chunk may not be stored; it is written again then, once
+  options.answered({ call, parts: [part], ...answer });
+  await options.write(chunk);
+  return { parts: [part] };
+}
+
+async function waitForPerson(context: RunContext, call: PendingApproval, options: WaitOptions): Promise<Answer> {
+  const isAnswered = new AbortController();
+  const { onApprovalRequested } = options;
+  const take = async (): Promise<Decision | undefined> => {
+    try {
+      const { value } = await context.mailbox(call.key).take();
+      isAnswered.abort();
+      return value as Decision;
+    } catch (error) {
+      if (DurableError.is(error, 'hook_expired')) return undefined;
+      throw error;
+    }
+  };
+  const [answer] = await Promise.all([
+    take().then((decision) => (decision === undefined ? expire(call, options) : decide(call, decision, options))),
+    watchApproval(context, call, { answered: isAnswered.signal, onApprovalRequested }),
+  ]);
+  return answer;
+}
+
+async function decide(call: PendingApproval, decision: Decision, options: WaitOptions): Promise<Answer> {
   const part = toResponse(call, decision);
-  options.answered({ call, part });
+  options.answered({ call, parts: [part] });
+  // crash here: the answer is journaled and its chunk may not be stored; it is written again then, once
   await options.write(part);
-  return decision.approved && decision.input !== undefined ? { part, input: { edited: decision.input } } : { part };
+  const { approved, input } = decision;
+  return { parts: [part], ...(approved && input !== undefined ? { input: { edited: input } } : {}) };
+}
+
+/** Nobody answered in time. A result of its own tells the model, which would take a response alone for a refusal. */
+async function expire(call: PendingApproval, options: WaitOptions): Promise<Answer> {
+  const result = expiredResult({ toolCallId: call.toolCallId, toolName: call.tool });
+  const reason = result.output.value;
+  const part = toResponse(call, { approved: false, reason });
+  const parts: Answered['parts'] = call.providerExecuted ? [part] : [part, result];
+  options.answered({ call, parts });
+  await options.write(part);
+  if (!call.providerExecuted)
+    await options.write({ type: 'tool-output-error', toolCallId: call.toolCallId, errorText: reason });
+  return { parts };
 }
 
 /**
@@ -79,8 +123,9 @@ async function readAnswer(
  * are left undecided: it would execute what it finds approved.
  */
 export function unusedAnswers(answered: readonly Answered[]): ToolModelMessage {
-  const content = answered.flatMap(({ call, part }): ToolPart[] => {
-    if (part.type !== 'tool-approval-response' || !part.approved) return [part];
+  const content = answered.flatMap(({ call, parts }): ToolPart[] => {
+    const [part] = parts;
+    if (part.type !== 'tool-approval-response' || !part.approved) return parts;
     return call.kind === 'approval' && call.providerExecuted
       ? []
       : [part, unstartedResult({ toolCallId: call.toolCallId, toolName: call.tool })];
@@ -90,7 +135,7 @@ export function unusedAnswers(answered: readonly Answered[]): ToolModelMessage {
 
 function toResponse(
   call: PendingApproval,
-  { approved, reason }: Decision,
+  { approved, reason }: Pick<Decision, 'approved' | 'reason'>,
 ): Extract<ToolPart, { type: 'tool-approval-response' }> {
   return {
     type: 'tool-approval-response',

@@ -6,9 +6,11 @@ import type { NewHook } from '../../runtime/store.ts';
 import { encodeValue } from '../../runtime/codec.ts';
 import { sha256Hex } from '../../runtime/signature.ts';
 import { approvalHook, inputSchemaOf } from '../tool/approval.ts';
+import type { ApprovalDetails } from '../tool/approval.ts';
 import { keyPart } from '../../runtime/key-part.ts';
 import type { Pending, PendingApproval, PendingClientTool } from './agent-state.ts';
-import type { DurableApprovalSettings } from '../durable-settings.ts';
+import type { DurableApprovalSettings } from '../approval-settings.ts';
+import { termsOf } from './approval-terms.ts';
 import { interruptedResult } from '../history/valid-history.ts';
 import type { AgentCallEnd, PreparedCall } from '../call/agent-call.ts';
 import type { EndedCall } from './segment.ts';
@@ -29,10 +31,14 @@ type Call = TypedToolCall<ToolSet>;
 interface Origin {
   /** The agent has an `output` specification. */
   hasOutput: boolean;
-  tools: ToolSet;
+  prepared: PreparedCall;
   context: RunContext;
   /** The segment's path. */
   path: string;
+  /** Turns of the run before the segment. */
+  turns: number;
+  /** Who started the run. */
+  requestedBy: string | null;
 }
 
 export async function readOutcome({ result, end }: EndedCall, options: Origin): Promise<SegmentOutcome> {
@@ -40,7 +46,12 @@ export async function readOutcome({ result, end }: EndedCall, options: Origin): 
   const { steps, finishReason } = told;
   const last = steps.at(-1);
   const pending =
-    last === undefined ? [] : [...pendingApprovals(last, options.path), ...pendingClientTools(last, options)];
+    last === undefined
+      ? []
+      : [
+          ...(await pendingApprovals(last, { ...options, turns: options.turns + steps.length })),
+          ...pendingClientTools(last, options),
+        ];
   const ended = pending.length === 0 && finishReason !== 'error';
   return {
     messages: [...messagesOf(told), ...lostAnswers(last, pending)],
@@ -76,28 +87,35 @@ function messagesOf({ steps, responseMessages: all }: AgentCallEnd): ModelMessag
   ];
 }
 
-function pendingApprovals(step: Step, path: string): PendingApproval[] {
-  return step.content.flatMap((part) => {
-    if (part.type !== 'tool-approval-request' || part.isAutomatic === true) return [];
-    const { toolCall, approvalId } = part;
-    return [
-      {
-        kind: 'approval' as const,
-        key: `${path}/approval:${approvalId}`,
-        tokenHash: sha256Hex(approvalId),
-        approvalId,
-        toolCallId: toolCall.toolCallId,
+function pendingApprovals(step: Step, origin: Origin): Promise<PendingApproval[]> {
+  const requests = step.content.flatMap((part) =>
+    part.type !== 'tool-approval-request' || part.isAutomatic === true ? [] : [part],
+  );
+  return Promise.all(
+    requests.map(async ({ toolCall, approvalId, reason }) => ({
+      kind: 'approval' as const,
+      key: `${origin.path}/approval:${approvalId}`,
+      tokenHash: sha256Hex(approvalId),
+      approvalId,
+      toolCallId: toolCall.toolCallId,
+      tool: toolCall.toolName,
+      input: toolCall.input,
+      providerExecuted: toolCall.providerExecuted === true,
+      reason: reason ?? null,
+      terms: await termsOf(policyOf(origin.prepared, toolCall.toolName), {
         tool: toolCall.toolName,
         input: toolCall.input,
-        providerExecuted: toolCall.providerExecuted === true,
-        reason: part.reason ?? null,
-      },
-    ];
-  });
+        turn: origin.turns,
+        now: origin.context.now(),
+        requestedBy: origin.requestedBy,
+        isTold: origin.prepared.durable.onApprovalRequested !== undefined,
+      }),
+    })),
+  );
 }
 
 /** Calls of tools without `execute`: a client answers them. */
-function pendingClientTools(step: Step, { tools, context, path }: Origin): PendingClientTool[] {
+function pendingClientTools(step: Step, { prepared: { tools }, context, path }: Origin): PendingClientTool[] {
   return openCalls(step)
     .filter((call) => isClientTool(tools, call.toolName))
     .map((call) => {
@@ -139,33 +157,31 @@ function lostAnswers(last: Step | undefined, pending: readonly Pending[]): Model
 }
 
 /** The rows that let people and clients answer. */
-export async function hooksOf(
-  pending: readonly Pending[],
-  options: { prepared: PreparedCall; turn: number; now: number },
-): Promise<NewHook[]> {
+export async function hooksOf(pending: readonly Pending[], tools: ToolSet): Promise<NewHook[]> {
   return Promise.all(
-    pending.map(async (call) => (call.kind === 'approval' ? toApprovalHook(call, options) : toClientToolHook(call))),
+    pending.map(async (call) => (call.kind === 'approval' ? toApprovalHook(call, tools) : toClientToolHook(call))),
   );
 }
 
-async function toApprovalHook(
-  call: PendingApproval,
-  { prepared, turn, now }: { prepared: PreparedCall; turn: number; now: number },
-): Promise<NewHook> {
-  const policy = policyOf(prepared, call.tool);
-  const details = {
+async function toApprovalHook(call: PendingApproval, tools: ToolSet): Promise<NewHook> {
+  const { requestedAt, requestedBy, prompt, expiresAt, turn, approvers, rules, needed } = call.terms;
+  const details: ApprovalDetails = {
     id: call.approvalId,
-    question: 'execute' as const,
+    question: 'execute',
     tool: call.tool,
     toolCallId: call.toolCallId,
     input: call.input,
-    inputSchema: await inputSchemaOf(prepared.tools, call.tool),
+    inputSchema: await inputSchemaOf(tools, call.tool),
     reason: call.reason,
+    prompt,
     turn,
-    requestedAt: now,
-    approvers: policy.approvers ?? null,
+    requestedAt,
+    requestedBy,
+    expiresAt,
+    approvers,
+    rules,
   };
-  return approvalHook(call.key, { details, needed: policy.needed ?? 1 });
+  return approvalHook(call.key, { details, needed });
 }
 
 function policyOf({ durable: { approvals = {} } }: PreparedCall, tool: string): DurableApprovalSettings {

@@ -22,8 +22,33 @@ export interface ApprovalDetails {
   /** Model turns of the run so far. */
   turn: number;
   requestedAt: number;
-  /** Who may answer; null: the application decides. */
+  /** Who may answer; null: the application, or a function of it, decides. */
   approvers: string[] | null;
+  /** The question in words. */
+  prompt: string | null;
+  /** Who started the run; null if that is not known. */
+  requestedBy: string | null;
+  /** Until when it can be answered; those whom it is escalated to have longer. */
+  expiresAt: number | null;
+  /** What else is asked of whoever answers. */
+  rules: ApprovalRules;
+}
+
+export interface ApprovalRules {
+  /** The agent's `approvers` is a function. */
+  asksApprovers: boolean;
+  requesterMayAnswer: boolean;
+  /** Who may answer besides once it is escalated. Null: it is not; `function`: the agent's `escalateTo` decides. */
+  escalateTo: string[] | 'function' | null;
+}
+
+/** An approval as the application's functions see it. */
+export interface RequestedApproval extends Omit<ApprovalDetails, 'inputSchema' | 'rules'> {
+  run: string;
+  /** The agent's name. */
+  agent: string;
+  thread: string | null;
+  tenant: string | null;
 }
 
 /** What an answer carries to the run. */
@@ -55,9 +80,21 @@ export function approvalHook(key: string, options: { details: ApprovalDetails; n
   };
 }
 
+/** Rows of before there were rules have none. */
+const NO_RULES: ApprovalRules = { asksApprovers: false, requesterMayAnswer: true, escalateTo: null };
+
 export function readApprovalDetails(payload: Payload): ApprovalDetails {
-  return decodeValue(payload) as ApprovalDetails;
+  const details = decodeValue(payload) as ApprovalDetails;
+  return { ...UNASKED, ...details };
 }
+
+/** What approvals have that nobody limited. */
+export const UNASKED: Pick<ApprovalDetails, 'prompt' | 'requestedBy' | 'expiresAt' | 'rules'> = {
+  prompt: null,
+  requestedBy: null,
+  expiresAt: null,
+  rules: NO_RULES,
+};
 
 /** The tool's input as JSON Schema; null if the tool is unknown here or has none. */
 export async function inputSchemaOf(tools: ToolSet, name: string): Promise<unknown> {

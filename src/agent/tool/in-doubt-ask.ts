@@ -1,7 +1,7 @@
 /** Asks a person what became of an interrupted tool call: an approval that says "run it again". */
 
 import type { RunContext } from '../../runtime/context.ts';
-import { approvalHook } from './approval.ts';
+import { approvalHook, UNASKED } from './approval.ts';
 import type { Decision } from './approval.ts';
 import type { InDoubtAnswer, InDoubtAsk, InDoubtTool } from './in-doubt.ts';
 
@@ -14,6 +14,7 @@ export function createInDoubtAsk(context: RunContext, turn: () => number): InDou
     const key = `${tool.key}/in-doubt:${tool.attempt}`;
     const id = `apr_${context.sign(`in-doubt\n${context.run.id}\n${key}`).slice(0, 32)}`;
     const details = {
+      ...UNASKED,
       id,
       question: 'in-doubt' as const,
       tool: tool.toolName,

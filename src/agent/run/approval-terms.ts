@@ -1,0 +1,83 @@
+/** What an agent's settings say of one approval, as it is written down when it is requested: code that changes meanwhile changes nothing of it. */
+
+import { durationMs } from '../../runtime/duration.ts';
+import type { Duration } from '../../runtime/duration.ts';
+import type { Approvers, DurableApprovalSettings } from '../approval-settings.ts';
+import { UNASKED } from '../tool/approval.ts';
+import type { ApprovalDetails } from '../tool/approval.ts';
+
+export interface ApprovalTerms extends Pick<
+  ApprovalDetails,
+  'requestedAt' | 'requestedBy' | 'prompt' | 'expiresAt' | 'turn' | 'approvers' | 'rules'
+> {
+  /** How many distinct people must approve. */
+  needed: number;
+  /** Moments, ascending. */
+  remindAt: number[];
+  /** How long those have whom it is escalated to; null: it is not. */
+  escalatedForMs: number | null;
+  /** Somebody is to be told of it. */
+  isTold: boolean;
+}
+
+interface Request {
+  tool: string;
+  input: unknown;
+  turn: number;
+  now: number;
+  requestedBy: string | null;
+  isTold: boolean;
+}
+
+export async function termsOf(settings: DurableApprovalSettings, request: Request): Promise<ApprovalTerms> {
+  const { tool, input, turn, now, requestedBy, isTold } = request;
+  const where = `durable.approvals.${tool}`;
+  const { expiresIn, remindAt = [], onExpire = 'deny' } = settings;
+  const from = (duration: Duration, name: string): number => now + durationMs(duration, `${where}.${name}`);
+  const expiresAt = expiresIn === undefined ? null : from(expiresIn, 'expiresIn');
+  const escalatedFor = onExpire === 'deny' ? undefined : (onExpire.expiresIn ?? expiresIn);
+  return {
+    turn,
+    requestedAt: now,
+    requestedBy,
+    prompt: (await settings.prompt?.(input)) ?? null,
+    expiresAt,
+    needed: settings.needed ?? 1,
+    ...rulesOf(settings),
+    remindAt: [remindAt]
+      .flat()
+      .map((moment) => from(moment, 'remindAt'))
+      .filter((at) => expiresAt === null || at < expiresAt)
+      .toSorted((a, b) => a - b),
+    escalatedForMs: escalatedFor === undefined ? null : durationMs(escalatedFor, `${where}.onExpire.expiresIn`),
+    isTold,
+  };
+}
+
+function rulesOf(settings: DurableApprovalSettings): Pick<ApprovalTerms, 'approvers' | 'rules'> {
+  const { approvers, needed = 1, onExpire = 'deny', requesterMayAnswer } = settings;
+  return {
+    approvers: Array.isArray(approvers) ? approvers : null,
+    rules: {
+      asksApprovers: typeof approvers === 'function',
+      requesterMayAnswer: requesterMayAnswer ?? (approvers === undefined && needed === 1),
+      escalateTo: onExpire === 'deny' ? null : listed(onExpire.escalateTo),
+    },
+  };
+}
+
+function listed(approvers: Approvers): string[] | 'function' {
+  return typeof approvers === 'function' ? 'function' : approvers;
+}
+
+/** Of approvals that an earlier release has requested. */
+export const NO_TERMS: ApprovalTerms = {
+  ...UNASKED,
+  turn: 0,
+  requestedAt: 0,
+  needed: 1,
+  approvers: null,
+  remindAt: [],
+  escalatedForMs: null,
+  isTold: false,
+};

@@ -1,0 +1,157 @@
+/**
+ * What becomes of an approval while nobody answers: it is told of, told of again, escalated, and at last it expires.
+ *
+ *  W1 An answer and the end of time: one of them, decided by the commit that closes the hook.
+ *  W2 What fell due while no process lived is done once; a reminder that a later moment has overtaken is left out.
+ *  W3 Whatever is asked for here has its completion before the next segment begins: none stands behind the checkpoint.
+ *  W4 All moments are those that were written down with the request.
+ */
+
+import type { RunContext } from '../../runtime/context.ts';
+import { DurableError, reasonOf } from '../../runtime/errors.ts';
+import type { OnApprovalRequested } from '../approval-settings.ts';
+import { encodeNote } from '../tool/approval-audit.ts';
+import type { AuditNote } from '../tool/approval-audit.ts';
+import { createLinks } from '../tool/approval-link.ts';
+import type { ApprovalNotice, NoticedApproval } from '../tool/approval-notice.ts';
+import type { PendingApproval } from './agent-state.ts';
+
+export interface WatchOptions {
+  /** Aborted by the answer. */
+  answered: AbortSignal;
+  onApprovalRequested: OnApprovalRequested | undefined;
+}
+
+/** Resolves when the approval has expired, or was answered and nothing more is to be told of it. */
+export async function watchApproval(context: RunContext, call: PendingApproval, options: WatchOptions): Promise<void> {
+  try {
+    await watch(context, call, options);
+  } catch (error) {
+    if (!options.answered.aborted) throw error;
+  }
+}
+
+async function watch(context: RunContext, call: PendingApproval, options: WatchOptions): Promise<void> {
+  const { remindAt, expiresAt, escalatedForMs, isTold } = call.terms;
+  const until = (name: string, at: number): Promise<void> =>
+    context.sleep(`${call.key}/${name}`, new Date(at), options.answered);
+  const tell = (reason: ApprovalNotice['reason'], name: string, more: Partial<AuditNote> = {}): Promise<void> =>
+    tellOf(context, { ...options, call, reason, name, more });
+  if (isTold) await tell('requested', 'tell');
+  for (const [n, at] of remindAt.entries()) {
+    await until(`reminder:${n}`, at);
+    const isOvertaken = context.now() >= (remindAt[n + 1] ?? expiresAt ?? Number.POSITIVE_INFINITY);
+    if (!isOvertaken) await tell('reminder', `remind:${n}`);
+  }
+  if (expiresAt === null) return;
+  await until('expiry', expiresAt);
+  if (escalatedForMs !== null) {
+    const later = context.now() + escalatedForMs;
+    await tell('escalated', 'escalate', { expiresAt: later });
+    await until('end', later);
+  }
+  const isClosed = await context.closeHook(`${call.key}/closed`, call); // W1
+  if (isClosed) await record(context, `${call.key}/expired`, { call, note: { type: 'expired' } });
+}
+
+interface Telling extends WatchOptions {
+  call: PendingApproval;
+  reason: ApprovalNotice['reason'];
+  name: string;
+  more: Partial<AuditNote>;
+}
+
+const RETRIES = 3;
+const NOTE_OF = { requested: 'notified', reminder: 'reminded', escalated: 'escalated' } as const;
+
+/** The approval is the same whether anybody could be told of it. */
+async function tellOf(context: RunContext, { call, reason, name, more, ...options }: Telling): Promise<void> {
+  options.answered.throwIfAborted();
+  const key = `${call.key}/${name}`;
+  const note = { type: NOTE_OF[reason], ...more };
+  // An escalation is in force before anybody hears of it.
+  if (reason === 'escalated') await record(context, `${key}/note`, { call, note });
+  const told = options.onApprovalRequested;
+  const body = async (signal: AbortSignal, attempt: number): Promise<void> => {
+    if (options.answered.aborted) return;
+    const notice: ApprovalNotice = {
+      reason,
+      approval: noticed(context, call, more.expiresAt ?? call.terms.expiresAt),
+      idempotencyKey: `${context.run.id}/${key}`,
+      attempt,
+      signal: AbortSignal.any([signal, options.answered]),
+    };
+    await Promise.race([told?.(notice), aborted(options.answered)]);
+  };
+  try {
+    await context.perform<void>({
+      key,
+      kind: 'step',
+      label: `tell of the approval of "${call.tool}" (${reason})`,
+      retries: RETRIES,
+      body: ({ signal, attempt }) => body(signal, attempt),
+    });
+    if (reason !== 'escalated') await record(context, `${key}/note`, { call, note });
+  } catch (error) {
+    if (isOver(error, context)) throw error;
+    context.logger.error(
+      { code: 'step_failed', approval: call.approvalId, err: error },
+      'nobody could be told of an approval',
+    );
+    await record(context, `${key}/note-failed`, { call, note: { type: 'notification_failed', why: reasonOf(error) } });
+  }
+  options.answered.throwIfAborted();
+}
+
+function isOver(error: unknown, context: RunContext): boolean {
+  return context.signal.aborted || DurableError.is(error, 'cancelled');
+}
+
+/** Resolves: whoever tells of what is answered need not go on. */
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+/** A note of the approval's row. Its key keeps it one, if the process dies before the step is recorded. */
+async function record(
+  context: RunContext,
+  key: string,
+  { call, note }: { call: PendingApproval; note: Pick<AuditNote, 'type'> & Partial<AuditNote> },
+): Promise<void> {
+  const whole: AuditNote = { at: context.now(), by: null, from: null, ...note, id: key };
+  await context.perform<void>({
+    key,
+    kind: 'step',
+    label: `note that the approval of "${call.tool}" was ${note.type}`,
+    retries: RETRIES,
+    body: () => context.noteHook(call.tokenHash, encodeNote(whole)),
+  });
+}
+
+function noticed(context: RunContext, call: PendingApproval, expiresAt: number | null): NoticedApproval {
+  const { approvalId: id, tool, toolCallId, input, reason, terms } = call;
+  const { run } = context;
+  const { turn, requestedAt, requestedBy, prompt } = terms;
+  return {
+    id,
+    question: 'execute',
+    tool,
+    toolCallId,
+    input,
+    reason,
+    turn,
+    requestedAt,
+    requestedBy,
+    prompt,
+    expiresAt,
+    approvers: terms.approvers,
+    run: run.id,
+    agent: run.workflow,
+    thread: run.thread,
+    tenant: run.tenant,
+    links: (options) => createLinks(context, { ...options, approval: { id, expiresAt } }),
+  };
+}
