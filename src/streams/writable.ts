@@ -76,63 +76,87 @@ class Sink<T> implements UnderlyingSink<T>, OpenWrites {
   readonly #attempt: Scope | null;
   readonly #stream: string;
   readonly #atEnd: boolean;
-  /** The scopes of the writes that are asked for and not taken, in their order. */
+  /** The scopes of the writes that are not taken, in their order, where a workflow's own code has opened it. */
   readonly #writers: Scope[] = [];
   readonly #held = new Map<Scope, Held>();
   readonly #once: OnceWriter | undefined;
-  #lastWriter: Scope | undefined;
+  /** Writes that are asked for and not taken. */
+  #untaken = 0;
+  #isOver = false;
   #emptied: Array<() => void> = [];
 
   constructor({ context, scope }: Frame, { stream, atEnd }: { stream: string; atEnd: boolean }) {
     this.#context = context;
     this.#opener = scope;
     this.#attempt = attemptOf(scope);
+    this.#attempt?.writes(this); // W3
     this.#stream = stream;
     this.#atEnd = atEnd;
     if (isWorkflowCode(scope)) this.#once = new OnceWriter(context, stream);
   }
 
-  /** Called by the stream for each write, in the writer's own context, before the write waits for those before it (W5). */
+  /** Called by the stream for each write, in the writer's own context, before the write waits for those before it. */
   readonly size = (): number => {
-    const frame = currentFrame.getStore();
-    const scope = frame?.context === this.#context ? frame.scope : this.#opener;
-    this.#writers.push(scope);
-    if (scope !== this.#lastWriter) {
-      this.#lastWriter = scope;
-      (attemptOf(scope) ?? this.#attempt)?.writes(this); // W3
-    }
+    if (this.#isOver) return 1;
+    this.#untaken += 1;
+    if (this.#attempt === null) this.#writers.push(this.#writer()); // W5
     return 1;
   };
 
+  #writer(): Scope {
+    const frame = currentFrame.getStore();
+    const scope = frame?.context === this.#context ? frame.scope : this.#opener;
+    attemptOf(scope)?.writes(this); // W3
+    return scope;
+  }
+
   /** Hot: each chunk that user code writes (bench `stream`). A promise means that the run's buffer is full. */
   write(value: T, controller: WritableStreamDefaultController): Promise<void> | undefined {
-    const scope = this.#writers.shift() ?? this.#opener;
+    this.#untaken -= 1;
+    const attempt = this.#attempt ?? attemptOf(this.#writers.shift() ?? this.#opener);
     try {
-      return this.#write(value, { scope, controller });
+      return this.#write(value, { attempt, controller });
+    } catch (error) {
+      this.#end();
+      throw error;
     } finally {
-      if (this.#writers.length === 0 && this.#emptied.length > 0)
-        for (const resolve of this.#emptied.splice(0)) resolve();
+      if (this.#untaken === 0) this.#tellEmptied();
     }
+  }
+
+  /** The stream takes nothing more: what still waited is gone, and nobody waits for it. */
+  #end(): void {
+    this.#isOver = true;
+    this.#untaken = 0;
+    this.#writers.length = 0;
+    this.#tellEmptied();
+  }
+
+  #tellEmptied(): void {
+    if (this.#emptied.length > 0) for (const resolve of this.#emptied.splice(0)) resolve();
   }
 
   #write(
     value: T,
-    { scope, controller }: { scope: Scope; controller: WritableStreamDefaultController },
+    { attempt, controller }: { attempt: Scope | null; controller: WritableStreamDefaultController },
   ): Promise<void> | undefined {
-    const attempt = attemptOf(scope) ?? this.#attempt;
     if (attempt?.ended === true) throw attemptEnded(this.#stream, attempt); // W4
-    if (this.#attempt?.ended === true) throw attemptEnded(this.#stream, this.#attempt); // W4
     if (attempt === null && this.#once?.isStored() === true) return undefined;
     if (!(value instanceof Uint8Array)) assertJson(value);
     const chunk = encodeChunk(value);
     this.#context.checkRoom(this.#stream, chunk);
     if (attempt !== null && this.#atEnd) return this.#hold(attempt, chunk);
     const full = this.#context.emit(this.#stream, [chunk]);
-    if (attempt === null) this.#once?.record((error) => controller.error(error));
+    if (attempt === null)
+      this.#once?.record((error) => {
+        this.#end();
+        controller.error(error);
+      });
     return full;
   }
 
   close(): void {
+    this.#end();
     const attempt = this.#attempt;
     if (attempt?.ended === true || isAnswer(this.#opener, this.#stream)) return;
     if (attempt !== null && this.#atEnd) this.#heldOf(attempt).close = true;
@@ -141,12 +165,11 @@ class Sink<T> implements UnderlyingSink<T>, OpenWrites {
 
   abort(): void {
     this.#held.clear();
-    this.#writers.length = 0;
-    for (const resolve of this.#emptied.splice(0)) resolve();
+    this.#end();
   }
 
   drained(): Promise<void> {
-    if (this.#writers.length === 0) return Promise.resolve();
+    if (this.#untaken === 0) return Promise.resolve();
     return new Promise((resolve) => this.#emptied.push(resolve));
   }
 

@@ -258,6 +258,25 @@ describe("a step's end", () => {
     }
   });
 
+  it('does not wait for what a writable that failed or was closed will never take', async () => {
+    const failing = workflow('failing', async () => {
+      await step('write', () => {
+        const failed = getWritable({ namespace: 'failed' }).getWriter();
+        const closed = getWritable({ namespace: 'closed' }).getWriter();
+        const ignore = (): void => {};
+        for (const value of [1, new Map(), 3, 4]) failed.write(value).catch(ignore);
+        closed.write(1).catch(ignore);
+        closed.close().catch(ignore);
+        closed.write(2).catch(ignore);
+        failed.closed.catch(ignore);
+        closed.closed.catch(ignore);
+      });
+    });
+    await runThrough(failing);
+    expect(await written('failed')).toEqual([1]);
+    expect(await written('closed')).toEqual([1]);
+  });
+
   it('ends its writables: a later write says so', async () => {
     let late: unknown;
     const leaking = workflow('leaking', async () => {
