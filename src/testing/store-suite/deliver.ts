@@ -28,6 +28,7 @@ export const describeDeliver: DescribeOperation = describeOperation('deliver', (
   toApprovals(spec);
   toSharedApprovals(spec);
   claiming(spec);
+  claimingNot(spec);
 });
 
 async function deliver(store: Store, delivery: Partial<Delivery> & Pick<Delivery, 'to'>): Promise<DeliverResult> {
@@ -264,10 +265,13 @@ function toSharedApprovals({ test }: Spec): void {
   });
 }
 
-function claiming({ test, timed }: Spec): void {
-  const claim = { nonce: 'mine', leaseMs: LEASE_MS, queues: [QUEUE] };
-  const message = (run: string): Delivery => ({ to: { run }, id: 'm', payload: bytes('m') });
+const claim = { nonce: 'mine', leaseMs: LEASE_MS, queues: [QUEUE] };
 
+function message(run: string): Delivery {
+  return { to: { run }, id: 'm', payload: bytes('m') };
+}
+
+function claiming({ test }: Spec): void {
   test('a message may claim the run that it wakes in the same transition', async ({ store, hold }) => {
     const held = await hold();
     await held.apply({ then: { kind: 'wait', dueAt: null } });
@@ -308,7 +312,9 @@ function claiming({ test, timed }: Spec): void {
       ],
     );
   });
+}
 
+function claimingNot({ test, timed }: Spec): void {
   test('it claims no run that is held, parked or of another queue, nor with a message that is refused', async ({
     store,
     hold,
