@@ -190,7 +190,7 @@ function reasonNote({ reason }: Said): { why?: string } {
 }
 
 /** A3 */
-async function noteRefusal(
+export async function noteRefusal(
   parts: AnswerParts,
   row: ApprovalRow,
   { said, why }: { said: Said; why: string },

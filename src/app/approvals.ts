@@ -1,13 +1,11 @@
 /** Approvals from outside: what waits for a person, and the answers. */
 
 import { approvalTokenHash } from '../agent/tool/approval.ts';
-import { decodeLink } from '../agent/tool/approval-link.ts';
-import type { LinkAction } from '../agent/tool/approval-link.ts';
 import { DurableError } from '../runtime/errors.ts';
-import type { Key } from '../runtime/keyring.ts';
 import type { Hook, Page, Store } from '../runtime/store.ts';
 import { answerApproval, noteView } from './approval-answer.ts';
-import type { AnswerParts } from './approval-answer.ts';
+import { openLink, useLink } from './approval-links.ts';
+import type { LinkParts, OpenedLink, UseLinkOptions } from './approval-links.ts';
 import { readRow, toApproval, toRecord } from './approval-record.ts';
 import type { Approval, ApprovalRecord } from './approval-record.ts';
 import { unlessCorrupt } from './waits.ts';
@@ -42,17 +40,6 @@ export interface ApproveOptions extends DenyOptions {
   result?: unknown;
 }
 
-/** What a link of `approval.links()` is for. */
-export interface OpenedLink {
-  approval: ApprovalRecord;
-  action: LinkAction;
-  /** In whose name it answers. */
-  to: string;
-  /** It holds only for somebody who is logged in as `to`: whoever opens it has to see to that. */
-  requireLogin: boolean;
-  isExpired: boolean;
-}
-
 export interface Approvals {
   /** Newest first. A damaged row is left out, and logged as `value_corrupt`: without its id nobody could answer it. */
   list(query?: ApprovalQuery): Promise<Page<Approval>>;
@@ -69,12 +56,11 @@ export interface Approvals {
   deny(id: string, options: DenyOptions): Promise<ApprovalRecord>;
   /** Reads the token at the end of a link; changes nothing. Throws `approval_not_found` for one that this runtime has not signed. */
   openLink(token: string): Promise<OpenedLink>;
+  /** Answers as the link says, in its addressee's name. Throws as `approve` does, and `forbidden` for a link that does not hold (any more). */
+  useLink(token: string, options?: UseLinkOptions): Promise<ApprovalRecord>;
 }
 
-export interface ApprovalsParts extends AnswerParts {
-  /** The secret of an id, if this runtime knows it. */
-  keyOf: (id: string | undefined) => Promise<Key | undefined>;
-}
+export type ApprovalsParts = Omit<LinkParts, 'findHook'>;
 
 const STATUSES: Record<'pending' | 'decided', Array<Hook['status']>> = {
   pending: ['open'],
@@ -82,6 +68,7 @@ const STATUSES: Record<'pending' | 'decided', Array<Hook['status']>> = {
 };
 
 export function createApprovals(parts: ApprovalsParts): Approvals {
+  const links: LinkParts = { ...parts, findHook: async (id) => findHook(await parts.store(), id) };
   return {
     list: async ({ status = 'pending', ...query } = {}) => {
       if (status !== 'all' && !Object.hasOwn(STATUSES, status)) {
@@ -107,13 +94,8 @@ export function createApprovals(parts: ApprovalsParts): Approvals {
     },
     approve: (id, options) => answer(parts, id, { ...options, approved: true }),
     deny: (id, options) => answer(parts, id, { ...options, approved: false }),
-    openLink: async (token) => {
-      const store = await parts.store();
-      const claims = await decodeLink(token, { keyOf: parts.keyOf, now: parts.clock.now() });
-      if (claims === undefined) throw linkUnknown();
-      const { approval: id, ...link } = claims;
-      return { ...link, approval: toRecord(readRow(await findHook(store, id)), parts.clock.now()) };
-    },
+    openLink: (token) => openLink(links, token),
+    useLink: (token, options = {}) => useLink(links, token, options),
   };
 }
 
@@ -153,12 +135,5 @@ export function approvalNotFound(id: string): DurableError {
     'approval_not_found',
     `There is no approval "${id}". runtime.approvals.list() has those that wait; those of removed runs are gone.`,
     { details: { id } },
-  );
-}
-
-function linkUnknown(): DurableError {
-  return new DurableError(
-    'approval_not_found',
-    'This link is none of an approval here: it is damaged, or the secret that signed it is not in use any more.',
   );
 }

@@ -13,6 +13,7 @@ import { HEARTBEAT_MS } from '../streams/wire.ts';
 import { createAccess, Refusal } from './access.ts';
 import type { Authorize } from './access.ts';
 import { approvalEndpoints } from './approval-endpoints.ts';
+import { approvalLinkEndpoints } from './approval-link-endpoints.ts';
 import { chatEndpoints } from './chat-endpoints.ts';
 import { addEndpoint, endpoint } from './endpoint.ts';
 import type { Endpoint } from './endpoint.ts';
@@ -102,6 +103,7 @@ export function createApp(runtime: Runtime, options: AppOptions = {}): Hono<Env>
 function allEndpoints(parts: ServerParts): Endpoint[] {
   return [
     ...chatEndpoints(parts),
+    ...approvalLinkEndpoints(parts),
     ...approvalEndpoints(parts),
     ...hookEndpoints(parts),
     ...runEndpoints(parts),

@@ -1,0 +1,89 @@
+/**
+ * What somebody does with the link to an approval.
+ *
+ *  U1 Opening a link changes nothing: mail scanners and previews open all of them. Using it answers, in the name of its addressee.
+ *  U2 Whoever uses a link is asked for what everybody is who answers: being an approver, being in time, not having answered before.
+ */
+
+import { decodeLink } from '../agent/tool/approval-link.ts';
+import type { LinkAction } from '../agent/tool/approval-link.ts';
+import type { Person } from '../agent/tool/approval-rules.ts';
+import { DurableError } from '../runtime/errors.ts';
+import type { Key } from '../runtime/keyring.ts';
+import type { Hook } from '../runtime/store.ts';
+import { answerApproval, noteRefusal } from './approval-answer.ts';
+import type { AnswerParts, Said } from './approval-answer.ts';
+import { readRow, toRecord } from './approval-record.ts';
+import type { ApprovalRecord } from './approval-record.ts';
+
+/** What a link of `approval.links()` is for. */
+export interface OpenedLink {
+  approval: ApprovalRecord;
+  action: LinkAction;
+  /** In whose name it answers. */
+  to: string;
+  /** It is used by somebody who is logged in as `to`, or not at all. */
+  requireLogin: boolean;
+  isExpired: boolean;
+}
+
+export interface UseLinkOptions {
+  /** Who is logged in where the link is used. Their roles are those that `approvers` functions see; without it there are none. */
+  as?: { id: string; roles?: readonly string[] };
+  reason?: string;
+}
+
+export interface LinkParts extends AnswerParts {
+  /** The secret of an id, if this runtime knows it. */
+  keyOf: (id: string | undefined) => Promise<Key | undefined>;
+  findHook: (id: string) => Promise<Hook>;
+}
+
+export async function openLink(parts: LinkParts, token: string): Promise<OpenedLink> {
+  const { hook, ...link } = await readLink(parts, token);
+  return { ...link, approval: toRecord(readRow(hook), parts.clock.now()) };
+}
+
+export async function useLink(
+  parts: LinkParts,
+  token: string,
+  { as, reason }: UseLinkOptions,
+): Promise<ApprovalRecord> {
+  const { hook, action, to, requireLogin, isExpired } = await readLink(parts, token);
+  const person: Person = { id: to, roles: as?.id === to ? (as.roles ?? []) : [] };
+  const said: Said = {
+    by: person,
+    from: 'link',
+    approved: action === 'approve',
+    ...(reason === undefined ? {} : { reason }),
+  };
+  const why = whyNot({ action, isExpired, isMissingLogin: requireLogin && as?.id !== to });
+  if (why === undefined) return answerApproval(parts, hook, said);
+  const row = readRow(hook);
+  await noteRefusal(parts, row, { said, why });
+  throw new DurableError('forbidden', `Cannot answer the approval "${row.details.id}" by this link: ${why}.`, {
+    details: { id: row.details.id, by: to },
+  });
+}
+
+function whyNot(link: { action: LinkAction; isExpired: boolean; isMissingLogin: boolean }): string | undefined {
+  if (link.action === 'view') return 'it is one to look at the approval';
+  if (link.isExpired) return 'the link has expired';
+  return link.isMissingLogin ? 'its addressee is not logged in' : undefined;
+}
+
+async function readLink(parts: LinkParts, token: string): Promise<Omit<OpenedLink, 'approval'> & { hook: Hook }> {
+  const claims = await decodeLink(token, { keyOf: parts.keyOf, now: parts.clock.now() });
+  if (claims === undefined) {
+    parts.logger.warn(
+      { code: 'approval_not_found' },
+      'a link to an approval was refused: no secret of this runtime has signed it',
+    );
+    throw new DurableError(
+      'approval_not_found',
+      'This link is none of an approval here: it is damaged, or the secret that signed it is not in use any more.',
+    );
+  }
+  const { approval, ...link } = claims;
+  return { ...link, hook: await parts.findHook(approval) };
+}

@@ -1,0 +1,134 @@
+/** Links to approvals: a page to look at, and its form. The token is the authority; a link may ask for a login besides. */
+
+import { z } from '@hono/zod-openapi';
+import type { ZodType } from 'zod';
+import type { OpenedLink } from '../app/approval-links.ts';
+import type { Runtime } from '../app/create-runtime.ts';
+import { DurableError } from '../runtime/errors.ts';
+import type { AccessRequest, Caller } from './access.ts';
+import { decidedPage, linkPage, pageResponse } from './approval-page.ts';
+import type { Page } from './approval-page.ts';
+import { endpoint } from './endpoint.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { ServerParts } from './server-parts.ts';
+
+interface TokenParams {
+  token: string;
+}
+
+type Allow = (access: AccessRequest) => Promise<Caller>;
+
+const HTML = { type: 'text/html', schema: z.string() };
+const PAGES = {
+  404: { description: 'The link is none of an approval here.', ...HTML },
+  410: { description: 'The link has expired.', ...HTML },
+};
+
+export function approvalLinkEndpoints({ runtime }: ServerParts): Endpoint[] {
+  const params: ZodType<TokenParams> = z.object({
+    token: z
+      .string()
+      .min(1)
+      .openapi({
+        param: { name: 'token', in: 'path' },
+        description: 'The end of a link that `approval.links()` made.',
+      }),
+  });
+  return [show(runtime, params), use(runtime, params)];
+}
+
+function show(runtime: Runtime, params: ZodType<TokenParams>): Endpoint {
+  return endpoint({
+    method: 'get',
+    path: '/approvals/links/{token}',
+    summary: 'A page that shows the approval and asks. It decides nothing, however often it is opened.',
+    access: 'open',
+    params,
+    responses: { 200: { description: 'The approval, and what has become of it.', ...HTML }, ...PAGES },
+    handle: ({ params: { token }, allow }) =>
+      toResponse(async () => {
+        const link = await runtime.approvals.openLink(token);
+        await loggedIn(link, { allow, action: 'approval.read' });
+        await runtime.approvals.get(link.approval.id, { viewedBy: link.to, from: 'link' });
+        return linkPage(link);
+      }),
+  });
+}
+
+function use(runtime: Runtime, params: ZodType<TokenParams>): Endpoint {
+  return endpoint<TokenParams, undefined, Uint8Array>({
+    method: 'post',
+    path: '/approvals/links/{token}',
+    summary: 'The form of that page: answers in the name of the one whose link it is.',
+    access: 'open',
+    params,
+    body: 'raw',
+    responses: {
+      200: { description: 'The answer is recorded.', ...HTML },
+      403: { description: 'This one may not answer.', ...HTML },
+      409: { description: 'It was decided before: by whom, and when.', ...HTML },
+      ...PAGES,
+    },
+    handle: ({ params: { token }, body, allow }) =>
+      toResponse(async () => {
+        const link = await runtime.approvals.openLink(token);
+        const as = await loggedIn(link, { allow, action: 'approval.decide' });
+        if (link.approval.status === 'pending' && link.isExpired) await refuseQuietly(runtime, token);
+        if (link.isExpired) return linkPage(link);
+        const reason = new URLSearchParams(new TextDecoder().decode(body)).get('reason')?.slice(0, 10_000) ?? '';
+        return answer(runtime, token, { ...(as === undefined ? {} : { as }), ...(reason === '' ? {} : { reason }) });
+      }),
+  });
+}
+
+async function answer(runtime: Runtime, token: string, options: { as?: Caller; reason?: string }): Promise<Page> {
+  try {
+    return { ...decidedPage(await runtime.approvals.useLink(token, options)), status: 200 };
+  } catch (error) {
+    if (DurableError.is(error, 'approval_decided'))
+      return { ...linkPage(await runtime.approvals.openLink(token)), status: 409 };
+    throw error;
+  }
+}
+
+/** The refusal is noted; the page says the rest. */
+async function refuseQuietly(runtime: Runtime, token: string): Promise<void> {
+  try {
+    await runtime.approvals.useLink(token);
+  } catch (error) {
+    if (!DurableError.is(error, 'forbidden')) throw error;
+  }
+}
+
+/** Who is logged in, where the link asks for it. What `authorize` answers in place of a principal, such as a way to log in, is sent. */
+async function loggedIn(
+  { requireLogin, to, approval: { id, tenant } }: OpenedLink,
+  { allow, action }: { allow: Allow; action: AccessRequest['action'] },
+): Promise<Caller | undefined> {
+  if (!requireLogin) return undefined;
+  const caller = await allow({ action, approvalId: id });
+  if (caller.id === to && caller.tenant === tenant) return caller;
+  throw new DurableError('forbidden', "This link is somebody else's: log in as the one whom it was sent to.");
+}
+
+async function toResponse(page: () => Promise<Page>): Promise<Response> {
+  try {
+    return pageResponse(await page());
+  } catch (error) {
+    const failed = failurePage(error);
+    if (failed === undefined) throw error;
+    return pageResponse(failed);
+  }
+}
+
+function failurePage(error: unknown): Page | undefined {
+  if (DurableError.is(error, 'approval_not_found'))
+    return {
+      status: 404,
+      title: 'This link is not valid',
+      said: 'It is damaged, or too old. Ask whoever sent it for another one.',
+    };
+  if (DurableError.is(error, 'forbidden'))
+    return { status: 403, title: 'You may not answer this', said: error.message.replace(/ \(docs\/[^)]*\)$/, '') };
+  return undefined;
+}
