@@ -46,7 +46,8 @@
  *  S15 Applied is all or nothing: events appended at head (seq = position, from 0), chunks at each stream's tail, hooks,
  *      starts (as S10, S11, `exists` is success; a `busy` thread queues), cancels (after the run's own transition), ledger
  *      rows (deduplicated by id), seen, checkpoint (those before it are kept too), suspects.
- *      A hook (not an approval) that its run creates again under the same key after it was resolved is open again.
+ *      A hook (not an approval) that its run creates again under the same key after it was resolved is open again,
+ *      without a responder.
  *  S16 A commit with events sets `attempts` to 0 and `suspects` to null (unless it sets them). Chunks and heartbeats do not.
  *  S17 `run`: `dueAt` moves to now + lease if `heartbeat` is set or less than two thirds of the lease is left; `extended`
  *      says whether it moved. `wait`: status waiting, dueAt as given (at or before now: ready at once). `yield`: ready, due
@@ -61,9 +62,9 @@
  *      With `claim`, a run that took a message (`ok`) and is ready then is claimed in the same transition (S6, S7), if it is of
  *      one of the queues and would not have `attempts >= 3`.
  *  S21 To a hook: by token hash; kind `hook` needs a payload without decision, kind `approval` one with (else
- *      `not_found`). An open hook takes it as a message of its run with the hook's key. A `once` hook is then resolved; an
- *      approval is resolved when one responder denied or `needed` distinct responders approved, and only then is the message
- *      appended (one: that of the deciding answer). Answers of a responder who answered already are `duplicate`.
+ *      `not_found`). An open hook takes it as a message of its run with the hook's key. A `once` hook is then resolved,
+ *      and `by`, if it is given, is its responder (`approved`); an approval is resolved when one responder denied or `needed` distinct
+ *      responders approved, and only then is the message appended (one: that of the deciding answer). Answers of a responder who answered already are `duplicate`.
  *      A resolved or closed hook answers `gone` with the hook (its responders say who and when), but a repeated id `duplicate`.
  * Control
  *  S22 `cancel` sets the cancel flag; a queued or parked run ends at once as cancelled (errorCode `cancelled`); a waiting one

@@ -155,6 +155,7 @@ function isFree(state: MemoryState, hook: Hook): boolean {
 function reopen(hook: Hook): void {
   hook.status = 'open';
   hook.resolvedAt = null;
+  hook.responders = [];
 }
 
 function writeHooks(state: MemoryState, { record, commit: request }: Pair): void {

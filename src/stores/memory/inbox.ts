@@ -85,8 +85,12 @@ interface Taken {
 }
 
 function takePayload(state: MemoryState, taken: Taken): 'ok' {
+  const { found, delivery } = taken;
   appendHookMessage(state, taken);
-  if (taken.found.hook.once) resolve(state, taken);
+  if (!found.hook.once) return 'ok';
+  if (delivery.by !== undefined)
+    found.hook.responders.push({ by: delivery.by, approved: true, at: state.clock.now() });
+  resolve(state, taken);
   return 'ok';
 }
 

@@ -136,6 +136,9 @@ function prepareHookDeliveries(
     if (inbox.has(run.key, delivery.id) || toAnswers(row).some(({ id }) => id === delivery.id)) return 'duplicate';
     if (hook.status !== 'open') return 'gone';
     if (delivery.decision !== undefined) return answer(taken, delivery.decision.approved);
+    const { by, id } = delivery;
+    if (hook.once && by !== undefined)
+      saveAnswers.run(JSON.stringify([{ by, approved: true, at: clock.now(), id }]), hook.tokenHash);
     append(taken);
     return 'ok';
   };

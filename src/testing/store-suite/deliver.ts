@@ -145,7 +145,9 @@ function toHooks({ test }: Spec): void {
     const answer = await deliver(kit.store, { to: { hook: 'token_1' }, payload: bytes('paid'), by: 'ada' });
     assert.ok(answer.kind === 'ok');
     assert.deepEqual([answer.run, answer.hook?.status, answer.hook?.resolvedAt !== null], [held.id, 'resolved', true]);
-    const message = only((await held.apply()).messages);
+    const { messages, now } = await held.apply();
+    assert.deepEqual(answer.hook?.responders, [{ by: 'ada', approved: true, at: now }]);
+    const message = only(messages);
     assert.deepEqual([message.kind, message.key, text(message.payload), message.by], ['hook', 'hook', 'paid', 'ada']);
   });
 
@@ -155,6 +157,17 @@ function toHooks({ test }: Spec): void {
     assert.deepEqual(answers.map(({ kind }) => kind).toSorted(), ['gone', 'gone', 'ok']);
     const taken = only((await held.apply()).messages).id;
     assert.equal((await deliver(kit.store, { to: { hook: 'token_1' }, id: taken })).kind, 'duplicate');
+  });
+
+  test('a hook that its run creates again is open to the next one who answers', async (kit) => {
+    const held = await holdHook(kit);
+    await deliver(kit.store, { to: { hook: 'token_1' }, id: 'a', by: 'ada' });
+    await held.apply();
+    await held.apply({ hooks: { create: [newHook()], close: [] } });
+    const open = await kit.store.hook('token_1');
+    assert.deepEqual([open?.status, open?.responders, open?.resolvedAt], ['open', [], null]);
+    const answer = await deliver(kit.store, { to: { hook: 'token_1' }, id: 'b', by: 'ben' });
+    assert.deepEqual(answer.kind === 'ok' && answer.hook?.responders.map(({ by }) => by), ['ben']);
   });
 
   test('a hook that takes many stays open', async (kit) => {
