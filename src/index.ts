@@ -47,6 +47,9 @@ export type { McpClient, McpDefinitions, McpTools } from './tools/mcp.ts';
 /* Hooks and streams */
 export { createHook } from './hooks/create-hook.ts';
 export type { HookOptions } from './hooks/create-hook.ts';
+export { createWebhook } from './hooks/create-webhook.ts';
+export type { Webhook, WebhookOptions, WebhookRequest } from './hooks/create-webhook.ts';
+export type { ResumeWebhookOptions, SignedRequest, VerifiedRequest, Verifier } from './app/resume-webhook.ts';
 export { defineHook } from './hooks/define-hook.ts';
 export type { HookDefinition, HookResumer, HookResumption } from './hooks/define-hook.ts';
 export type { Hook } from './hooks/open-hook.ts';

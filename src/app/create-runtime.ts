@@ -22,7 +22,6 @@ import type {
   Delivery,
   DeliverResult,
   Hint,
-  Hook,
   LedgerQuery,
   NewRun,
   Page,
@@ -34,6 +33,7 @@ import type { StreamSettings } from '../runtime/upkeep.ts';
 import { codeOf } from '../runtime/store-calls.ts';
 import { Worker } from '../runtime/worker.ts';
 import type { ApprovingAgent } from './approval-answer.ts';
+import { assertResumed } from './hook-answers.ts';
 import { createApprovals } from './approvals.ts';
 import type { Approvals } from './approvals.ts';
 import { addToolOutput } from './tool-outputs.ts';
@@ -42,6 +42,8 @@ import { readThread } from './threads.ts';
 import type { Thread, ThreadOptions } from './threads.ts';
 import { createStreamReader } from '../streams/reader.ts';
 import type { StreamReader } from '../streams/reader.ts';
+import { isWebhook, resumeWebhook, takesRequests } from './resume-webhook.ts';
+import type { ResumeWebhookOptions } from './resume-webhook.ts';
 import { createRunHandle, runNotFound } from './run-handle.ts';
 import type { RunHandle } from './run-handle.ts';
 import { toLedgerEntry, toRunInfo } from './run-info.ts';
@@ -70,6 +72,12 @@ export interface Runtime {
   getRun<RESULT = unknown, CHUNK = unknown>(id: string): RunHandle<RESULT, CHUNK>;
   /** Resolves when the payload is stored. Throws `hook_not_found`, `hook_already_resumed`, `hook_closed`, `payload_invalid`. */
   resumeHook(token: string, payload?: unknown, options?: ResumeHookOptions): Promise<void>;
+  /**
+   * Brings a webhook an HTTP request and resolves with the answer for its sender, once the request is stored: what the route
+   * `/webhooks/:token` of `createApp` does. Throws `hook_not_found`, `hook_already_resumed`, `hook_closed`, `method_not_allowed`, `body_too_large`,
+   * `signature_invalid`, `verifier_missing`, `webhook_unanswered`.
+   */
+  resumeWebhook(token: string, request: Request, options?: ResumeWebhookOptions): Promise<Response>;
   /** Lets a parked run go on. Throws `run_not_found`, and `invalid_argument` if it is not parked. */
   resume(id: string): Promise<void>;
   /** Tool calls that wait for a person, and their answers. */
@@ -194,6 +202,7 @@ class DurableRuntime implements Runtime {
     const { worker } = await this.#ready();
     const tokenHash = sha256Hex(token);
     const hook = await this.#store.hook(tokenHash);
+    if (hook !== null && isWebhook(hook)) throw takesRequests(hook);
     const schema = hook === null ? undefined : worker?.hookSchema(hook.run, tokenHash);
     if (schema !== undefined && hook?.status === 'open') {
       const next = 'Send it again in the right form; the hook still waits.';
@@ -206,6 +215,13 @@ class DurableRuntime implements Runtime {
       ...(options.by === undefined ? {} : { by: options.by }),
     });
     assertResumed(answer, this.#parts.clock.now());
+  }
+
+  async resumeWebhook(token: string, request: Request, options: ResumeWebhookOptions = {}): Promise<Response> {
+    await this.#ready();
+    const { ids, logger } = this.#parts;
+    const deliver: WayIn['deliver'] = (delivery) => this.#deliver(delivery);
+    return resumeWebhook({ ...this.#handles, ids, logger, deliver }, request, { ...options, token });
   }
 
   async resume(id: string): Promise<void> {
@@ -305,8 +321,12 @@ class DurableRuntime implements Runtime {
     const { options, registry, clock, ids, logger } = this.#parts;
     const keys = await this.#keyring();
     const { streams } = this.#parts;
+    const publicUrl = options.publicUrl?.replace(/\/+$/, '');
     if (options.worker === false) return { keys, worker: null, wayIn: plainWayIn(this.#store) };
-    const worker = new Worker({ store: this.#store, clock, ids, logger, registry, keys, streams }, options.worker);
+    const worker = new Worker(
+      { store: this.#store, clock, ids, logger, registry, keys, streams, publicUrl },
+      options.worker,
+    );
     if (this.#closing === undefined) {
       worker.open();
       void warnOfOtherVersions({ store: this.#store, registry, logger });
@@ -373,39 +393,4 @@ function startedId(result: StartResult, run: NewRun): string {
         { retryable: true, details: { thread: run.thread, active: result.active.id, status: result.active.status } },
       );
   }
-}
-
-function assertResumed(answer: DeliverResult | undefined, now: number): void {
-  switch (answer?.kind) {
-    case 'ok':
-    case 'duplicate':
-      return;
-    case 'gone':
-      throw hookGone(answer.hook, { run: answer.run, now });
-    default:
-      throw new DurableError(
-        'hook_not_found',
-        'There is no hook with this token. Check the token; hooks of removed runs are gone.',
-      );
-  }
-}
-
-function hookGone(hook: Hook | null, { run, now }: { run: string; now: number }): DurableError {
-  if (hook?.status === 'resolved') {
-    const at = hook.resolvedAt ?? now;
-    const by = hook.responders.at(-1)?.by;
-    const seconds = Math.max(0, Math.round((now - at) / 1_000));
-    return new DurableError(
-      'hook_already_resumed',
-      `Cannot resume the hook "${hook.key}" of run "${run}": it was resumed ${seconds} s ago${by === undefined ? '' : ` by ${by}`}. The first payload counts.`,
-      { details: { run, key: hook.key, at, by: by ?? null } },
-    );
-  }
-  return new DurableError(
-    'hook_closed',
-    `Cannot resume the hook${hook === null ? '' : ` "${hook.key}"`} of run "${run}": the run has ended or closed it.`,
-    {
-      details: { run, key: hook?.key ?? null },
-    },
-  );
 }

@@ -30,6 +30,11 @@ export interface RuntimeOptions {
   secret?: string | readonly string[];
   /** `debug, info, warn, error`, each `(fields, message)`; a pino logger fits. Default: warnings and errors on the console. */
   logger?: Logger;
+  /**
+   * Where the routes of `createApp` are reached from outside, with their base path: "https://shop.example/api". The URLs of webhooks begin
+   * with it; without it they are paths.
+   */
+  publicUrl?: string;
   /** false: this process starts, reads and resumes, but executes nothing. */
   worker?: WorkerOptions | false;
   /** What streams may hold, and how much of it is kept. */
@@ -44,7 +49,7 @@ const WORKER_NUMBERS = ['concurrency', 'leaseMs', 'pollMs', 'storeTimeoutMs'] as
 
 /** Throws `invalid_argument`, with the right form. Names and secrets are looked at by those below. */
 export function checkOptions(options: RuntimeOptions): void {
-  const { store, logger, version, worker } = (options ?? {}) as Partial<RuntimeOptions>;
+  const { store, logger, version, worker, publicUrl } = (options ?? {}) as Partial<RuntimeOptions>;
   if (typeof store !== 'object' || store === null) {
     throw invalid('without a store', 'Write createRuntime({ store: sqliteStore("app.db"), ... }).');
   }
@@ -52,6 +57,15 @@ export function checkOptions(options: RuntimeOptions): void {
     throw invalid(
       `with the version ${JSON.stringify(version)}`,
       'Write a text such as "2", or leave it out; "*" stands for any.',
+    );
+  }
+  if (
+    publicUrl !== undefined &&
+    (typeof publicUrl !== 'string' || !/^https?:$/.test(URL.parse(publicUrl)?.protocol ?? ''))
+  ) {
+    throw invalid(
+      `with the public URL ${JSON.stringify(publicUrl)}`,
+      'Write where the routes of createApp are reached, with their base path: "https://shop.example/api".',
     );
   }
   checkLogger(logger);

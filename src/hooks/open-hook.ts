@@ -31,6 +31,10 @@ export interface Hook<T> extends PromiseLike<T>, AsyncIterable<T>, Disposable, A
   dispose(): Promise<void>;
 }
 
+export interface OpenHook<T> extends Hook<T> {
+  readonly key: string;
+}
+
 export interface OpenHookOptions<T> {
   /** What keys begin with. */
   name: 'hook' | 'webhook';
@@ -45,7 +49,7 @@ export interface OpenHookOptions<T> {
 }
 
 /** Adds the hook's row to the run's next commit. Synchronous. */
-export function openHook<T>(context: RunContext, options: OpenHookOptions<T>): Hook<T> {
+export function openHook<T>(context: RunContext, options: OpenHookOptions<T>): OpenHook<T> {
   const { many, schema, expiresIn } = options;
   const { token, row } = newRow(context, options);
   const until = expiresIn === undefined ? undefined : expiryOf(expiresIn, many);
@@ -62,9 +66,10 @@ export function openHook<T>(context: RunContext, options: OpenHookOptions<T>): H
   let first: Promise<T> | undefined;
   const payload = (): Promise<T> => (first = many ? next() : (first ?? next()));
   let closed: Promise<void> | undefined;
-  const dispose = (): Promise<void> => (closed ??= close(context, row, isOver));
+  const dispose = (unawaited = false): Promise<void> => (closed ??= close(context, row, { isOver, unawaited }));
   return {
     token,
+    key: row.key,
     then: (onResolved, onRejected) => payload().then(onResolved, onRejected),
     async *[Symbol.asyncIterator]() {
       try {
@@ -74,10 +79,12 @@ export function openHook<T>(context: RunContext, options: OpenHookOptions<T>): H
         if (closed === undefined || !DurableError.is(error, 'hook_closed')) throw error;
       }
     },
-    dispose,
-    [Symbol.asyncDispose]: dispose,
+    dispose: () => dispose(),
+    [Symbol.asyncDispose]: () => dispose(),
     [Symbol.dispose]: () =>
-      void dispose().catch((error: unknown) => logFailure(context, row, { error, what: 'a hook could not be closed' })),
+      void dispose(true).catch((error: unknown) =>
+        logFailure(context, row, { error, what: 'a hook could not be closed' }),
+      ),
   };
 }
 
@@ -126,12 +133,16 @@ async function expire(
   }
 }
 
-async function close(context: RunContext, row: NewHook, isOver: AbortController): Promise<void> {
+async function close(
+  context: RunContext,
+  row: NewHook,
+  { isOver, unawaited }: { isOver: AbortController; unawaited: boolean },
+): Promise<void> {
   requireContext('dispose() of a hook');
   if (isOver.signal.aborted) return;
   isOver.abort();
   try {
-    await context.closeHook(`${row.key}/disposed`, { ...row, disposed: true });
+    await context.closeHook(`${row.key}/disposed`, { ...row, disposed: true }, { unawaited });
   } catch (error) {
     // The end of the run closes its hooks.
     if (!DurableError.is(error, 'cancelled')) throw error;

@@ -20,6 +20,8 @@ export interface RunContext {
   /** The row as it was claimed. */
   readonly run: Run;
   readonly logger: Logger;
+  /** Where the routes of an app are reached from outside, without a slash at the end; undefined if nobody said so. */
+  readonly publicUrl: string | undefined;
   /** Aborted by cancel (reason: DurableError `cancelled`), a lost lease (`lease_lost`) and close (`runtime_closed`). */
   readonly signal: AbortSignal;
   /** True while recorded completions wait to be released. */
@@ -76,8 +78,9 @@ export interface RunContext {
   /**
    * Closes a hook, unless it takes one answer and has it; resolves with whether it did, recorded under `key`. Then all takes from its
    * mailbox reject with `hook_expired` (or `hook_closed`, if it is disposed of) once the messages that came before are taken.
+   * `unawaited`: no code goes on when it resolves.
    */
-  closeHook(key: string, hook: ClosedHook): Promise<boolean>;
+  closeHook(key: string, hook: ClosedHook, options?: { unawaited?: boolean }): Promise<boolean>;
   /** Appends to the notes of a hook, whoever has it; not journaled, so call it in a step's body. Throws `hook_not_found`. */
   noteHook(tokenHash: string, note: Payload): Promise<void>;
   /** A row for a child; `target` is a name that the runtime knows, or a registered workflow or agent. Throws `workflow_not_found`. */
@@ -165,6 +168,8 @@ export interface Operation<T> {
   label?: string;
   /** Of children that its code starts, unless a scope in between has a listener of its own. */
   onChild?: ChildListener;
+  /** No code goes on when it completes. */
+  unawaited?: boolean;
   /** Commit a `tool_started` fact before the body; the attempt then knows of earlier starts through `facts(key)`. */
   recordStart?: boolean;
   /** Facts for the completion's header. */

@@ -39,6 +39,7 @@ export const ERROR_CODES = [
   'run_parked',
   'runtime_closed',
   'secret_unknown',
+  'signature_invalid',
   'step_failed',
   'step_timeout',
   'store_corrupt',
@@ -56,6 +57,8 @@ export const ERROR_CODES = [
   'value_corrupt',
   'value_not_serializable',
   'value_too_large',
+  'verifier_missing',
+  'webhook_unanswered',
   'workflow_not_found',
 ] as const;
 

@@ -53,6 +53,7 @@ export interface ExecutionOptions extends HoldingOptions {
   definition: WorkflowDefinition;
   input: unknown;
   secret: Uint8Array;
+  publicUrl: string | undefined;
   childRun: (parent: Run, target: unknown, options: { id: string; input: unknown }) => Promise<NewRun>;
   host: ExecutionHost;
   core: (execution: Execution) => RunCore;
@@ -96,6 +97,7 @@ export class Execution implements CommitSource {
     this.core.context = new ExecutionContext({
       core: this.core,
       secret: options.secret,
+      publicUrl: options.publicUrl,
       guards: this.#parking.guards,
       childRun: options.childRun,
       diverged: (difference) => this.#parking.diverged(difference),

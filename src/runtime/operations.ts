@@ -57,6 +57,7 @@ export function performOperation<T>(options: OperationsOptions, operation: Opera
     .wait<Entry>({
       scope,
       state: 'held',
+      unawaited: operation.unawaited,
       arm: (settle, leaf) => new OpenOperation(options, { operation, scope, leaf, settle }).begin(),
     })
     .then((completed) => outcomeOf(core, completed)) as Promise<T>;
@@ -64,7 +65,7 @@ export function performOperation<T>(options: OperationsOptions, operation: Opera
 
 function replayed(
   options: OperationsOptions,
-  operation: { key: string; kind: Operation<unknown>['kind'] },
+  operation: Pick<Operation<unknown>, 'key' | 'kind' | 'unawaited'>,
   entry: Entry,
 ): Promise<unknown> {
   const { core } = options;
@@ -75,9 +76,10 @@ function replayed(
     options.diverged({ key: operation.key, recorded: type, asked: operation.kind, why });
     return new Promise(() => {});
   }
-  if (core.isReleased(operation.key)) return outcomeOf(core, entry);
+  const { key, unawaited } = operation;
+  if (core.isReleased(key)) return outcomeOf(core, entry);
   return core
-    .wait<Entry>({ scope: core.scope(), state: 'held', arm: (settle) => core.ask(operation.key, settle) })
+    .wait<Entry>({ scope: core.scope(), state: 'held', unawaited, arm: (settle) => core.ask(key, settle) })
     .then((released) => outcomeOf(core, released));
 }
 

@@ -23,6 +23,7 @@ import type { EndStatus, NewHook, NewRun, Run, StreamPage } from './store.ts';
 
 export interface ExecutionContextOptions extends OperationsOptions {
   secret: Uint8Array;
+  publicUrl: string | undefined;
   guards: Guard[];
   childRun: (parent: Run, target: unknown, options: { id: string; input: unknown }) => Promise<NewRun>;
 }
@@ -48,6 +49,10 @@ export class ExecutionContext implements RunContext {
 
   get logger(): Logger {
     return this.#core.logger;
+  }
+
+  get publicUrl(): string | undefined {
+    return this.#options.publicUrl;
   }
 
   get signal(): AbortSignal {
@@ -228,11 +233,12 @@ export class ExecutionContext implements RunContext {
     });
   }
 
-  async closeHook(key: string, hook: ClosedHook): Promise<boolean> {
+  async closeHook(key: string, hook: ClosedHook, { unawaited }: { unawaited?: boolean } = {}): Promise<boolean> {
     const core = this.#core;
     if (core.isReleased(key)) return wasClosed(core.journal.completion(key)?.event);
     const { event } = await core.wait<Entry>({
       scope: core.scope(),
+      unawaited,
       state: 'held',
       arm: (settle, leaf) => {
         const unask = core.ask(key, settle);

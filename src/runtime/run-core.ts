@@ -256,21 +256,22 @@ export class RunCore {
 
   /**
    * An await that settles through `arm`, counts as `state` and rejects on cancel. The disarm function that `arm` answers is
-   * called when the await was rejected from outside.
+   * called when the await was rejected from outside. `unawaited`: no code goes on when it settles.
    */
   wait<T>(options: {
     scope: RunScope;
     state: ActivityState;
+    unawaited?: boolean | undefined;
     arm: (settle: Await<T>, activity: Activity) => () => void;
   }): Promise<T> {
-    const { scope, state, arm } = options;
-    this.codeMayRun = false;
+    const { scope, state, arm, unawaited = false } = options;
+    if (!unawaited) this.codeMayRun = false;
     if (this.dropped) this.strayed();
     if (this.cancelled !== undefined && !scope.shielded) return Promise.reject(this.cancelled);
     return new Promise((resolve, reject) => {
       const activity = scope.activity.leaf(state);
       const done = (): void => {
-        this.codeMayRun = true;
+        if (!unawaited) this.codeMayRun = true;
         this.#cancellable.delete(onCancel);
         activity.leave();
       };

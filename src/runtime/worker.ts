@@ -51,6 +51,8 @@ export interface WorkerParts {
   logger: Logger;
   registry: Registry;
   streams?: StreamSettings;
+  /** See `RunContext`. */
+  publicUrl?: string | undefined;
   /** Loaded before the worker opens. */
   keys: Keyring;
 }
@@ -390,7 +392,7 @@ export class Worker implements ExecutionHost {
   }
 
   async #begin(claim: Claim, options: { claimedAt: number; now: number }): Promise<void> {
-    const { store, registry, clock, ids, logger, keys, streams } = this.#parts;
+    const { store, registry, clock, ids, logger, keys, streams, publicUrl } = this.#parts;
     const { run } = claim;
     this.#executing.get(run.id)?.drop('lease_lost', `The run "${run.id}" was claimed again; this attempt is dropped.`);
     this.#warm.peek(run.id)?.drop('lease_lost', `The run "${run.id}" went on elsewhere; this continuation is dropped.`);
@@ -412,6 +414,7 @@ export class Worker implements ExecutionHost {
       definition: registry.find(run.workflow),
       input: decodeValue(run.input),
       secret,
+      publicUrl,
       childRun: (parent, target, child) => registry.childRun(keys, { parent, target, ...child }),
       host: this,
       core: (self) =>

@@ -3,6 +3,7 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Env, Hono } from 'hono';
 import type { Runtime } from '../app/create-runtime.ts';
+import type { Verifier } from '../app/resume-webhook.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { DurableError } from '../runtime/errors.ts';
@@ -31,6 +32,7 @@ import type { ServerParts } from './server-parts.ts';
 import { streamEndpoints } from './stream-endpoints.ts';
 import type { StreamType } from './stream-endpoints.ts';
 import { createThreadStates } from './thread-state.ts';
+import { webhookEndpoints } from './webhook-endpoints.ts';
 
 export interface AppOptions {
   /**
@@ -54,6 +56,11 @@ export interface AppOptions {
    * JSON. The same stream must always get the same answer.
    */
   streamType?: StreamType;
+  /**
+   * Who lets requests to webhooks pass, by the names that `createWebhook({ verify })` says: `{ github: github(secret) }`. Secrets are
+   * held where requests arrive, and stored nowhere.
+   */
+  verifiers?: Readonly<Record<string, Verifier>>;
   /** Default: warnings and errors on the console. */
   logger?: Logger;
   /** For tests. */
@@ -73,6 +80,7 @@ export function createApp(runtime: Runtime, options: AppOptions = {}): Hono<Env>
   checkBasePath(basePath);
   const { random } = systemIds();
   const limit = checkedLimit(options.maxStreams ?? MAX_STREAMS);
+  const { maxBodyBytes = MAX_BODY_BYTES, verifiers = {} } = options;
   const parts: ServerParts = {
     runtime,
     agent,
@@ -85,12 +93,14 @@ export function createApp(runtime: Runtime, options: AppOptions = {}): Hono<Env>
     heartbeats: createHeartbeats(clock, HEARTBEAT_MS),
     runStates: createRunStates(runtime, clock),
     threadStates: createThreadStates(runtime, clock),
+    verifiers,
+    maxBodyBytes,
   };
   const app = new OpenAPIHono();
   const serveOptions = {
     access: createAccess(options.authorize),
     basePath,
-    maxBodyBytes: options.maxBodyBytes ?? MAX_BODY_BYTES,
+    maxBodyBytes,
     errorSchema: errorSchema(),
   };
   for (const each of allEndpoints(parts)) addEndpoint(app, each, serveOptions);
@@ -106,6 +116,7 @@ function allEndpoints(parts: ServerParts): Endpoint[] {
     ...approvalLinkEndpoints(parts),
     ...approvalEndpoints(parts),
     ...hookEndpoints(parts),
+    ...webhookEndpoints(parts),
     ...runEndpoints(parts),
     ...streamEndpoints(parts),
     health(parts.runtime),

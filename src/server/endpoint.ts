@@ -8,7 +8,7 @@ import { DurableError, reasonOf } from '../runtime/errors.ts';
 import { invalidArgument } from './http-error.ts';
 import { PEER } from './peer.ts';
 import type { PeerEnv } from './peer.ts';
-import { readBody } from './request-body.ts';
+import { readBody } from '../app/request-body.ts';
 
 /** A request whose parts fit their schemas. */
 export interface Call<PARAMS, QUERY, BODY> {
@@ -27,13 +27,16 @@ export interface EndpointSpec<PARAMS, QUERY, BODY> {
   summary: string;
   /** `open`: no principal and no rule about origins. */
   access?: 'open';
+  /** Served by the same handler, and not in the OpenAPI document. */
+  otherMethods?: string[];
   /** Other methods than GET and HEAD answer 405, and not that there is nothing here. */
   isReadOnly?: boolean;
   params?: ZodType<PARAMS>;
   query?: ZodType<QUERY>;
-  /** `raw`: bytes as they came. */
-  body?: ZodType<BODY> | 'raw';
-  responses: Record<number, EndpointResponse>;
+  /** `raw`: bytes as they came; `unread`: the handler reads them from the request. */
+  body?: ZodType<BODY> | 'raw' | 'unread';
+  /** By status; `2XX` is a range. */
+  responses: Record<number | string, EndpointResponse>;
   handle(call: Call<PARAMS, QUERY, BODY>): Promise<Response>;
 }
 
@@ -68,7 +71,9 @@ export function addEndpoint(app: OpenAPIHono, endpoint: Endpoint, options: Serve
   const whole = `${options.basePath}${path}`;
   const route = whole.replaceAll(/\{(\w+)\}/g, ':$1');
   app.openAPIRegistry.registerPath({ method, path: whole, ...describe(endpoint, options.errorSchema) });
-  app.on(method.toUpperCase(), route, (context) => serve(context, endpoint, options));
+  app.on([method.toUpperCase(), ...(endpoint.otherMethods ?? [])], route, (context) =>
+    serve(context, endpoint, options),
+  );
   if (endpoint.isReadOnly === true) app.on(WRITES, route, ({ req }) => refuseWrite(req.method, req.path));
 }
 
@@ -87,7 +92,7 @@ type Description = Omit<Parameters<OpenAPIHono['openAPIRegistry']['registerPath'
 function describe({ summary, params, query, body, responses }: Endpoint, errorSchema: ZodType): Description {
   const described = Object.entries(responses).map(([status, response]) => [status, describeResponse(response)]);
   const content =
-    body === 'raw' || body === undefined
+    body === 'raw' || body === 'unread' || body === undefined
       ? { 'application/octet-stream': {} }
       : { 'application/json': { schema: body } };
   return {
@@ -138,7 +143,7 @@ function readQuery(query: Record<string, string[]>): Record<string, string | str
 }
 
 async function readPayload(request: Request, { body }: Endpoint, { maxBodyBytes }: ServeOptions): Promise<unknown> {
-  if (body === undefined) return undefined;
+  if (body === undefined || body === 'unread') return undefined;
   const bytes = await readBody(request, maxBodyBytes);
   return body === 'raw' ? bytes : check(body, parseJson(bytes), 'the body');
 }

@@ -12,6 +12,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   invalid_offset: 400,
   invalid_duration: 400,
   value_not_serializable: 400,
+  signature_invalid: 401,
   forbidden: 403,
   run_not_found: 404,
   thread_not_found: 404,
@@ -25,10 +26,10 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   run_conflict: 409,
   approval_decided: 409,
   hook_already_resumed: 409,
-  hook_closed: 409,
-  hook_expired: 409,
   run_parked: 409,
   cancelled: 409,
+  hook_closed: 410,
+  hook_expired: 410,
   offset_expired: 410,
   body_too_large: 413,
   value_too_large: 413,
@@ -38,6 +39,8 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   store_full: 503,
   store_read_only: 503,
   runtime_closed: 503,
+  verifier_missing: 503,
+  webhook_unanswered: 504,
 };
 
 /** No browser takes the bytes for something else, nor into a page of another origin. */
@@ -61,8 +64,13 @@ export function errorResponse(error: unknown, logger: Logger): Response {
   const { code, message, details } = known ?? internalError();
   return jsonResponse(
     { error: { code, message, details } },
-    { status, headers: { ...SAFE_HEADERS, ...HEADERS[status] } },
+    { status, headers: { ...SAFE_HEADERS, ...HEADERS[status], ...allowed(details) } },
   );
+}
+
+/** Of a 405 that says what is allowed. */
+function allowed({ allow }: Record<string, unknown>): Record<string, string> {
+  return typeof allow === 'string' ? { allow } : {};
 }
 
 export function routeNotFound(method: string, path: string): DurableError {

@@ -1,6 +1,7 @@
 /** What the endpoints of one app share. */
 
 import type { Runtime } from '../app/create-runtime.ts';
+import type { Verifier } from '../app/resume-webhook.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Connections } from './connections.ts';
 import type { Encoders } from './encoders.ts';
@@ -25,4 +26,7 @@ export interface ServerParts {
   runStates: SharedStates<RunKey, RunState>;
   threadStates: SharedStates<ThreadKey, ThreadState>;
   streamType: StreamType;
+  /** Of webhooks, by name. */
+  verifiers: Readonly<Record<string, Verifier>>;
+  maxBodyBytes: number;
 }

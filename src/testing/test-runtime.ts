@@ -7,7 +7,7 @@
  */
 
 import { AssertionError } from 'node:assert';
-import type { Approval } from '../app/approvals.ts';
+import type { Approval } from '../app/approval-record.ts';
 import { createRuntime } from '../app/create-runtime.ts';
 import type { ResumeHookOptions, Runtime } from '../app/create-runtime.ts';
 import type { RuntimeOptions } from '../app/runtime-options.ts';
@@ -210,6 +210,10 @@ class LivesOfARuntime implements TestRuntime {
 
   async resumeHook(token: string, payload?: unknown, options?: ResumeHookOptions): Promise<void> {
     await this.#call('resume a hook', (runtime) => runtime.resumeHook(token, payload, options));
+  }
+
+  resumeWebhook(...args: Parameters<Runtime['resumeWebhook']>): Promise<Response> {
+    return this.#call('resume a webhook', (runtime) => runtime.resumeWebhook(...args));
   }
 
   async addToolOutput(...args: Parameters<Runtime['addToolOutput']>): Promise<void> {

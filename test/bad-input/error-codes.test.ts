@@ -41,6 +41,7 @@ const TESTS: Record<ErrorCode, string> = {
   run_parked: 'bad-input/troubles.test.ts',
   runtime_closed: 'bad-input/names-and-keys.test.ts',
   secret_unknown: 'app/secrets.test.ts',
+  signature_invalid: 'server/webhook-verifiers.test.ts',
   step_failed: 'bad-input/troubles.test.ts',
   step_timeout: 'bad-input/troubles.test.ts',
   store_corrupt: 'stores/sqlite-file.test.ts',
@@ -58,6 +59,8 @@ const TESTS: Record<ErrorCode, string> = {
   value_corrupt: 'runtime/chunk.test.ts',
   value_not_serializable: 'bad-input/values.test.ts',
   value_too_large: 'bad-input/values.test.ts',
+  verifier_missing: 'server/webhook-verifiers.test.ts',
+  webhook_unanswered: 'server/webhooks.test.ts',
   workflow_not_found: 'bad-input/unknown.test.ts',
 };
 

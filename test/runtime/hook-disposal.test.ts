@@ -1,10 +1,10 @@
 import { createHook, DurableError, shield, sleep, step, workflow } from 'everturn';
-import type { Hook, RuntimeOptions } from 'everturn';
+import type { Hook, Workflow } from 'everturn';
 import { createTestRuntime } from 'everturn/testing';
 import type { TestRuntime } from 'everturn/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
-function opened(...workflows: Array<NonNullable<RuntimeOptions['workflows']>[never]>): TestRuntime {
+function opened(...workflows: Array<Workflow<never>>): TestRuntime {
   const runtime = createTestRuntime({ workflows });
   onTestFinished(() => runtime.close());
   return runtime;
@@ -163,6 +163,22 @@ describe('a hook that its code disposes of', () => {
     });
     const runtime = opened(early);
     const run = await runtime.start(early);
+    await runtime.until(run, 'waiting');
+    expect((await runtime.store.get(run.id))?.dueAt).toBeNull();
+  });
+
+  it('leaves nothing to look at when it goes out of scope', async () => {
+    const scoped = workflow('scoped', async () => {
+      {
+        using hook = createHook({ token: 'many', many: true });
+        await hook;
+      }
+      await createHook({ token: 'end' });
+    });
+    const runtime = opened(scoped);
+    const run = await runtime.start(scoped);
+    await runtime.until(run, 'waiting');
+    await runtime.resumeHook('many', 'one');
     await runtime.until(run, 'waiting');
     expect((await runtime.store.get(run.id))?.dueAt).toBeNull();
   });
