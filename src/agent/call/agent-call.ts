@@ -30,6 +30,8 @@ export interface AgentCallOptions {
   outputs?: ClientOutputs;
   /** Told before the loop begins. */
   onPrepared?: (prepared: PreparedCall) => void;
+  /** Whether a person has approved such a call before, in this thread (`once`). */
+  remembers?: (tool: string, input: unknown) => boolean;
   /** Asks a person about a tool that was interrupted (`onInDoubt: 'ask'`). Without it such a tool fails as with `'fail'`. */
   ask?: InDoubtAsk;
 }

@@ -27,7 +27,7 @@ type Steering = ReturnType<typeof experimental_createSteering>;
 
 /** What the caller of a call adds to it; user code's own calls add nothing. */
 export type CallBindings = Partial<
-  Pick<AgentCallOptions, 'intake' | 'onTurn' | 'edits' | 'outputs' | 'onPrepared' | 'ask' | 'model'>
+  Pick<AgentCallOptions, 'intake' | 'onTurn' | 'edits' | 'outputs' | 'onPrepared' | 'ask' | 'model' | 'remembers'>
 >;
 
 export interface CallStateOptions {
@@ -109,6 +109,17 @@ export class CallState {
   /** The input that a person gave to the call that runs now (K5). */
   editOf(toolCallId: string): EditedInput | undefined {
     return this.turn === undefined ? this.#edits.get(toolCallId) : undefined;
+  }
+
+  /** The tool's approvals are remembered. */
+  isAskedOnce(tool: string): boolean {
+    const { approvals = {} } = this.prepared.durable;
+    return Object.hasOwn(approvals, tool) && approvals[tool]?.once === true;
+  }
+
+  /** A person has approved an equal call before, and that still counts. */
+  remembers(tool: string, input: unknown): boolean {
+    return this.isAskedOnce(tool) && this.bindings.remembers?.(tool, input) === true;
   }
 
   turnKey(n: number): string {

@@ -36,6 +36,11 @@ export function threadMessages(runs: readonly ThreadRun[]): ModelMessage[] {
   return validHistory(runs.flatMap((run) => [...readInput(run).messages, ...(readResult(run)?.messages ?? [])]));
 }
 
+/** What was approved for the whole thread: digests of calls. */
+export function threadMemory(runs: readonly ThreadRun[]): string[] {
+  return runs.flatMap((run) => readResult(run)?.remembered ?? []);
+}
+
 /** The UI messages of one run: what started it, and the agent's answer if it has one. */
 export function runUiMessages(run: ThreadRun, answer: UIMessage | null): UIMessage[] {
   const shown = answer ?? readResult(run)?.uiMessage ?? null;

@@ -26,7 +26,7 @@ import { addUsage } from '../turn/usage.ts';
 import { initialState, toResult } from './agent-state.ts';
 import type { AgentResult, AgentState, PendingApproval, QueuedMessage } from './agent-state.ts';
 import { NO_TERMS } from './approval-terms.ts';
-import { unusedAnswers, waitForAnswers } from './approval-wait.ts';
+import { rememberedOf, unusedAnswers, waitForAnswers } from './approval-wait.ts';
 import type { Answered } from './approval-wait.ts';
 import { validHistory } from '../history/valid-history.ts';
 import { createInDoubtAsk } from '../tool/in-doubt-ask.ts';
@@ -43,7 +43,9 @@ import { applyChange, changeOf } from './state-change.ts';
 import type { StateChange } from './state-change.ts';
 import { Steering, toQueued } from './steering.ts';
 import { shownChunks } from './ui-chunks.ts';
-import { decodeThreadRun, threadMessages, toParts } from '../history/thread.ts';
+import { decodeThreadRun, threadMemory, threadMessages, toParts } from '../history/thread.ts';
+import type { ThreadRun } from '../history/thread.ts';
+import { callDigest } from '../tool/approval-memory.ts';
 
 export interface AgentRunOptions {
   context: RunContext;
@@ -70,7 +72,8 @@ export class AgentRun {
   #answered: Answered[] = [];
   /** How the message of a run ends that was stopped or failed. */
   #settledEnd: UIMessageChunk[] | undefined;
-  #history: Promise<ModelMessage[]> | undefined;
+  /** What its thread said before this run. */
+  #thread: Promise<ThreadRun[]> | undefined;
   /** An earlier process may have written to the stream after the checkpoint. */
   #recovering: boolean;
 
@@ -128,6 +131,7 @@ export class AgentRun {
         callOptions: this.#input.callOptions,
         edits: this.#edits,
         outputs: this.#outputs,
+        remembers: await this.#memory(),
         onPrepared: (prepared) => {
           this.#prepared = prepared;
         },
@@ -163,6 +167,7 @@ export class AgentRun {
         onApprovalRequested: this.#agent.durable.onApprovalRequested,
       });
       this.#outputs = outputsOf(this.#answered);
+      this.#state = withRemembered(this.#state, rememberedOf(this.#answered, answers.edits));
       this.#answered = [];
       this.#opening = [answers.message];
       this.#edits = answers.edits;
@@ -177,11 +182,21 @@ export class AgentRun {
   }
 
   async #prompt(): Promise<ModelMessage[]> {
-    this.#history ??= this.#context.threadRuns().then((runs) => threadMessages(runs.map(decodeThreadRun)));
     const own = [...this.#input.messages, ...this.#state.messages, ...this.#opening];
-    const history = await this.#history;
+    const history = threadMessages(await this.#earlier());
     // The SDK executes what is approved in the last message; a valid history would answer it.
     return awaitsTools(own) ? [...history, ...own] : validHistory([...history, ...own]);
+  }
+
+  #earlier(): Promise<ThreadRun[]> {
+    this.#thread ??= this.#context.threadRuns().then((runs) => runs.map(decodeThreadRun));
+    return this.#thread;
+  }
+
+  /** A2. What was approved for the thread before the segment began. */
+  async #memory(): Promise<(tool: string, input: unknown) => boolean> {
+    const digests = new Set([...threadMemory(await this.#earlier()), ...(this.#state.remembered ?? [])]);
+    return (tool, input) => digests.has(callDigest(tool, input));
   }
 
   async #ended(result: Parameters<typeof readOutcome>[0]): Promise<AgentState> {
@@ -344,6 +359,10 @@ export class AgentRun {
       { value, what },
     );
   }
+}
+
+function withRemembered(state: AgentState, digests: readonly string[]): AgentState {
+  return digests.length === 0 ? state : { ...state, remembered: [...(state.remembered ?? []), ...digests] };
 }
 
 function withTerms(state: AgentState): AgentState {

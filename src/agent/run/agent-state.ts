@@ -23,6 +23,8 @@ export interface AgentState {
   edits: Record<string, unknown>;
   /** Nothing is left to do unless a user message comes. */
   done: boolean;
+  /** Digests of calls that were approved and need not be asked about again. Absent in what earlier releases have stored. */
+  remembered?: string[];
   turns: number;
   usage: LanguageModelUsage;
   finishReason: FinishReason;
@@ -78,6 +80,8 @@ export interface AgentResult<OUTPUT = unknown> {
   uiMessage: UIMessage;
   /** Model turns (the AI SDK calls them steps). */
   turns: number;
+  /** Digests of calls that were approved for the whole thread (`durable.approvals.<name>.once`). */
+  remembered?: string[];
 }
 
 export function initialState(runId: string): AgentState {
@@ -111,5 +115,6 @@ export function toResult(state: AgentState): AgentResult {
     messages: state.messages,
     uiMessage: state.uiMessage,
     turns: state.turns,
+    ...(state.remembered === undefined ? {} : { remembered: state.remembered }),
   };
 }

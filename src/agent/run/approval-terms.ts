@@ -16,6 +16,8 @@ export interface ApprovalTerms extends Pick<
   remindAt: number[];
   /** How long those have whom it is escalated to; null: it is not. */
   escalatedForMs: number | null;
+  /** An approval counts for equal calls of the thread too. */
+  once: boolean;
   /** Somebody is to be told of it. */
   isTold: boolean;
 }
@@ -50,6 +52,7 @@ export async function termsOf(settings: DurableApprovalSettings, request: Reques
       .filter((at) => expiresAt === null || at < expiresAt)
       .toSorted((a, b) => a - b),
     escalatedForMs: escalatedFor === undefined ? null : durationMs(escalatedFor, `${where}.onExpire.expiresIn`),
+    once: settings.once === true,
     isTold,
   };
 }
@@ -79,5 +82,6 @@ export const NO_TERMS: ApprovalTerms = {
   approvers: null,
   remindAt: [],
   escalatedForMs: null,
+  once: false,
   isTold: false,
 };

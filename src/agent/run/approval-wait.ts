@@ -13,6 +13,7 @@ import type { WatchOptions } from './approval-watch.ts';
 import { expiredResult, unstartedResult } from '../history/valid-history.ts';
 import type { ToolResult } from '../history/valid-history.ts';
 import type { ClientOutput } from '../history/client-output.ts';
+import { callDigest } from '../tool/approval-memory.ts';
 import { plainOutput } from '../tool/model-output.ts';
 
 type ToolPart = ToolModelMessage['content'][number];
@@ -116,6 +117,14 @@ async function expire(call: PendingApproval, options: WaitOptions): Promise<Answ
   if (!call.providerExecuted)
     await options.write({ type: 'tool-output-error', toolCallId: call.toolCallId, errorText: reason });
   return { parts };
+}
+
+/** Digests of the calls that were approved as they are, once and for all. */
+export function rememberedOf(answered: readonly Answered[], edits: ReadonlyMap<string, unknown>): string[] {
+  return answered.flatMap(({ call, parts: [part] }) => {
+    const isApproved = part.type === 'tool-approval-response' && part.approved && !edits.has(call.toolCallId);
+    return call.kind === 'approval' && call.terms.once && isApproved ? [callDigest(call.tool, call.input)] : [];
+  });
 }
 
 /**

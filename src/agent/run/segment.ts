@@ -46,7 +46,7 @@ export interface SegmentOptions {
   number: number;
   messages: ModelMessage[];
   steering: Steering;
-  call: Pick<AgentCallOptions, 'callOptions' | 'edits' | 'outputs' | 'ask' | 'onPrepared'>;
+  call: Pick<AgentCallOptions, 'callOptions' | 'edits' | 'outputs' | 'ask' | 'onPrepared' | 'remembers'>;
   writer: UiWriter;
   /** The stream's tail when the segment began. */
   tail: number;

@@ -11,25 +11,48 @@ type AnyPolicy = (...args: unknown[]) => unknown;
 export function memoizedApproval(approval: unknown, call: CallState): unknown {
   if (typeof approval === 'function') {
     const decide = approval as AnyPolicy;
-    return (options: { toolCall: { toolCallId: string } }) =>
-      memoized(call, options.toolCall.toolCallId, () => decide(options));
+    return (options: { toolCall: { toolCallId: string; toolName: string; input: unknown } }) => {
+      const { toolCallId, toolName, input } = options.toolCall;
+      return memoized(call, toolCallId, async () =>
+        unlessRemembered(await decide(options), call.remembers(toolName, input)),
+      );
+    };
   }
   if (typeof approval !== 'object' || approval === null) return approval;
   return Object.fromEntries(
     Object.entries(approval as Record<string, unknown>).map(([name, status]) => [
       name,
-      typeof status === 'function' ? single(status as AnyPolicy, call) : status,
+      typeof status === 'function' || call.isAskedOnce(name) ? single(status, { name, call }) : status,
     ]),
   );
 }
 
-function single(decide: AnyPolicy, call: CallState): AnyPolicy {
+function single(status: unknown, { name, call }: { name: string; call: CallState }): AnyPolicy {
   return (input, options) =>
-    memoized(call, (options as { toolCallId: string }).toolCallId, () => decide(input, options));
+    memoized(call, (options as { toolCallId: string }).toolCallId, async () => {
+      const decided = typeof status === 'function' ? await (status as AnyPolicy)(input, options) : status;
+      return unlessRemembered(decided, call.remembers(name, input));
+    });
 }
 
-export function memoizedNeedsApproval(needsApproval: NeedsApproval, call: CallState): NeedsApproval {
-  return ((input, options) => memoized(call, options.toolCallId, () => needsApproval(input, options))) as NeedsApproval;
+/** The `needsApproval` of a tool, as a function; undefined where it is fixed and stays as it is. */
+export function memoizedNeedsApproval(
+  needsApproval: Tool['needsApproval'],
+  { name, call }: { name: string; call: CallState },
+): NeedsApproval | undefined {
+  if (typeof needsApproval !== 'function' && !(needsApproval === true && call.isAskedOnce(name))) return undefined;
+  return ((input, options) =>
+    memoized(call, options.toolCallId, async () => {
+      const needs = typeof needsApproval === 'function' ? await needsApproval(input, options) : needsApproval;
+      return needs && !call.remembers(name, input);
+    })) as NeedsApproval;
+}
+
+const REMEMBERED = { type: 'approved', reason: 'An equal call was approved before in this conversation.' };
+
+function unlessRemembered(status: unknown, isRemembered: boolean): unknown {
+  const type = typeof status === 'object' && status !== null && 'type' in status ? status.type : status;
+  return type === 'user-approval' && isRemembered ? REMEMBERED : status;
 }
 
 /**

@@ -10,7 +10,7 @@
 
 import { dynamicTool, experimental_toolCaller, jsonSchema } from 'ai';
 import type { ModelMessage, Tool, ToolExecutionOptions, ToolSet } from 'ai';
-import type { Attempt, Operation } from '../../runtime/context.ts';
+import type { Attempt, MessagePlace, Operation } from '../../runtime/context.ts';
 import { currentFrame } from '../../runtime/context.ts';
 import { encodeChunk } from '../../runtime/chunk.ts';
 import { durationMs } from '../../runtime/duration.ts';
@@ -50,8 +50,8 @@ function durableTool(tool: Tool, { name, call }: Place): Tool {
     if (call.bindings.edits !== undefined)
       wrapped['toModelOutput'] = editedModelOutput(tool, (toolCallId) => call.editOf(toolCallId));
   }
-  if (typeof tool.needsApproval === 'function')
-    wrapped['needsApproval'] = memoizedNeedsApproval(tool.needsApproval, call);
+  const needsApproval = memoizedNeedsApproval(tool.needsApproval, { name, call });
+  if (needsApproval !== undefined) wrapped['needsApproval'] = needsApproval;
   return asCaller(wrapped as Tool, { of: tool, name, call });
 }
 
@@ -125,6 +125,7 @@ function operationOf(run: ToolRun, key: string, doubt?: InDoubtTool): Omit<Opera
     toolCallId: run.options.toolCallId,
     meta: () => ({ tool: run.name }),
     onChild: (child) => linkChild(run, child),
+    place: placeOf(run),
     ...(retries === undefined || fails ? {} : { retries }),
     ...(timeout === undefined ? {} : { timeoutMs: durationMs(timeout, `durable.tools.${run.name}.timeout`) }),
     ...(onInDoubt === 'retry' || doubt !== undefined ? {} : { recordStart: true }),
@@ -136,6 +137,17 @@ function linkChild({ call, options }: ToolRun, { id, workflow }: { id: string; w
   if (call.keepsFailures) return;
   const data = { runId: id, workflow, toolCallId: options.toolCallId };
   void call.context.emit(DEFAULT_STREAM, [encodeChunk({ type: CHILD_PART, id, data })]);
+}
+
+/** Inside of another tool the message shows that one. */
+function placeOf({ name, call, options: { toolCallId } }: ToolRun): MessagePlace {
+  const outer = call.inFrame(() => call.context.scope().place);
+  if (outer !== undefined || call.keepsFailures) return outer ?? { tool: name, toolCallId };
+  return {
+    tool: name,
+    toolCallId,
+    show: (part) => void call.context.emit(DEFAULT_STREAM, [encodeChunk(part)]),
+  };
 }
 
 function settingsOf(call: CallState, name: string): DurableToolSettings {
