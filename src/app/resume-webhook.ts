@@ -89,7 +89,8 @@ export async function resumeWebhook(
 ): Promise<Response> {
   const hook = await parts.store.hook(sha256Hex(options.token));
   if (hook === null || !isWebhook(hook)) throw hookNotFound();
-  const { webhook: details } = decodeValue(hook.details) as { webhook: WebhookDetails };
+  const { webhook: details } = decodeValue(hook.details) as { webhook?: WebhookDetails };
+  if (details === undefined) throw hookNotFound();
   const webhook = { hook, details };
   if (!details.methods.includes(request.method)) throw wrongMethod(webhook, request.method);
   const body = await readBody(request, Math.min(details.maxBodyBytes, options.maxBodyBytes ?? details.maxBodyBytes));
