@@ -141,7 +141,7 @@ describe('who may answer', () => {
   });
 
   it('is written so that the right form is clear', () => {
-    const agentWith = (refund: object) => () => openDesk({ approval: refund as NonNullable<DeskOptions['approval']> });
+    const agentWith = (refund: object) => () => openDesk({ approval: refund });
     expect(agentWith({ needed: 0 })).toThrow('durable.approvals.refund.needed');
     expect(agentWith({ needed: 2, approvers: ['ada', 'ada'] })).toThrow('names 1 people, and 2 must approve');
     expect(agentWith({ approvers: 'ada' })).toThrow('neither a list of ids nor a function');

@@ -85,6 +85,14 @@ describe('everturn approve', () => {
       run,
       answers: [{ by: 'ann' }, { by: 'ben' }],
     });
+    const page = (await cli('inspect', 'approvals', approval)).stdout;
+    expect(page).toMatch(/WHEN +WHAT +BY +FROM +WHY\n/);
+    expect(page).toMatch(/refused +eve +cli +its approvers are ann, ben\n/);
+    expect(page).toMatch(/approved +ann +cli *\n.* approved +ben +cli/);
+    expect((await cli('inspect', 'approvals', approval, '--json')).json()).toMatchObject({
+      audit: [{ type: 'requested' }, { type: 'refused', by: 'eve' }, { type: 'answered' }, { type: 'answered' }],
+    });
+    expect((await cli('inspect', 'approvals', 'apr_none')).stderr).toContain('There is no approval "apr_none"');
     goOn();
     expect((await resultOf(run)).text).toBe('It is closed.');
   });

@@ -49,10 +49,12 @@ const DEFAULT_MS = 7 * 24 * 60 * 60_000;
 
 /** Throws `invalid_argument` and `invalid_duration`. */
 export async function createLinks(context: RunContext, options: LinkOptions & Subject): Promise<ApprovalLinks> {
-  const { to, url = '', expiresIn, requireLogin = false, approval } = options;
+  const { to, url = context.publicUrl ?? '', expiresIn, requireLogin = false, approval } = options;
   if (typeof to !== 'string' || to === '') throw invalid('"to" is missing: say whose links they are');
   if (!URL.canParse(url))
-    throw invalid(`the URL ${JSON.stringify(url)} is none: pass "url", where createApp's routes are reached`);
+    throw invalid(
+      `the URL ${JSON.stringify(url)} is none: pass "url", where createApp's routes are reached, or createRuntime({ publicUrl })`,
+    );
   const now = context.now();
   const expiresAt =
     expiresIn === undefined
