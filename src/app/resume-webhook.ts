@@ -35,7 +35,7 @@ export interface SignedRequest {
 
 export interface VerifiedRequest {
   /** The sender's id of the delivery, best one that the signature covers: a request with the same one is the same delivery. */
-  id?: string;
+  id?: string | undefined;
   /** Answers the sender at once; nothing is delivered. For senders that ask whether anybody is here. */
   response?: Response;
 }
@@ -73,6 +73,7 @@ export function isWebhook({ kind, key }: Hook): boolean {
   return kind === 'hook' && WEBHOOK_KEY.test(key);
 }
 
+/** A payload that somebody makes up would pass for a request that was verified. */
 export function takesRequests({ key, run }: Hook): DurableError {
   return new DurableError(
     'invalid_argument',
