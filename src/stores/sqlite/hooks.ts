@@ -99,8 +99,10 @@ function prepareChanges({ db, clock }: Session): Pick<Hooks, 'holder' | 'create'
 
 function listHooks({ db }: Session, { query, toFull }: { query: HookQuery; toFull: (row: Row) => Hook }): Page<Hook> {
   const size = pageSize(query.limit, ITEMS_PER_PAGE);
+  // A plus keeps SQLite from the indexes of hooks: the runs of a thread are few, and all hooks that are open may be many.
+  const ofThread = query.thread === undefined ? '' : '+';
   const filter = where([
-    ['hooks.kind = ?', query.kind],
+    [`${ofThread}hooks.kind = ?`, query.kind],
     ['hooks.status IN (SELECT value FROM json_each(?))', query.status && JSON.stringify(query.status)],
     ['runs.id = ?', query.run],
     ['runs.thread = ?', query.thread],
@@ -111,6 +113,8 @@ function listHooks({ db }: Session, { query, toFull }: { query: HookQuery; toFul
   // Says once more what the statuses say: an index finds the few open hooks among many others.
   const isOpen = query.status?.every((status) => status === 'open') === true;
   const sql = isOpen ? `${filter.sql} AND hooks.status = 'open'` : filter.sql;
-  const rows = db.prepare(`${FULL_HOOKS} ${sql} ORDER BY hooks.key DESC LIMIT ?`).all(...filter.values, size + 1);
+  const rows = db
+    .prepare(`${FULL_HOOKS} ${sql} ORDER BY ${ofThread}hooks.key DESC LIMIT ?`)
+    .all(...filter.values, size + 1);
   return toPage(rows, { size, toItem: toFull });
 }
