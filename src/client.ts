@@ -7,6 +7,7 @@ export type {
   ClientToolWait,
   Decision,
   HeadersSource,
+  QuestionWait,
   RequestOptions,
   ThreadHistory,
   Wait,
@@ -19,6 +20,9 @@ export type { ReadStreamOptions, StreamEvent } from './client/read-stream.ts';
 
 /* For tests */
 export type { Environment, Network, NetworkNews } from './client/environment.ts';
+
+/* Questions */
+export type { QuestionData, QuestionOption } from './streams/wire.ts';
 
 /* Errors */
 export { DurableError } from './runtime/errors.ts';

@@ -9,8 +9,10 @@ export type { Start, StartInput, StartOptions } from './app/start-input.ts';
 export type { ApprovalQuery, Approvals, ApproveOptions, DenyOptions } from './app/approvals.ts';
 export type { OpenedLink, UseLinkOptions } from './app/approval-links.ts';
 export type { Approval, ApprovalRecord } from './app/approval-record.ts';
+export type { AnswerOptions, Question, QuestionQuery, Questions } from './app/questions.ts';
+export type { QuestionData, QuestionOption } from './streams/wire.ts';
 export type { ActiveRun, Thread, ThreadOptions } from './app/threads.ts';
-export type { ApprovalWait, ClientToolWait, HookWait, SleepWait, Wait } from './app/waits.ts';
+export type { ApprovalWait, ClientToolWait, HookWait, QuestionWait, SleepWait, Wait } from './app/waits.ts';
 export type { ToolOutput } from './app/tool-outputs.ts';
 
 /* Workflows */
@@ -45,6 +47,8 @@ export { mcpTools } from './tools/mcp.ts';
 export type { McpClient, McpDefinitions, McpTools } from './tools/mcp.ts';
 
 /* Hooks and streams */
+export { ask } from './hooks/ask.ts';
+export type { AskOptions, OptionValue } from './hooks/ask.ts';
 export { createHook } from './hooks/create-hook.ts';
 export type { HookOptions } from './hooks/create-hook.ts';
 export { createWebhook } from './hooks/create-webhook.ts';

@@ -22,6 +22,7 @@ import type {
   Delivery,
   DeliverResult,
   Hint,
+  Hook,
   LedgerQuery,
   NewRun,
   Page,
@@ -33,9 +34,12 @@ import type { StreamSettings } from '../runtime/upkeep.ts';
 import { codeOf } from '../runtime/store-calls.ts';
 import { Worker } from '../runtime/worker.ts';
 import type { ApprovingAgent } from './approval-answer.ts';
-import { assertResumed } from './hook-answers.ts';
+import { assertResumed, hookNotFound } from './hook-answers.ts';
+import { isQuestion } from '../hooks/question.ts';
 import { createApprovals } from './approvals.ts';
 import type { Approvals } from './approvals.ts';
+import { createQuestions } from './questions.ts';
+import type { Questions } from './questions.ts';
 import { addToolOutput } from './tool-outputs.ts';
 import type { ToolOutput } from './tool-outputs.ts';
 import { readThread } from './threads.ts';
@@ -82,6 +86,8 @@ export interface Runtime {
   resume(id: string): Promise<void>;
   /** Tool calls that wait for a person, and their answers. */
   readonly approvals: Approvals;
+  /** What workflows and tools ask people, and the answers. */
+  readonly questions: Questions;
   /** Brings a run the output of a client-side tool. Throws `hook_not_found`, `hook_already_resumed`. */
   addToolOutput(run: string, output: ToolOutput): Promise<void>;
   /** A conversation. Throws `thread_not_found`. */
@@ -141,11 +147,12 @@ class DurableRuntime implements Runtime {
   /** Starts and messages that the store has not answered: one may bring a claim. */
   readonly #arriving = new Set<Promise<unknown>>();
   readonly approvals: Approvals;
+  readonly questions: Questions;
   readonly start: Start = ((target, input) => this.#start(target, input)) as UntypedStart as Start;
 
   constructor(parts: Parts) {
     this.#parts = parts;
-    this.approvals = createApprovals({
+    const answering = {
       clock: parts.clock,
       ids: parts.ids,
       logger: parts.logger,
@@ -153,7 +160,14 @@ class DurableRuntime implements Runtime {
         await this.#ready();
         return this.#store;
       },
-      deliver: (delivery) => this.#deliver(delivery),
+      deliver: (delivery: Delivery) => this.#deliver(delivery),
+    };
+    this.questions = createQuestions({
+      ...answering,
+      schemaOf: async ({ run, tokenHash }) => (await this.#ready()).worker?.hookSchema(run, tokenHash),
+    });
+    this.approvals = createApprovals({
+      ...answering,
       agentOf: (name) => agentOf(parts.options.agents?.[name]),
       keyOf: async (id) => (await this.#ready()).keys.find(id),
     });
@@ -202,7 +216,7 @@ class DurableRuntime implements Runtime {
     const { worker } = await this.#ready();
     const tokenHash = sha256Hex(token);
     const hook = await this.#store.hook(tokenHash);
-    if (hook !== null && isWebhook(hook)) throw takesRequests(hook);
+    if (hook !== null) assertTakesPayloads(hook);
     const schema = hook === null ? undefined : worker?.hookSchema(hook.run, tokenHash);
     if (schema !== undefined && hook?.status === 'open') {
       const next = 'Send it again in the right form; the hook still waits.';
@@ -373,6 +387,11 @@ function agentOf(agent: Registrable | undefined): ApprovingAgent | undefined {
 }
 
 /** The run that a start led to. Throws what the store refused. */
+function assertTakesPayloads(hook: Hook): void {
+  if (isQuestion(hook)) throw hookNotFound();
+  if (isWebhook(hook)) throw takesRequests(hook);
+}
+
 function startedId(result: StartResult, run: NewRun): string {
   switch (result.kind) {
     case 'created':

@@ -3,11 +3,13 @@
 import { readApprovalDetails } from '../agent/tool/approval.ts';
 import type { ApprovalDetails } from '../agent/tool/approval.ts';
 import type { ClientToolDetails } from '../agent/run/segment-outcome.ts';
+import { isQuestion, readQuestionDetails } from '../hooks/question.ts';
+import type { QuestionDetails } from '../hooks/question.ts';
 import { decodeValue } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { Hook, HookQuery, Responder, Run, Store } from '../runtime/store.ts';
 
-export type Wait = ApprovalWait | ClientToolWait | HookWait | SleepWait;
+export type Wait = ApprovalWait | QuestionWait | ClientToolWait | HookWait | SleepWait;
 
 /** A person has to decide. */
 export interface ApprovalWait extends Omit<ApprovalDetails, 'id' | 'rules'> {
@@ -17,6 +19,12 @@ export interface ApprovalWait extends Omit<ApprovalDetails, 'id' | 'rules'> {
   needed: number;
   /** Who answered so far. */
   answers: Responder[];
+}
+
+/** A person has to answer. */
+export interface QuestionWait extends Omit<QuestionDetails, 'id'> {
+  kind: 'question';
+  questionId: string;
 }
 
 /** A client has to bring the output of a tool without `execute`. */
@@ -47,7 +55,7 @@ export async function readWaits(store: Store, run: Pick<Run, 'id' | 'status' | '
 }
 
 /**
- * Whether the run's segment has ended and only a person or a client can make it go on. A question about an interrupted call is none
+ * Whether the run's segment has ended and only a person or a client can make it go on. A question, also one about an interrupted call, is none
  * of these: it stands in the middle of a segment.
  */
 export function isSuspended(waits: readonly Wait[]): boolean {
@@ -79,6 +87,12 @@ function toWait(hook: Hook): Wait {
     if (asked === undefined) return { kind: 'hook', key: hook.key };
     const { id: approvalId, rules: _, ...details } = asked;
     return { kind: 'approval', approvalId, ...details, needed: hook.needed, answers: hook.responders };
+  }
+  if (isQuestion(hook)) {
+    const asked = unlessCorrupt(() => readQuestionDetails(hook));
+    if (asked === undefined) return { kind: 'hook', key: hook.key };
+    const { id: questionId, ...details } = asked;
+    return { kind: 'question', questionId, ...details };
   }
   const call = clientToolOf(hook);
   if (call === undefined) return { kind: 'hook', key: hook.key };

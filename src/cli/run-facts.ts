@@ -95,6 +95,13 @@ function parkedFacts({ id, parked }: RunInfo): Fact[] {
 
 function waitFacts(wait: Wait, { now, isFirst }: { now: number; isFirst: boolean }): Fact[] {
   const label = isFirst ? 'waits for' : '';
+  if (wait.kind === 'question') {
+    const example = JSON.stringify(wait.options?.[0]?.value ?? '...');
+    return [
+      [label, waitText(wait, now)],
+      ['', `everturn answer ${shellWord(wait.questionId)} ${shellWord(example)}`],
+    ];
+  }
   if (wait.kind !== 'approval') return [[label, waitText(wait, now)]];
   const missing = wait.needed > 1 ? `, ${wait.answers.length} of ${wait.needed} answers` : '';
   return [

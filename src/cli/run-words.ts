@@ -10,6 +10,7 @@ import { briefValue } from './text.ts';
 const FORMATS: Partial<Record<string, Format>> = {
   completed: 'green',
   approved: 'green',
+  answered: 'green',
   running: 'cyan',
   waiting: 'yellow',
   pending: 'yellow',
@@ -50,6 +51,8 @@ export function waitText(wait: Wait, now: number): string {
   switch (wait.kind) {
     case 'approval':
       return `${wait.question === 'in-doubt' ? 'in doubt:' : 'approval of'} ${wait.tool}`;
+    case 'question':
+      return `answer to ${JSON.stringify(wait.prompt)}`;
     case 'client-tool':
       return `client's ${wait.tool}`;
     case 'hook':

@@ -3,7 +3,7 @@
 import type { UIMessage } from 'ai';
 import { DurableError } from '../runtime/errors.ts';
 import { ACCEPT_EVENTS, HEARTBEAT_MS, LAST_EVENT_ID_HEADER } from '../streams/wire.ts';
-import type { ThreadStatus } from '../streams/wire.ts';
+import type { QuestionOption, ThreadStatus } from '../streams/wire.ts';
 import { browserEnvironment } from './environment.ts';
 import type { Environment } from './environment.ts';
 import { connect } from './event-connection.ts';
@@ -28,7 +28,12 @@ export type HeadersSource = Headers | Record<string, string> | (() => HeadersOf 
 type HeadersOf = Headers | Record<string, string>;
 
 /** What a run waits for. */
-export type Wait = ApprovalWait | ClientToolWait | { kind: 'hook'; key: string } | { kind: 'sleep'; until: number };
+export type Wait =
+  | ApprovalWait
+  | QuestionWait
+  | ClientToolWait
+  | { kind: 'hook'; key: string }
+  | { kind: 'sleep'; until: number };
 
 export interface ApprovalWait {
   kind: 'approval';
@@ -45,6 +50,23 @@ export interface ApprovalWait {
   needed: number;
   answers: Array<{ by: string; approved: boolean; at: number }>;
   requestedAt: number;
+}
+
+/** Somebody has to answer. */
+export interface QuestionWait {
+  kind: 'question';
+  questionId: string;
+  prompt: string;
+  /** What can be chosen; null: `schema` says what an answer is. */
+  options: QuestionOption[] | null;
+  /** JSON Schema of the answer; null if there is none. */
+  schema: unknown;
+  /** The agent's tool that asks; null in a workflow's own code. */
+  tool: string | null;
+  toolCallId: string | null;
+  askedAt: number;
+  expiresAt: number | null;
+  metadata?: unknown;
 }
 
 export interface ClientToolWait {
@@ -102,6 +124,8 @@ export interface AgentApi {
   stop(target: string, options?: RequestOptions): Promise<Stopped>;
   /** Rejects with `approval_decided` if another decision holds. */
   decide(approvalId: string, decision: Decision, options?: RequestOptions): Promise<void>;
+  /** Rejects with `question_settled` if another answer holds, `payload_invalid` if it does not fit. */
+  answer(questionId: string, answer: unknown, options?: RequestOptions): Promise<void>;
   /** A stream that reconnects; see `connect`. */
   open(source: StreamSource): Promise<AsyncGenerator<Events, void, undefined> | null>;
 }
@@ -144,6 +168,8 @@ export function createAgentApi(options: AgentApiOptions = {}): AgentApi {
         isDone: (error) => error.details['status'] === (decision.approved ? 'approved' : 'denied'),
       });
     },
+    answer: (questionId, answer, request) =>
+      json(`/questions/${encodeURIComponent(questionId)}/answer`, { ...request, body: { answer } }),
     open({ path, body, headers, ...connection }) {
       let isAnswered = body === undefined;
       return connect({

@@ -37,15 +37,21 @@ export interface OpenHook<T> extends Hook<T> {
 
 export interface OpenHookOptions<T> {
   /** What keys begin with. */
-  name: 'hook' | 'webhook';
+  name: 'hook' | 'webhook' | 'question';
   token: string | undefined;
+  /** What tokens that are made here begin with. */
+  prefix?: string;
+  /** Of a question: what tells it from other hooks. */
+  tool?: string;
   many: boolean;
   expiresIn: Duration | Date | undefined;
   schema: StandardSchemaV1<unknown, T> | undefined;
   /** Kept with the row. */
-  details: Record<string, unknown>;
+  details: Record<string, unknown> | ((token: string) => object);
   /** What the code gets of a payload. */
   read: (payload: unknown) => T;
+  /** See `RunContext.createHook`. */
+  onCreate?: (token: string) => void;
 }
 
 /** Adds the hook's row to the run's next commit. Synchronous. */
@@ -53,7 +59,7 @@ export function openHook<T>(context: RunContext, options: OpenHookOptions<T>): O
   const { many, schema, expiresIn } = options;
   const { token, row } = newRow(context, options);
   const until = expiresIn === undefined ? undefined : expiryOf(expiresIn, many);
-  context.createHook(row, schema);
+  context.createHook(row, { schema, onCreate: () => options.onCreate?.(token) });
   /** Of a hook that takes one payload: it was taken. Of any: its code closes it. */
   const isOver = new AbortController();
   if (until !== undefined) void expire(context, row, { until, signal: isOver.signal });
@@ -90,18 +96,19 @@ export function openHook<T>(context: RunContext, options: OpenHookOptions<T>): O
 
 function newRow(
   context: RunContext,
-  { name, many, details, token: given }: Pick<OpenHookOptions<unknown>, 'name' | 'many' | 'details' | 'token'>,
+  options: Pick<OpenHookOptions<unknown>, 'name' | 'many' | 'details' | 'token' | 'prefix' | 'tool'>,
 ): { token: string; row: NewHook } {
+  const { name, many, details, token: given, prefix = '', tool = null } = options;
   const key = context.nextKey(given === undefined ? name : `${name}:${sha256Hex(given).slice(0, 16)}`);
-  const token = given ?? context.sign(`hook\n${context.run.id}\n${key}`);
+  const token = given ?? prefix + context.sign(`hook\n${context.run.id}\n${key}`);
   const row: NewHook = {
     tokenHash: sha256Hex(token),
     key,
     kind: 'hook',
     once: !many,
     needed: 1,
-    tool: null,
-    details: encodeValue(details, `the details of hook "${key}"`),
+    tool,
+    details: encodeValue(typeof details === 'function' ? details(token) : details, `the details of hook "${key}"`),
   };
   return { token, row };
 }

@@ -177,6 +177,11 @@ export class AgentThread {
     return this.#api.decide(approvalId, decision);
   }
 
+  /** Rejects, with `question_settled` or `payload_invalid` for instance: a card shows it where it stands. */
+  answer(questionId: string, answer: unknown): Promise<void> {
+    return this.#api.answer(questionId, answer);
+  }
+
   async addToolOutput({
     messageId,
     ...output

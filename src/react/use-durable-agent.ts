@@ -4,7 +4,7 @@ import type { UseChatHelpers } from '@ai-sdk/react';
 import { generateId as defaultGenerateId } from 'ai';
 import type { UIMessage } from 'ai';
 import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
-import type { ApprovalWait, Wait } from '../client/agent-api.ts';
+import type { ApprovalWait, QuestionWait, Wait } from '../client/agent-api.ts';
 import { AgentThread } from './agent-thread.ts';
 import type { AgentThreadEvents, AgentThreadOptions, Draft, SendOptions } from './agent-thread.ts';
 import type { AgentStatus, QueuedMessage, ThreadSnapshot } from './thread-view.ts';
@@ -27,6 +27,12 @@ export interface PendingApproval extends Omit<ApprovalWait, 'kind' | 'approvalId
   edit(input: unknown, options?: { reason?: string }): Promise<void>;
 }
 
+export interface PendingQuestion extends Omit<QuestionWait, 'kind' | 'questionId'> {
+  id: string;
+  /** One of the options' values, or what fits the schema. */
+  answer(answer: unknown): Promise<void>;
+}
+
 type Replaced = 'status' | 'sendMessage' | 'regenerate' | 'stop' | 'resumeStream' | 'addToolApprovalResponse';
 
 export interface DurableAgentHelpers<MESSAGE extends UIMessage = UIMessage> extends Omit<
@@ -35,10 +41,12 @@ export interface DurableAgentHelpers<MESSAGE extends UIMessage = UIMessage> exte
 > {
   /** `waiting`: for what `waits` says, also right after a reload. `submitted`: at work, and nothing can be seen of it yet. */
   status: AgentStatus;
-  /** What the run waits for: approvals, client-side tools, hooks, a time. */
+  /** What the run waits for: approvals, questions, client-side tools, hooks, a time. */
   waits: Wait[];
   /** What waits for a person. Each call resolves when the decision holds, and rejects if another one does. */
   approvals: PendingApproval[];
+  /** What the agent's tools ask. Each call resolves when the answer is stored, and rejects if another one holds or it does not fit. */
+  questions: PendingQuestion[];
   /** By message id: who sent it, where that is known: for threads that several people share. */
   authors: Record<string, string>;
   /** What will be answered after the active run. */
@@ -79,6 +87,7 @@ function useThreadOf(options: DurableAgentOptions): DurableAgentHelpers {
   );
   useEffect(() => thread.hold(), [thread]);
   const approvals = useMemo(() => waits.flatMap((wait) => toApproval(thread, wait)), [thread, waits]);
+  const questions = useMemo(() => waits.flatMap((wait) => toQuestion(thread, wait)), [thread, waits]);
   const actions = useMemo(() => toActions(thread), [thread]);
   const experimental_queuedMessages = queued.map(({ message }) => message);
   return {
@@ -92,6 +101,7 @@ function useThreadOf(options: DurableAgentOptions): DurableAgentHelpers {
     run,
     waits,
     approvals,
+    questions,
     error,
     isLoaded,
   };
@@ -132,6 +142,12 @@ function toApproval(thread: AgentThread, wait: Wait): PendingApproval[] {
   ];
 }
 
+function toQuestion(thread: AgentThread, wait: Wait): PendingQuestion[] {
+  if (wait.kind !== 'question') return [];
+  const { kind: _, questionId: id, ...details } = wait;
+  return [{ ...details, id, answer: (answer) => thread.answer(id, answer) }];
+}
+
 type Actions = Omit<
   DurableAgentHelpers,
   | 'id'
@@ -143,6 +159,7 @@ type Actions = Omit<
   | 'run'
   | 'waits'
   | 'approvals'
+  | 'questions'
   | 'error'
   | 'isLoaded'
 >;

@@ -71,8 +71,11 @@ export interface RunContext {
   mailbox(key: string): Mailbox;
   /** Messages of kind `user`, released ones only, oldest first. `release` order is journal order. */
   readonly userMessages: Mailbox;
-  /** Adds a hook row to the next commit; no later body, chunk or child starts before it. Rejections arrive in its mailbox. `schema` checks payloads that are delivered in this process. */
-  createHook(hook: NewHook, schema?: StandardSchemaV1): void;
+  /**
+   * Adds a hook row to the next commit; no later body, chunk or child starts before it. Rejections arrive in its mailbox. `schema` checks
+   * payloads that are delivered in this process. `onCreate` is called when the row is added, not on replay: what it emits is committed with that.
+   */
+  createHook(hook: NewHook, options?: { schema?: StandardSchemaV1 | undefined; onCreate?: () => void }): void;
   /** Opens a hook again whose payload was refused; `times`: how often that happened to it before, plus one. */
   reopenHook(hook: NewHook, times: number): void;
   /**
@@ -118,6 +121,16 @@ export interface NewScope {
   metadata?: OperationMetadata;
   /** See `Operation`. */
   onChild?: ChildListener;
+  /** See `Operation`. */
+  place?: MessagePlace;
+}
+
+/** Of code that a tool call of an agent runs, at any depth: what stands for it in the message that readers see. */
+export interface MessagePlace {
+  tool: string;
+  toolCallId: string;
+  /** Adds a part to the message, or replaces the one of its type and id; committed with what is recorded in the same breath. */
+  show?: (part: { type: `data-${string}`; id: string; data: unknown }) => void;
 }
 
 /** Told of each child run when its start is recorded: what it emits is committed with that. */
@@ -168,6 +181,8 @@ export interface Operation<T> {
   label?: string;
   /** Of children that its code starts, unless a scope in between has a listener of its own. */
   onChild?: ChildListener;
+  /** Inherited. */
+  place?: MessagePlace;
   /** No code goes on when it completes. */
   unawaited?: boolean;
   /** Commit a `tool_started` fact before the body; the attempt then knows of earlier starts through `facts(key)`. */

@@ -31,6 +31,8 @@ export const ERROR_CODES = [
   'offset_expired',
   'outside_run',
   'payload_invalid',
+  'question_not_found',
+  'question_settled',
   'response_unexpected',
   'route_not_found',
   'run_conflict',

@@ -216,7 +216,7 @@ class OpenOperation<T> {
   }
 
   #attempt(attempt: number): Promise<BodyOutcome<T>> {
-    const { key, toolCallId, timeoutMs, kind, body, label, onChild } = this.#operation;
+    const { key, toolCallId, timeoutMs, kind, body, label, onChild, place } = this.#operation;
     const controller = new AbortController();
     const open: Body = {
       key,
@@ -232,6 +232,7 @@ class OpenOperation<T> {
       parent: this.#scope,
       activity: this.#activity,
       onChild,
+      place,
       metadata: {
         key,
         idempotencyKey: `${this.#core.run.id}/${key}`,

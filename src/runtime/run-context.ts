@@ -207,12 +207,16 @@ export class ExecutionContext implements RunContext {
     return this.#core.mailbox(key);
   }
 
-  createHook(hook: NewHook, schema?: StandardSchemaV1): void {
+  createHook(
+    hook: NewHook,
+    { schema, onCreate }: { schema?: StandardSchemaV1 | undefined; onCreate?: () => void } = {},
+  ): void {
     const core = this.#core;
     if (schema !== undefined) core.hookSchemas.set(hook.tokenHash, schema);
     if (core.journal.facts(hook.key).some((event) => event.type === 'hook_created')) return;
     if (core.journal.completion(hook.key) !== undefined) return;
     const create = (): void => {
+      onCreate?.();
       core.pending.hooks.push(hook);
       core.record({ type: 'hook_created', key: hook.key, meta: { kind: hook.kind, tokenHash: hook.tokenHash } });
     };

@@ -1,7 +1,7 @@
 /** Scopes: key prefixes with counters. */
 
 import type { Activity } from './activity.ts';
-import type { ChildListener, OpenWrites, OperationMetadata, Scope, ScopeKind } from './context.ts';
+import type { ChildListener, MessagePlace, OpenWrites, OperationMetadata, Scope, ScopeKind } from './context.ts';
 
 export interface RunScopeOptions {
   path: string;
@@ -11,6 +11,7 @@ export interface RunScopeOptions {
   shielded?: boolean;
   metadata?: OperationMetadata;
   onChild?: ChildListener | undefined;
+  place?: MessagePlace | undefined;
 }
 
 export class RunScope implements Scope {
@@ -21,6 +22,7 @@ export class RunScope implements Scope {
   readonly shielded: boolean;
   readonly metadata?: OperationMetadata;
   readonly onChild?: ChildListener;
+  readonly place?: MessagePlace;
   readonly #counts = new Map<string, number>();
   readonly #writes = new Set<OpenWrites>();
   #ended = false;
@@ -35,6 +37,8 @@ export class RunScope implements Scope {
     if (metadata !== undefined) this.metadata = metadata;
     const onChild = options.onChild ?? options.parent?.onChild;
     if (onChild !== undefined) this.onChild = onChild;
+    const place = options.place ?? options.parent?.place;
+    if (place !== undefined) this.place = place;
   }
 
   /** Where children are counted: this scope's node, or the nearest one that is still open. */

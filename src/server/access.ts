@@ -25,6 +25,9 @@ export type Action =
   | 'approval.list'
   | 'approval.read'
   | 'approval.decide'
+  | 'question.list'
+  | 'question.read'
+  | 'question.answer'
   | 'run.list'
   | 'run.read'
   | 'run.cancel'
@@ -37,6 +40,7 @@ export interface AccessRequest {
   runId?: string;
   threadId?: string;
   approvalId?: string;
+  questionId?: string;
 }
 
 /** Answers who asks, or the response that refuses. The request's body has been read. */

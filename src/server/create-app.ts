@@ -25,6 +25,7 @@ import { createHeartbeats } from './heartbeats.ts';
 import { hookEndpoints } from './hook-endpoints.ts';
 import { errorResponse, routeNotFound } from './http-error.ts';
 import { jsonResponse } from './json.ts';
+import { questionEndpoints } from './question-endpoints.ts';
 import { runEndpoints } from './run-endpoints.ts';
 import { createRunStates } from './run-state.ts';
 import { errorSchema } from './schemas.ts';
@@ -115,6 +116,7 @@ function allEndpoints(parts: ServerParts): Endpoint[] {
     ...chatEndpoints(parts),
     ...approvalLinkEndpoints(parts),
     ...approvalEndpoints(parts),
+    ...questionEndpoints(parts),
     ...hookEndpoints(parts),
     ...webhookEndpoints(parts),
     ...runEndpoints(parts),

@@ -49,7 +49,7 @@ export function pageOf(item: ZodType): ZodType {
 
 export function waitSchema(): ZodType {
   return z
-    .looseObject({ kind: z.enum(['approval', 'client-tool', 'hook', 'sleep']) })
+    .looseObject({ kind: z.enum(['approval', 'question', 'client-tool', 'hook', 'sleep']) })
     .openapi('Wait', { description: 'What a waiting run waits for; docs/PROTOCOL.md has the fields of each kind.' });
 }
 

@@ -6,6 +6,33 @@ export const DEFAULT_STREAM = 'default';
 /** Type of the part that links a tool call to the run that it has started: `{ runId, workflow, toolCallId }`. */
 export const CHILD_PART = 'data-run';
 
+/** Type of the part that shows a question; its id is the question's, and its data are `QuestionData`: the last ones count. */
+export const QUESTION_PART = 'data-question';
+
+export interface QuestionOption {
+  value: string | number | boolean;
+  label: string;
+}
+
+/** A question as a message shows it. */
+export interface QuestionData {
+  /** `closed`: the run was stopped before. */
+  status: 'pending' | 'answered' | 'expired' | 'closed';
+  prompt: string;
+  /** What can be chosen; null: `schema` says what an answer is. */
+  options: QuestionOption[] | null;
+  /** JSON Schema of the answer; null if its schema has none. */
+  schema: unknown;
+  /** The agent's tool that asks. */
+  tool: string;
+  toolCallId: string;
+  askedAt: number;
+  expiresAt: number | null;
+  answer?: unknown;
+  answeredBy?: string | null;
+  answeredAt?: number;
+}
+
 const OFFSET_DIGITS = 16;
 
 /**

@@ -204,6 +204,10 @@ class LivesOfARuntime implements TestRuntime {
     await this.store.close();
   }
 
+  get questions(): Runtime['questions'] {
+    return this.#alive('answer questions').questions;
+  }
+
   get approvals(): Runtime['approvals'] {
     return this.#alive('answer approvals').approvals;
   }

@@ -33,6 +33,8 @@ const TESTS: Record<ErrorCode, string> = {
   offset_expired: 'streams/retention.test.ts',
   outside_run: 'bad-input/places.test.ts',
   payload_invalid: 'bad-input/hooks.test.ts',
+  question_not_found: 'questions/questions.test.ts',
+  question_settled: 'questions/questions.test.ts',
   response_unexpected: 'client/reconnect.test.ts',
   route_not_found: 'server/bad-input.test.ts',
   run_conflict: 'bad-input/names-and-keys.test.ts',

@@ -60,12 +60,10 @@ export async function checkEditedInput(
   schema: FlexibleSchema | undefined,
   { tool, input }: { tool: string; input: unknown },
 ): Promise<unknown> {
-  if (schema === undefined) return input;
-  const { validate, jsonSchema: json } = asSchema<unknown>(schema);
-  const checked = validate === undefined ? await checkByJsonSchema(await json, input) : await validate(input);
+  const checked = await checkBySchema(schema, input);
   if (checked === undefined) return input;
   if (checked.success) return checked.value;
-  const issues = issuesOf(checked.error);
+  const { issues } = checked;
   const first = issues[0];
   throw new DurableError(
     'payload_invalid',
@@ -81,6 +79,18 @@ export function fromStoredSchema(json: unknown): FlexibleSchema | undefined {
 }
 
 type Checked = { success: true; value: unknown } | { success: false; error: Error };
+
+/** Undefined where there is no schema, or it cannot be read. */
+export async function checkBySchema(
+  schema: FlexibleSchema | undefined,
+  value: unknown,
+): Promise<{ success: true; value: unknown } | { success: false; error: Error; issues: Issue[] } | undefined> {
+  if (schema === undefined) return undefined;
+  const { validate, jsonSchema: json } = asSchema<unknown>(schema);
+  const checked = validate === undefined ? await checkByJsonSchema(await json, value) : await validate(value);
+  if (checked === undefined || checked.success) return checked;
+  return { ...checked, issues: issuesOf(checked.error) };
+}
 
 /** The value stays as it is. Undefined where the schema cannot be read. */
 async function checkByJsonSchema(json: unknown, value: unknown): Promise<Checked | undefined> {
@@ -98,7 +108,7 @@ function readJsonSchema(json: unknown): z.ZodType | undefined {
   }
 }
 
-interface Issue {
+export interface Issue {
   path: string;
   message: string;
 }
