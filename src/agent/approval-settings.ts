@@ -18,7 +18,7 @@ export interface DurableApprovalSettings<INPUT = unknown> {
   /** Who may answer. Default: whoever the application lets through. */
   approvers?: Approvers;
   /**
-   * Whether the one who started the run may answer. Default: only where neither `approvers` nor more than one person is asked for; there an
+   * Whether the one who started the run, and those who have spoken to it since, may answer. Default: only where neither `approvers` nor more than one person is asked for; there an
    * approval is a question to whoever chats.
    */
   requesterMayAnswer?: boolean;

@@ -103,8 +103,8 @@ function isRepeated(hook: Hook, { by, approved }: Said): boolean {
 async function whyNot(parts: AnswerParts, row: ApprovalRow, said: Said): Promise<string | undefined> {
   const { details, rules, notes } = row;
   const { by } = said;
-  if (by.id === details.requestedBy && !rules.requesterMayAnswer)
-    return 'whoever requested it must not answer it (requesterMayAnswer)';
+  const hasAsked = by.id === details.requestedBy || rules.senders.includes(by.id);
+  if (hasAsked && !rules.requesterMayAnswer) return 'whoever requested it must not answer it (requesterMayAnswer)';
   const settings = settingsOf(parts, row);
   const limits: Limit[] = [
     { listed: details.approvers, asks: rules.asksApprovers ? settings.approvers : null },

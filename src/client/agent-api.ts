@@ -49,7 +49,12 @@ export interface ApprovalWait {
   approvers: string[] | null;
   needed: number;
   answers: Array<{ by: string; approved: boolean; at: number }>;
+  /** The question in words, where the agent has some. */
+  prompt: string | null;
   requestedAt: number;
+  requestedBy: string | null;
+  /** Until when it can be answered, if nobody else is asked after that. */
+  expiresAt: number | null;
 }
 
 /** Somebody has to answer. */

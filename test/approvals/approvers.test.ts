@@ -97,6 +97,31 @@ describe('who may answer', () => {
     });
   });
 
+  it('is nobody who has spoken to the run since, either', async () => {
+    const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+    const lookUp = tool({ inputSchema: z.object({}), execute: () => gate.then(() => 'found') });
+    const refund = tool({ inputSchema: z.object({}), needsApproval: true, execute: () => 'paid' });
+    const agent = new DurableAgent({
+      model: scriptedModel([
+        { toolCalls: [{ toolName: 'lookUp', input: {} }] },
+        { toolCalls: [{ toolName: 'refund', input: {} }] },
+        'Done.',
+        'Bye.',
+      ]),
+      tools: { lookUp, refund },
+      durable: { approvals: { refund: { approvers: ['dora', 'ada'] } } },
+    });
+    const runtime = createTestRuntime({ agents: { support: agent } });
+    const run = await runtime.start(agent, { prompt: 'Look', thread: 't', by: 'carl' });
+    await runtime.start(agent, { prompt: 'And refund', thread: 't', by: 'dora', whenBusy: 'steer' });
+    open();
+    const { id } = await runtime.pendingApproval(run);
+    await expect(runtime.approvals.approve(id, { by: 'dora' })).rejects.toMatchObject({ code: 'forbidden' });
+    expect(await runtime.approvals.approve(id, { by: 'ada' })).toMatchObject({ status: 'approved' });
+    await run.result();
+    await runtime.close();
+  });
+
   it('are two of three distinct people: neither one twice, nor the requester, nor a fourth', async () => {
     const desk = await waiting({ approval: { approvers: ['ada', 'ben', 'dan', 'carl'], needed: 2 } });
     const { approvals } = desk.runtime;

@@ -202,6 +202,7 @@ export class AgentRun {
   async #ended(result: Parameters<typeof readOutcome>[0]): Promise<AgentState> {
     const state = this.#state;
     const path = segmentPath(state.segment);
+    const senders = this.#senders();
     const outcome = await readOutcome(result, {
       hasOutput: this.#agent.hasOutput,
       prepared: this.#prepared,
@@ -209,9 +210,11 @@ export class AgentRun {
       path,
       turns: state.turns,
       requestedBy: this.#input.by ?? null,
+      senders,
     });
     return {
       ...state,
+      ...(senders.length === 0 ? {} : { senders }),
       segment: state.segment + 1,
       messages: [...state.messages, ...(await this.#opened()), ...outcome.messages],
       pending: outcome.pending,
@@ -223,6 +226,11 @@ export class AgentRun {
       text: outcome.text,
       ...(outcome.output === undefined ? {} : { output: outcome.output }),
     };
+  }
+
+  #senders(): string[] {
+    const { senders = [], queued } = this.#state;
+    return [...new Set([...senders, ...queued.flatMap(({ by }) => by ?? []), ...(this.#steering?.senders ?? [])])];
   }
 
   /** What was recorded of the segment stands; the next one goes on from there, or with nothing to do if the last turn was an answer. */

@@ -25,6 +25,8 @@ export interface AgentState {
   done: boolean;
   /** Digests of calls that were approved and need not be asked about again. Absent in what earlier releases have stored. */
   remembered?: string[];
+  /** Who else has spoken to the run after it was started. Absent in what earlier releases have stored. */
+  senders?: string[];
   turns: number;
   usage: LanguageModelUsage;
   finishReason: FinishReason;
@@ -64,6 +66,8 @@ export interface QueuedMessage {
   message: UserModelMessage;
   /** Of the start that brought it, by which it is known again. */
   inputHash?: string;
+  /** Who said it. */
+  by?: string;
 }
 
 /** What a run of an agent answers, and what its thread is built from. */

@@ -28,6 +28,7 @@ interface Request {
   turn: number;
   now: number;
   requestedBy: string | null;
+  senders: string[];
   isTold: boolean;
 }
 
@@ -45,7 +46,7 @@ export async function termsOf(settings: DurableApprovalSettings, request: Reques
     prompt: (await settings.prompt?.(input)) ?? null,
     expiresAt,
     needed: settings.needed ?? 1,
-    ...rulesOf(settings),
+    ...rulesOf(settings, request.senders),
     remindAt: [remindAt]
       .flat()
       .map((moment) => from(moment, 'remindAt'))
@@ -57,12 +58,13 @@ export async function termsOf(settings: DurableApprovalSettings, request: Reques
   };
 }
 
-function rulesOf(settings: DurableApprovalSettings): Pick<ApprovalTerms, 'approvers' | 'rules'> {
+function rulesOf(settings: DurableApprovalSettings, senders: string[]): Pick<ApprovalTerms, 'approvers' | 'rules'> {
   const { approvers, needed = 1, onExpire = 'deny', requesterMayAnswer } = settings;
   return {
     approvers: Array.isArray(approvers) ? approvers : null,
     rules: {
       asksApprovers: typeof approvers === 'function',
+      senders,
       requesterMayAnswer: requesterMayAnswer ?? (approvers === undefined && needed === 1),
       escalateTo: onExpire === 'deny' ? null : listed(onExpire.escalateTo),
     },

@@ -39,6 +39,8 @@ interface Origin {
   turns: number;
   /** Who started the run. */
   requestedBy: string | null;
+  /** Who has spoken to it since. */
+  senders: string[];
 }
 
 export async function readOutcome({ result, end }: EndedCall, options: Origin): Promise<SegmentOutcome> {
@@ -108,6 +110,7 @@ function pendingApprovals(step: Step, origin: Origin): Promise<PendingApproval[]
         turn: origin.turns,
         now: origin.context.now(),
         requestedBy: origin.requestedBy,
+        senders: origin.senders,
         isTold: origin.prepared.durable.onApprovalRequested !== undefined,
       }),
     })),

@@ -9,9 +9,12 @@
 import type { Mailbox } from '../../runtime/context.ts';
 import type { CommittedTurn, SteeredMessage } from '../call/agent-call.ts';
 import { toUserMessages } from '../agent-input.ts';
+import type { StoredInput } from '../agent-input.ts';
 import type { QueuedMessage } from './agent-state.ts';
 
 export class Steering {
+  /** Who has sent messages since the segment began. */
+  readonly senders: Set<string> = new Set();
   readonly #userMessages: Mailbox;
   #waiting: QueuedMessage[];
   /** Taken by the last committed turn. */
@@ -52,16 +55,21 @@ export class Steering {
   }
 
   #collect(): void {
-    for (const received of this.#userMessages.drain()) this.#waiting.push(...toQueued(received));
+    for (const message of this.#userMessages.drain().flatMap(toQueued)) {
+      this.#waiting.push(message);
+      if (message.by !== undefined) this.senders.add(message.by);
+    }
   }
 }
 
 /** One message of the inbox may hold several user messages; the first keeps its id. */
 export function toQueued(received: { id: string; value: unknown; inputHash: string | null }): QueuedMessage[] {
   const { inputHash } = received;
+  const { by } = received.value as StoredInput;
   return toUserMessages(received.value).map((message, index) => ({
     id: index === 0 ? received.id : `${received.id}:${index}`,
     message,
     ...(index > 0 || inputHash === null ? {} : { inputHash }),
+    ...(by === undefined ? {} : { by }),
   }));
 }

@@ -37,7 +37,9 @@ export interface ApprovalDetails {
 export interface ApprovalRules {
   /** The agent's `approvers` is a function. */
   asksApprovers: boolean;
+  /** Counts for whoever started the run, and for those who have spoken to it since. */
   requesterMayAnswer: boolean;
+  senders: string[];
   /** Who may answer besides once it is escalated. Null: it is not; `function`: the agent's `escalateTo` decides. */
   escalateTo: string[] | 'function' | null;
 }
@@ -81,7 +83,7 @@ export function approvalHook(key: string, options: { details: ApprovalDetails; n
 }
 
 /** Rows of before there were rules have none. */
-const NO_RULES: ApprovalRules = { asksApprovers: false, requesterMayAnswer: true, escalateTo: null };
+const NO_RULES: ApprovalRules = { asksApprovers: false, requesterMayAnswer: true, senders: [], escalateTo: null };
 
 export function readApprovalDetails(payload: Payload): ApprovalDetails {
   const details = decodeValue(payload) as ApprovalDetails;
