@@ -5,7 +5,7 @@ import { importsOf, root, sources, withoutComments } from './sources.ts';
 
 /** From the outside to the inside: a folder imports itself and what stands to its right. */
 const LAYERS = ['app', 'agent', 'tools', 'hooks', 'streams', 'runtime'];
-const EDGES = ['server', 'client', 'react', 'cli', 'dashboard', 'testing'];
+const EDGES = ['server', 'client', 'react', 'cli', 'testing'];
 const EDGE_TO_EDGE = ['cli -> server', 'react -> client'];
 const STORE_NEEDS = ['store', 'event', 'errors', 'clock', 'ids'].map((name) => `runtime/${name}.ts`);
 const WHO_IMPORTS_A_STORE = ['sqlite.ts -> stores/sqlite', 'memory.ts -> stores/memory', 'testing/ -> stores/memory'];
