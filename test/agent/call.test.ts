@@ -1,7 +1,7 @@
 import { DurableError, createHook, createRuntime, step, workflow } from 'everturn';
 import type { Logger, Runtime } from 'everturn';
 import { memoryStore } from 'everturn/memory';
-import { tool } from 'ai';
+import { APICallError, tool } from 'ai';
 import type { LanguageModel } from 'ai';
 import { MockLanguageModelV3, MockLanguageModelV4, MockProviderV4 } from 'ai/test';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -183,6 +183,74 @@ describe('the model of an agent', () => {
     } finally {
       globalThis.AI_SDK_DEFAULT_PROVIDER = provider;
     }
+  });
+});
+
+describe('the record of a turn', () => {
+  interface Asked {
+    prompt?: string;
+    description?: string;
+    /** Refusals of the model before it answers. */
+    refusals?: number;
+  }
+
+  async function turnsOf({ prompt = 'Bern?', description = 'Weather.', refusals = 0 }: Asked = {}) {
+    const script = [{ content: [call('weather', { city: 'Bern' })] }, { content: [text('It is sunny in Bern.')] }];
+    const overloaded = new APICallError({
+      message: 'Overloaded.',
+      url: 'https://example.com',
+      requestBodyValues: {},
+      statusCode: 529,
+      responseHeaders: { 'retry-after-ms': '1' },
+      isRetryable: true,
+    });
+    const model = scriptedModel((_options, index) =>
+      index < refusals ? { content: [], refuse: () => overloaded } : (script[index - refusals] ?? { content: [] }),
+    );
+    const weatherTool = tool({
+      description,
+      inputSchema: z.object({ city: z.string() }),
+      execute: () => 'sunny',
+    });
+    const agent = new DurableAgent({ id: 'weather', model, tools: { weather: weatherTool } });
+    const ask = workflow('ask', async () => (await agent.generate({ prompt })).text);
+    const run = await open({ store: memoryStore(), workflows: [ask] }).start(ask);
+    expect(await run.result()).toBe('It is sunny in Bern.');
+    return (await run.events()).filter(({ type }) => type.startsWith('turn_'));
+  }
+
+  const usage = { inputTokens: 10, outputTokens: 5 };
+  const hash = expect.stringMatching(/^[0-9a-f]{16}$/);
+
+  it('says which model answered, at which attempt, to what, and what it used', async () => {
+    const [first, second] = await turnsOf();
+    const meta = { provider: 'scripted', model: 'script-1', attempt: 1, promptHash: hash, toolsHash: hash, usage };
+    expect(first).toMatchObject({ type: 'turn_completed', meta: { ...meta, finishReason: 'tool-calls' } });
+    expect(second).toMatchObject({ type: 'turn_completed', meta: { ...meta, finishReason: 'stop' } });
+    expect(second?.meta?.['toolsHash']).toBe(first?.meta?.['toolsHash']);
+    expect(second?.meta?.['promptHash']).not.toBe(first?.meta?.['promptHash']);
+  });
+
+  it('counts the attempts of a turn that was tried again, and asks for the same', async () => {
+    const [plain] = await turnsOf();
+    const turns = await turnsOf({ refusals: 1 });
+    const { promptHash, toolsHash } = plain?.meta ?? {};
+    expect(turns).toMatchObject([
+      { type: 'turn_failed', attempt: 1, meta: { model: 'script-1', outcome: 'failed', error: 'Overloaded.' } },
+      { type: 'turn_completed', meta: { model: 'script-1', attempt: 2, usage, promptHash, toolsHash } },
+      { type: 'turn_completed', meta: { model: 'script-1', attempt: 1, usage } },
+    ]);
+  });
+
+  it('tells another prompt and other tools apart', async () => {
+    const hashes = async (asked?: Asked) => {
+      const [turn] = await turnsOf(asked);
+      return [turn?.meta?.['promptHash'], turn?.meta?.['toolsHash']];
+    };
+    const [prompt, tools] = await hashes();
+    expect(await hashes()).toEqual([prompt, tools]);
+    expect(await hashes({ prompt: 'Thun?' })).toEqual([expect.not.stringMatching(String(prompt)), tools]);
+    expect(await hashes({ description: 'Forecast.' })).toEqual([prompt, expect.not.stringMatching(String(tools))]);
   });
 });
 
