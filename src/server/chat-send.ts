@@ -34,8 +34,10 @@ export async function sendChat(runtime: Runtime, options: SendOptions): Promise<
   const thread = body.id === undefined ? undefined : checkThreadId(body.id);
   const caller = await allow({ action: 'chat.send', ...(thread === undefined ? {} : { threadId: thread }) });
   if (posted.kind === 'assistant') return answer(runtime, { ...options, posted, thread, caller });
-  const named = thread ?? (await namedByHistory(runtime, { body, message: posted.message, options, caller }));
-  const send = { ...options, message: posted.message, thread: named, caller };
+  const { message } = posted;
+  const place =
+    thread === undefined ? await placeByHistory(runtime, { message, options, caller }) : { thread, caller };
+  const send = { ...options, message, ...place };
   return body.trigger === 'regenerate-message' ? regenerate(runtime, send) : start(runtime, send);
 }
 
@@ -152,20 +154,23 @@ async function runOfMessage(runtime: Runtime, message: string, { tenant }: Calle
 }
 
 /**
- * The thread of a request that names none. The ids of the messages before the last say where it belongs; their content is not
- * read. A first message makes a new thread.
+ * The thread of a request that names none, and who may use it: they are asked for once more, now that it is known. The ids of the messages
+ * before the last say where the request belongs; their content is not read. A first message makes a new thread.
  */
-async function namedByHistory(
+async function placeByHistory(
   runtime: Runtime,
-  { body, message, options, caller }: { body: ChatBody; message: UserMessage; options: SendOptions; caller: Caller },
-): Promise<string> {
-  for (const earlier of body.messages.slice(0, -1).toReversed()) {
+  { message, options, caller }: { message: UserMessage; options: SendOptions; caller: Caller },
+): Promise<{ thread: string; caller: Caller }> {
+  const { body, allow } = options;
+  const thread = (await threadOfHistory(runtime, body, caller)) ?? checkThreadId(`thread_${message.id}`);
+  return { thread, caller: await allow({ action: 'chat.send', threadId: thread }) };
+}
+
+async function threadOfHistory(runtime: Runtime, { messages }: ChatBody, caller: Caller): Promise<string | null> {
+  for (const earlier of messages.slice(0, -1).toReversed()) {
     const { id, role } = (earlier ?? {}) as { id?: unknown; role?: unknown };
     const run = role === 'assistant' && typeof id === 'string' ? await runOfMessage(runtime, id, caller) : null;
-    if (run?.thread != null) {
-      await options.allow({ action: 'chat.send', threadId: run.thread });
-      return run.thread;
-    }
+    if (run?.thread != null) return run.thread;
   }
-  return checkThreadId(`thread_${message.id}`);
+  return null;
 }

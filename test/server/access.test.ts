@@ -1,12 +1,12 @@
 import { DurableAgent } from 'everturn';
 import { memoryStore } from 'everturn/memory';
 import { createApp, serve } from 'everturn/server';
-import type { AccessRequest, RunningServer } from 'everturn/server';
+import type { AccessRequest, Authorize, RunningServer } from 'everturn/server';
 import { request as httpRequest } from 'node:http';
 import { tool } from 'ai';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
-import { scriptedModel, startRuntime } from '../agent/run-kit.ts';
+import { scriptedModel, startRuntime, userTexts } from '../agent/run-kit.ts';
 import { chunksOf, overBothWays, post, refusalOf, say, userMessage } from './kit.ts';
 import type { Agents, Site } from './kit.ts';
 import type { Runtime } from 'everturn';
@@ -242,6 +242,30 @@ overBothWays('with authorize', (open) => {
       body,
     });
     expect(own.status).toBe(200);
+  });
+});
+
+overBothWays('an authorize that looks at threads', (open) => {
+  /** What is Ann's is nobody else's. */
+  const guarded: Authorize = (request, { threadId }) => {
+    const id = request.headers.get('x-user') ?? 'ann';
+    return threadId === 'thread_42' && id !== 'ann' ? new Response("Ann's", { status: 403 }) : { id };
+  };
+  const eve = { 'x-user': 'eve' };
+
+  it('guards the thread that a message without one is for', async () => {
+    const { model, prompts } = scriptedModel([{ text: 'Noted' }, { text: 'Hello' }]);
+    const site = await open({ agents: { support: new DurableAgent({ model }) } }, { authorize: guarded });
+    const sent = await say(site, { thread: 'thread_42', text: 'my pin is 1234' });
+    const run = sent.headers.get('x-workflow-run-id')?.split('~')[0] ?? '';
+    await chunksOf(sent);
+    const ours = { id: `msg_${run}`, role: 'assistant', parts: [] };
+    for (const messages of [[userMessage('42', 'what is my pin')], [ours, userMessage('m2', 'what is my pin')]]) {
+      const refused = await post(site, { messages }, { headers: eve });
+      expect([refused.status, await refused.text()]).toEqual([403, "Ann's"]);
+    }
+    expect(prompts.map(userTexts)).toEqual([['my pin is 1234']]);
+    expect((await post(site, { messages: [userMessage('43', 'Hi')] }, { headers: eve })).status).toBe(200);
   });
 });
 
