@@ -5,6 +5,7 @@ import type { Runtime } from '../app/create-runtime.ts';
 import type { StreamPage } from '../runtime/store.ts';
 import { isEnded } from '../runtime/store.ts';
 import { decodeChunk } from '../runtime/chunk.ts';
+import { DurableError } from '../runtime/errors.ts';
 import { missingEnd } from '../streams/end.ts';
 import type { StreamCursor } from '../streams/reader.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
@@ -66,10 +67,17 @@ export class StreamPages {
   /** What a closed stream should have ended with. */
   async missingEnd(): Promise<UIMessageChunk[]> {
     const { status, error } = await this.#runtime.getRun(this.run).info();
-    return missingEnd(await this.#lastChunk(), {
-      status: isEnded(status) ? status : 'completed',
+    const end = {
+      status: isEnded(status) ? status : ('completed' as const),
       errorText: `The run failed (${error?.code ?? 'unknown'}).`,
-    });
+    };
+    try {
+      return missingEnd(await this.#lastChunk(), end);
+    } catch (failure) {
+      if (!DurableError.is(failure, 'offset_expired')) throw failure;
+      // Retention took the last chunk too. Whoever stands after it has had it; only a bad end is worth saying twice.
+      return end.status === 'completed' ? [] : missingEnd(undefined, end);
+    }
   }
 
   close(): void {

@@ -2,7 +2,7 @@ import { DurableAgent } from 'everturn';
 import { memoryStore } from 'everturn/memory';
 import { expect, it } from 'vitest';
 import { scriptedModel } from '../agent/run-kit.ts';
-import { allFrames, chunksOf, overBothWays, refusalOf, say, toChunks } from './kit.ts';
+import { allFrames, chunksOf, framesOf, overBothWays, refusalOf, say, toChunks } from './kit.ts';
 import type { OpenSite, Site } from './kit.ts';
 import type { UIMessageChunk } from 'ai';
 
@@ -104,14 +104,14 @@ overBothWays('positions in a stream', (open) => {
 });
 
 overBothWays('a stream that retention has shortened', (open) => {
-  async function openShortened(): Promise<{ site: Site; run: string; tail: number }> {
+  async function openShortened(keep = 2): Promise<{ site: Site; run: string; tail: number }> {
     const store = memoryStore();
     const { model } = scriptedModel([{ text: 'one two three four' }]);
     const site = await open({ store, agents: { support: new DurableAgent({ model }) } });
     const response = await say(site);
     const run = response.headers.get('x-workflow-run-id')?.split('~')[0] ?? '';
     const tail = (await chunksOf(response)).length;
-    await store.trim({ keep: 2, spare: [], limit: 10 });
+    await store.trim({ keep, spare: [], limit: 10 });
     return { site, run, tail };
   }
 
@@ -143,6 +143,18 @@ overBothWays('a stream that retention has shortened', (open) => {
     });
     expect(tab.status).toBe(200);
     await tab.body?.cancel();
+    controller.abort();
+  });
+
+  it('has its end for those who had read it whole, when nothing of it is kept', async () => {
+    const { site, run, tail } = await openShortened(0);
+    const rest = await allFrames(await site.fetch(`${site.api}/chat/${run}/stream?startIndex=${tail}`));
+    expect(rest.map(({ data }) => data)).toEqual(['[DONE]']);
+    const { cursor } = (await (await site.fetch(`${site.api}/chat/t1`)).json()) as { cursor: string };
+    const controller = new AbortController();
+    const tab = await site.fetch(`${site.api}/threads/t1/stream?after=${cursor}`, { signal: controller.signal });
+    const frames = framesOf(tab, controller.signal);
+    expect((await frames.next()).value).toMatchObject({ event: 'thread' });
     controller.abort();
   });
 });
