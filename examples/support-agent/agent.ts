@@ -1,6 +1,7 @@
 /** The support agent: an AI SDK agent whose large refunds wait for a person. */
 import { openai } from '@ai-sdk/openai';
 import { DurableAgent } from 'everturn';
+import type { OnApprovalRequested } from 'everturn';
 import type { Shop } from './database.ts';
 import { APPROVAL_LIMIT, createTools } from './tools.ts';
 import type { ToolLog } from './tools.ts';
@@ -10,11 +11,24 @@ Before you refund anything, tell the customer in about eighty words what you fou
 Refund what arrived broken, in full, without asking the customer again. Then send the customer a message that
 confirms what was done, and end with a short answer.`;
 
-export function createSupportAgent(shop: Shop, log: ToolLog) {
+export function createSupportAgent(
+  shop: Shop,
+  log: ToolLog,
+  options: { onApprovalRequested?: OnApprovalRequested } = {},
+) {
   return new DurableAgent({
     model: openai('gpt-5-mini'),
     instructions: INSTRUCTIONS,
     tools: createTools(shop, log),
     toolApproval: { refund: ({ amount }) => (amount > APPROVAL_LIMIT ? 'user-approval' : 'approved') },
+    durable: {
+      approvals: {
+        refund: {
+          prompt: ({ orderId, amount }) => `Pay ${amount.toFixed(2)} EUR back for order ${orderId}?`,
+          expiresIn: '30 minutes',
+        },
+      },
+      ...options,
+    },
   });
 }

@@ -22,8 +22,18 @@ export interface ServerProcessOptions {
 const { directory, port, life, modelLog } = JSON.parse(process.argv[2] ?? '{}') as ServerProcessOptions;
 
 const shop = openShop(join(directory, 'shop.db'));
-const agent = createSupportAgent(shop, () => undefined);
-const runtime = createRuntime({ store: sqliteStore(join(directory, 'runs.db')), agents: { support: agent } });
+const agent = createSupportAgent(shop, () => undefined, {
+  // Where a shop would send mail: a link for a colleague, who need not see this page.
+  async onApprovalRequested({ approval }) {
+    const { approve, deny } = await approval.links({ to: 'a colleague' });
+    console.log(`  ✉ ${approval.prompt}\n    approve  ${approve}\n    deny     ${deny}`);
+  },
+});
+const runtime = createRuntime({
+  store: sqliteStore(join(directory, 'runs.db')),
+  agents: { support: agent },
+  publicUrl: `http://127.0.0.1:${port}/api`,
+});
 const app = createApp(runtime);
 
 const types = { html: 'text/html', js: 'text/javascript', css: 'text/css' };

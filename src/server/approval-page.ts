@@ -3,6 +3,7 @@
 import type { Approval } from '../app/approval-record.ts';
 import type { OpenedLink } from '../app/approval-links.ts';
 import { SAFE_HEADERS } from './http-error.ts';
+import { toJson } from './json.ts';
 
 export interface Page {
   status: number;
@@ -17,7 +18,7 @@ export interface Page {
 const STYLE =
   'body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem;color:#1c1c1e;background:#fff}' +
   'h1{font-size:1.4rem}dt{color:#666}dd{margin:0 0 .6rem}pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f4f4f5;padding:.8rem;border-radius:6px}' +
-  'textarea{width:100%;min-height:5rem;font:inherit;box-sizing:border-box}button{font:inherit;padding:.6rem 1.4rem;border:0;border-radius:6px;background:#1d4ed8;color:#fff}' +
+  'textarea{width:100%;padding:.5rem;min-height:5rem;font:inherit;box-sizing:border-box}button{font:inherit;padding:.6rem 1.4rem;border:0;border-radius:6px;background:#1d4ed8;color:#fff}' +
   'button.deny{background:#b91c1c}@media(prefers-color-scheme:dark){body{color:#e5e5e7;background:#18181b}pre{background:#27272a}dt{color:#a1a1aa}}';
 
 /** The address is a secret: no page learns it, no cache keeps it, no frame shows it. */
@@ -104,7 +105,7 @@ function factsHtml(approval: Approval): string {
     value === null ? [] : [`<dt>${escape(name)}</dt><dd>${escape(value)}</dd>`],
   );
   const question = prompt === null ? '' : `<p><strong>${escape(prompt)}</strong></p>`;
-  return `${question}<dl>${rows.join('')}</dl><pre>${escape(JSON.stringify(input, null, 2) ?? '')}</pre>`;
+  return `${question}<dl>${rows.join('')}</dl><pre>${escape(JSON.stringify(input, toJson, 2) ?? '')}</pre>`;
 }
 
 function formHtml(action: 'approve' | 'deny'): string {
@@ -125,6 +126,11 @@ function timeText(at: number): string {
 
 const ENTITIES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
+/** Text that turns the direction of what follows would show another input than the one that runs. */
+const DIRECTIONS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
 function escape(text: string): string {
-  return text.replaceAll(/[&<>"']/g, (character) => ENTITIES[character] ?? character);
+  return text
+    .replaceAll(DIRECTIONS, (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, '0')}`)
+    .replaceAll(/[&<>"']/g, (character) => ENTITIES[character] ?? character);
 }

@@ -13,7 +13,8 @@ export function jsonResponse(
   });
 }
 
-function toJson(_key: string, value: unknown): unknown {
+/** The replacer of `JSON.stringify` for what JSON has not. */
+export function toJson(_key: string, value: unknown): unknown {
   if (typeof value === 'bigint') return String(value);
   if (value instanceof Map || value instanceof Set) return [...value];
   if (value instanceof Uint8Array) return { bytes: value.byteLength };

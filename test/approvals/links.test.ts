@@ -69,6 +69,15 @@ describe('a link to an approval', () => {
     expect(headers.get('content-security-policy')).toContain("default-src 'none'");
   });
 
+  it('shows the input as it is, whatever is in it', async () => {
+    const { open, linksOf } = await openOffice({
+      approval: { prompt: () => 'Pay \u202eRUE 001\u202c to <img src=x onerror=alert(1)>?' },
+    });
+    const { text } = await open(linksOf('ada').approve);
+    expect(text).toContain('Pay \\u202eRUE 001\\u202c to &lt;img src=x onerror=alert(1)&gt;?');
+    expect(text).toContain('&quot;order&quot;: 7');
+  });
+
   it('decides nothing when twenty scanners open it, and decides when its form is sent', async () => {
     const { runtime, run, id, open, use, linksOf, refunds } = await openOffice();
     const before = await runtime.approvals.get(id);

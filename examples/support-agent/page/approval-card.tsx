@@ -86,7 +86,8 @@ export function ApprovalCard({ approval }: { approval: PendingApproval }) {
         </p>
       )}
       <p className="hint">
-        No process waits: this is a row in a database. It may wait for days, and survive any number of restarts.
+        No process waits: this is a row in a database, and survives any number of restarts.
+        {approval.expiresAt !== null && ` It waits until ${new Date(approval.expiresAt).toLocaleTimeString()}.`}
       </p>
     </section>
   );
