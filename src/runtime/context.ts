@@ -93,8 +93,8 @@ export interface RunContext {
 
   /** Buffers chunks for a stream of this run; a promise means: the buffer is full, await it. Throws `stream_closed`. */
   emit(stream: string, chunks: Payload[]): Promise<void> | undefined;
-  /** Throws `value_too_large` or `stream_full` if the runtime's limits for what users write forbid the chunk. */
-  checkRoom(stream: string, chunk: Payload): void;
+  /** Throws `value_too_large` or `stream_full` if the runtime's limits for what users write forbid the chunk. `held`: chunks that are to come before it. */
+  checkRoom(stream: string, chunk: Payload, options?: { held?: number }): void;
   /** How many chunks this execution has emitted to a stream, whoever did. */
   emittedTo(stream: string): number;
   /** Closes a stream after what was emitted. */

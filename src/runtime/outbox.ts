@@ -100,10 +100,10 @@ export class Outbox {
   }
 
   /** O5 */
-  checkRoom(stream: string, chunk: Payload): void {
+  checkRoom(stream: string, chunk: Payload, { held = 0 }: { held?: number } = {}): void {
     const { maxChunkBytes, maxChunks } = this.#options.limits ?? STREAM_LIMITS;
     if (chunk.length - 1 > maxChunkBytes) throw chunkTooLarge(stream, chunk, maxChunkBytes);
-    const length = (this.#startOf.get(stream) ?? 0) + this.emittedTo(stream);
+    const length = (this.#startOf.get(stream) ?? 0) + this.emittedTo(stream) + held;
     if (length >= maxChunks) throw streamFull(stream, { length, maxChunks });
   }
 

@@ -341,8 +341,8 @@ export class ExecutionContext implements RunContext {
     return this.#core.outbox.emittedTo(stream);
   }
 
-  checkRoom(stream: string, chunk: Payload): void {
-    this.#core.outbox.checkRoom(stream, chunk);
+  checkRoom(stream: string, chunk: Payload, options?: { held?: number }): void {
+    this.#core.outbox.checkRoom(stream, chunk, options);
   }
 
   closeStream(stream: string): void {

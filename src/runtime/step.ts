@@ -49,11 +49,11 @@ export function step<T>(name: string, fn: () => Promise<T> | T, options: StepOpt
   const result = context.perform<unknown>({
     key,
     kind: 'step',
-    body: () => {
+    body: ({ signal }) => {
       const value = fn();
       return value instanceof Promise
-        ? value.then((settled: unknown) => storeResult(context, { key, value: settled }))
-        : storeResult(context, { key, value });
+        ? value.then((settled: unknown) => storeResult(context, { key, value: settled, signal }))
+        : storeResult(context, { key, value, signal });
     },
     retries: options.retries ?? DEFAULT_RETRIES,
     ...(timeoutMs === undefined ? {} : { timeoutMs }),

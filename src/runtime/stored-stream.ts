@@ -2,7 +2,7 @@
  * A `ReadableStream` as the result of a step: its chunks are a stream of the run, the journal holds where they stand.
  *
  *  R1 The step is recorded when its source has ended and all chunks are in the store, or go there with the record. A failed attempt leaves its
- *     chunks; the next one writes behind them.
+ *     chunks; the next one writes behind them. Nobody else writes there, and an attempt only until it ends: then its source is cancelled.
  *  R2 What the workflow gets reads those chunks, and no others: after a crash, in every attempt of the steps that use it.
  */
 
@@ -12,33 +12,43 @@ import { DurableError } from './errors.ts';
 
 const MARK = 'everturn:stream';
 
+/** What the names of these streams begin with (R1). */
+export const RESULT_STREAMS = 'step:';
+
 interface StoredStream {
   [MARK]: { namespace: string; from: number; to: number };
 }
 
-/** The result as it is recorded. Rejects as the source does, and with what writing to a stream throws. */
-export function storeResult(context: RunContext, result: { key: string; value: unknown }): unknown {
-  const { key, value } = result;
+interface Result<T> {
+  key: string;
+  value: T;
+  /** Of the attempt. */
+  signal: AbortSignal;
+}
+
+/** The result as it is recorded. Rejects as the source does, with what writing to a stream throws, and with the signal's reason. */
+export function storeResult(context: RunContext, result: Result<unknown>): unknown {
+  const { key, value, signal } = result;
   if (value instanceof WritableStream) throw notAResult(key);
-  return value instanceof ReadableStream ? storeStream(context, { key, value }) : value;
+  return value instanceof ReadableStream ? storeStream(context, { key, value, signal }) : value;
 }
 
 async function storeStream(
   context: RunContext,
-  { key, value }: { key: string; value: ReadableStream<unknown> },
+  { key, value, signal }: Result<ReadableStream<unknown>>,
 ): Promise<StoredStream> {
-  const namespace = `step:${key}`;
+  const namespace = `${RESULT_STREAMS}${key}`;
   await context.flush();
   const { tail: from } = await context.readStream(namespace, Number.MAX_SAFE_INTEGER);
   let to = from;
-  for await (const chunk of value) {
+  const write = (chunk: unknown): Promise<void> | undefined => {
     if (!(chunk instanceof Uint8Array)) assertJson(chunk);
     const payload = encodeChunk(chunk);
     context.checkRoom(namespace, payload);
-    const full = context.emit(namespace, [payload]);
     to += 1;
-    if (full !== undefined) await full;
-  }
+    return context.emit(namespace, [payload]);
+  };
+  await value.pipeTo(new WritableStream({ write }), { signal });
   return { [MARK]: { namespace, from, to } };
 }
 

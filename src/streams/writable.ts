@@ -6,7 +6,7 @@
  *  W2 Written inside a step or a tool: at least once per attempt. In an agent's stream the `reset-step` of a repeated turn takes
  *     it back; elsewhere give data parts ids, so that a later one replaces the earlier, or write with `commit: 'end'`.
  *  W3 What a step wrote is committed with its completion or before, also what it did not await. With `commit: 'end'` it is committed with
- *     its completion, and only then: a failed attempt leaves nothing.
+ *     its completion, and only then: a failed attempt leaves nothing. What it closes is closed with its completion, and only then.
  *  W4 An attempt that is over writes nothing more: the next one writes already. Its locks hold nobody up.
  *  W5 What counts is who writes, not who opened: a workflow's writable that a step writes to is that step's.
  */
@@ -16,6 +16,7 @@ import type { Payload } from '../runtime/codec.ts';
 import { currentFrame, requireContext } from '../runtime/context.ts';
 import type { Frame, OpenWrites, RunContext, Scope } from '../runtime/context.ts';
 import { DurableError } from '../runtime/errors.ts';
+import { RESULT_STREAMS } from '../runtime/stored-stream.ts';
 import { DEFAULT_STREAM } from './wire.ts';
 
 export interface WritableOptions {
@@ -33,7 +34,8 @@ export interface WritableOptions {
  * A stream of this run to write to, from a workflow, a step or a tool: JSON values or `Uint8Array`s, one chunk each. A write is
  * accepted at once and waits only while the run's buffer is full; it is stored within milliseconds and readers see it
  * then. Several writables of one stream may be open, each with its own lock; none has to be released. Closing one closes the
- * stream for all; it also closes with the run. The main stream of an agent goes on when a tool closes its writable.
+ * stream for all, in a step or tool when that succeeds; it also closes with the run. The main stream of an agent goes on when a tool
+ * closes its writable.
  * Inside a step or tool a write happens once per attempt (see `commit`), in a workflow's own code once. Each write there is an event
  * of the journal: for an agent's answer use `writeUIMessageStream`, for other tokens write from a step; a step may write to what its
  * workflow has opened. A step's writables end with its attempt.
@@ -43,14 +45,27 @@ export interface WritableOptions {
  */
 export function getWritable<T = unknown>(options: WritableOptions = {}): WritableStream<T> {
   const stream = options.namespace ?? DEFAULT_STREAM;
-  if (stream === '') {
-    throw new DurableError(
-      'invalid_argument',
-      'Cannot open a stream with an empty namespace. Give it a name, or leave `namespace` out.',
-    );
-  }
+  checkName(stream);
   const sink = new Sink<T>(frameOf(), { stream, atEnd: options.commit === 'end' });
   return new WritableStream<T>(sink, { highWaterMark: 1, size: sink.size });
+}
+
+function checkName(stream: string): void {
+  const why = flawOf(stream);
+  if (why === undefined) return;
+  throw new DurableError(
+    'invalid_argument',
+    `Cannot open a stream with the namespace "${stream}": ${why}. Give it another name, or leave \`namespace\` out.`,
+    { details: { namespace: stream } },
+  );
+}
+
+function flawOf(stream: string): string | undefined {
+  if (stream === '') return 'it is empty';
+  if (stream === '.' || stream === '..') return 'no URL can name it, so nobody could read it';
+  return stream.startsWith(RESULT_STREAMS)
+    ? `names that begin with "${RESULT_STREAMS}" are those of results`
+    : undefined;
 }
 
 function frameOf(): Frame {
@@ -64,7 +79,6 @@ function frameOf(): Frame {
 interface Held {
   chunks: Payload[];
   bytes: number;
-  close: boolean;
 }
 
 const MOST_HELD_BYTES = 1_048_576;
@@ -78,6 +92,7 @@ class Sink<T> implements UnderlyingSink<T>, OpenWrites {
   readonly #atEnd: boolean;
   /** The scopes of the writes that are not taken, in their order, where a workflow's own code has opened it. */
   readonly #writers: Scope[] = [];
+  #lastWriter: Scope | null = null;
   readonly #held = new Map<Scope, Held>();
   readonly #once: OnceWriter | undefined;
   /** Writes that are asked for and not taken. */
@@ -113,7 +128,7 @@ class Sink<T> implements UnderlyingSink<T>, OpenWrites {
   /** Hot: each chunk that user code writes (bench `stream`). A promise means that the run's buffer is full. */
   write(value: T, controller: WritableStreamDefaultController): Promise<void> | undefined {
     this.#untaken -= 1;
-    const attempt = this.#attempt ?? attemptOf(this.#writers.shift() ?? this.#opener);
+    const attempt = this.#attempt ?? attemptOf((this.#lastWriter = this.#writers.shift() ?? this.#opener));
     try {
       return this.#write(value, { attempt, controller });
     } catch (error) {
@@ -144,7 +159,7 @@ class Sink<T> implements UnderlyingSink<T>, OpenWrites {
     if (attempt === null && this.#once?.isStored() === true) return undefined;
     if (!(value instanceof Uint8Array)) assertJson(value);
     const chunk = encodeChunk(value);
-    this.#context.checkRoom(this.#stream, chunk);
+    this.#context.checkRoom(this.#stream, chunk, { held: this.#heldChunks() });
     if (attempt !== null && this.#atEnd) return this.#hold(attempt, chunk);
     const full = this.#context.emit(this.#stream, [chunk]);
     if (attempt === null)
@@ -157,10 +172,22 @@ class Sink<T> implements UnderlyingSink<T>, OpenWrites {
 
   close(): void {
     this.#end();
-    const attempt = this.#attempt;
+    const attempt = this.#closer();
     if (attempt?.ended === true || isAnswer(this.#opener, this.#stream)) return;
-    if (attempt !== null && this.#atEnd) this.#heldOf(attempt).close = true;
-    else this.#context.closeStream(this.#stream);
+    const closing = (): void => this.#context.closeStream(this.#stream);
+    if (attempt === null) closing();
+    else attempt.writes({ drained: () => Promise.resolve(), completes: (scope) => scope === attempt && closing() }); // W3
+  }
+
+  /**
+   * The attempt whose code closes, as far as can be told (W5): the stream calls in the context of whoever closed it, or, where writes were
+   * waiting, of one of the writers.
+   */
+  #closer(): Scope | null {
+    const known = this.#attempt ?? attemptOf(this.#writer());
+    if (known !== null || this.#lastWriter === null) return known;
+    const last = attemptOf(this.#lastWriter);
+    return last?.ended === true ? null : last;
   }
 
   abort(): void {
@@ -178,7 +205,6 @@ class Sink<T> implements UnderlyingSink<T>, OpenWrites {
     if (held === undefined) return;
     this.#held.delete(scope);
     void this.#context.emit(this.#stream, held.chunks);
-    if (held.close) this.#context.closeStream(this.#stream);
   }
 
   #hold(attempt: Scope, chunk: Payload): undefined {
@@ -188,10 +214,16 @@ class Sink<T> implements UnderlyingSink<T>, OpenWrites {
     held.bytes += chunk.length;
   }
 
+  #heldChunks(): number {
+    let count = 0;
+    for (const { chunks } of this.#held.values()) count += chunks.length;
+    return count;
+  }
+
   #heldOf(attempt: Scope): Held {
     let held = this.#held.get(attempt);
     if (held === undefined) {
-      held = { chunks: [], bytes: 0, close: false };
+      held = { chunks: [], bytes: 0 };
       this.#held.set(attempt, held);
       attempt.writes(this);
     }
