@@ -40,6 +40,8 @@ export type {
   DurableSettings,
   DurableToolSettings,
   DurableUiSettings,
+  ProbeAnswer,
+  ProbeOptions,
 } from './agent/durable-settings.ts';
 export { getToolMetadata } from './tools/tool-metadata.ts';
 export type { ToolMetadata } from './tools/tool-metadata.ts';

@@ -7,7 +7,13 @@ import type { Duration } from '../runtime/duration.ts';
 import { checkApprovalSettings } from './approval-settings.ts';
 import type { DurableApprovalSettings, OnApprovalRequested } from './approval-settings.ts';
 
-export interface DurableToolSettings {
+/**
+ * What a tool finds out about a call of its own that its process did not survive. `happened`: the effect is there, and the model is told `result`.
+ * `unknown`: `onInDoubt` decides.
+ */
+export type ProbeAnswer = { happened: true; result: unknown } | { happened: false } | 'unknown';
+
+export interface DurableToolSettings<INPUT = unknown> {
   /** Attempts after the first, if `execute` throws. Default 0: the model sees the error. A FatalError is never tried again. */
   retries?: number;
   /** Of one attempt: milliseconds, or text such as "30s". */
@@ -17,6 +23,21 @@ export interface DurableToolSettings {
    * model sees the error `tool_in_doubt`. `ask`: a person decides.
    */
   onInDoubt?: 'retry' | 'fail' | 'ask';
+  /**
+   * Looks whether a call that its process did not survive had its effect, by the idempotency key that the call had, before `onInDoubt` is
+   * asked: a call that did not happen runs again. Recorded, as a step without retries; within `timeout`. What it throws means `unknown`.
+   */
+  probe?(input: INPUT, options: ProbeOptions): ProbeAnswer | Promise<ProbeAnswer>;
+  /** What may have happened, in words, for the person whom `onInDoubt: 'ask'` asks: "refund of 40 EUR for order 7: did it happen?". */
+  describe?(input: INPUT): string;
+}
+
+export interface ProbeOptions {
+  /** Of the call: what `getToolMetadata().idempotencyKey` told its attempts. */
+  idempotencyKey: string;
+  /** When its last attempt began. */
+  startedAt: Date;
+  signal: AbortSignal;
 }
 
 /** What the SDK's `toUIMessageStream` takes, as far as it is not the run's own to say. */
@@ -37,7 +58,7 @@ export interface DurableSettings<
   NAME extends string = string,
   INPUTS extends Record<NAME, unknown> = Record<NAME, unknown>,
 > {
-  tools?: { [name in NAME]?: DurableToolSettings };
+  tools?: { [name in NAME]?: DurableToolSettings<INPUTS[name]> };
   approvals?: { [name in NAME]?: DurableApprovalSettings<INPUTS[name]> };
   /**
    * Told of each approval of the agent's own runs, of its reminders and of its escalation: write to Slack, send mail. A step of the run: it is
@@ -85,11 +106,22 @@ export function checkSettings(
       if (!known.includes(name)) throw unknownTool(name, { group, known, holder });
     }
   }
-  for (const [name, tool] of Object.entries(settings.tools ?? {})) {
-    if (tool?.timeout !== undefined) durationMs(tool.timeout, `durable.tools.${name}.timeout`);
-  }
+  for (const [name, tool] of Object.entries(settings.tools ?? {})) if (tool !== undefined) checkTool(name, tool);
   for (const [name, approval] of Object.entries(settings.approvals ?? {}))
     if (approval !== undefined) checkApprovalSettings(approval, { name, holder });
+}
+
+function checkTool(name: string, tool: DurableToolSettings): void {
+  if (tool.timeout !== undefined) durationMs(tool.timeout, `durable.tools.${name}.timeout`);
+  for (const option of ['probe', 'describe'] as const)
+    if (tool[option] !== undefined && typeof tool[option] !== 'function') throw noFunction(`${name}.${option}`);
+}
+
+function noFunction(option: string): DurableError {
+  return new DurableError(
+    'invalid_argument',
+    `Cannot configure durable.tools.${option}: it is no function. Write ${option.split('.').at(-1)}: (input) => ..., or leave it out.`,
+  );
 }
 
 function unknownTool(name: string, where: { group: string; known: string[]; holder: 'agent' | 'call' }): DurableError {

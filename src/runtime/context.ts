@@ -176,6 +176,8 @@ export interface Operation<T> {
   /** Attempts after the first. Default 0. Turns: failures are never recorded, the error goes to the caller. */
   retries?: number;
   timeoutMs?: number;
+  /** The body says when the timeout begins: what it waits for before is not its own time. */
+  startsTimeout?: boolean;
   toolCallId?: string;
   /** For people, where the key does not say it: the tool's name. */
   label?: string;
@@ -196,6 +198,8 @@ export interface Operation<T> {
 export interface Attempt {
   attempt: number;
   signal: AbortSignal;
+  /** Where the operation `startsTimeout`: its timeout counts from now on. */
+  startTimeout: () => void;
 }
 
 /** What is committed together. */

@@ -15,6 +15,7 @@ import type { Operation } from './context.ts';
 import type { Difference } from './divergence.ts';
 import { momentOf } from './duration.ts';
 import { DurableError, FatalError, RetryableError } from './errors.ts';
+import type { ErrorCode } from './errors.ts';
 import type { EventType } from './event.ts';
 import type { Entry } from './journal.ts';
 import { addAppend } from './append.ts';
@@ -216,7 +217,7 @@ class OpenOperation<T> {
   }
 
   #attempt(attempt: number): Promise<BodyOutcome<T>> {
-    const { key, toolCallId, timeoutMs, kind, body, label, onChild, place } = this.#operation;
+    const { key, toolCallId, startsTimeout, kind, body, label, onChild, place } = this.#operation;
     const controller = new AbortController();
     const open: Body = {
       key,
@@ -245,17 +246,18 @@ class OpenOperation<T> {
     this.#attempted = scope;
     const { context } = this.#core;
     return new Promise((resolve) => {
-      const cancelTimeout =
-        timeoutMs === undefined
-          ? undefined
-          : this.#timeout({ controller, attempt, timeoutMs, expired: (error) => done({ error }) });
+      let cancelTimeout: (() => void) | undefined;
+      const startTimeout = (): void => {
+        cancelTimeout ??= this.#timeout({ controller, attempt, expired: (error) => done({ error }) });
+      };
+      if (startsTimeout !== true) startTimeout();
       const done = (outcome: { value: T } | { error: unknown }): void => {
         scope.end();
         cancelTimeout?.();
         resolve(outcome);
       };
       currentFrame
-        .run({ context, scope }, () => callBody(() => body({ attempt, signal: controller.signal })))
+        .run({ context, scope }, () => callBody(() => body({ attempt, signal: controller.signal, startTimeout })))
         .then(
           (value) => {
             const drained = scope.drained();
@@ -275,11 +277,11 @@ class OpenOperation<T> {
   #timeout(options: {
     controller: AbortController;
     attempt: number;
-    timeoutMs: number;
     expired: (error: DurableError) => void;
-  }): () => void {
-    const { controller, attempt, timeoutMs, expired } = options;
-    const { key, kind } = this.#operation;
+  }): (() => void) | undefined {
+    const { controller, attempt, expired } = options;
+    const { key, kind, timeoutMs } = this.#operation;
+    if (timeoutMs === undefined) return undefined;
     return this.#core.clock.schedule(() => {
       const error = new DurableError(
         'step_timeout',
@@ -390,8 +392,11 @@ function nextAttempt<T>(core: RunCore, { key }: Operation<T>): number {
   return last.event.type === 'tool_started' ? attempt + 1 : attempt + 1 + core.lostAttempts(last.seq);
 }
 
+/** What would be the same once more: misuse, and a doubt that was settled. */
+const LASTING: readonly ErrorCode[] = ['inside_step', 'outside_run', 'tool_in_doubt'];
+
 function isRetryable(error: unknown): boolean {
-  return !FatalError.is(error) && !DurableError.is(error, 'inside_step') && !DurableError.is(error, 'outside_run');
+  return !FatalError.is(error) && !LASTING.some((code) => DurableError.is(error, code));
 }
 
 function duplicateKey(core: RunCore, key: string): DurableError {

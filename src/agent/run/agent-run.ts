@@ -135,7 +135,11 @@ export class AgentRun {
         onPrepared: (prepared) => {
           this.#prepared = prepared;
         },
-        ask: createInDoubtAsk(this.#context, () => this.#state.turns),
+        ask: createInDoubtAsk(this.#context, {
+          turns: () => this.#state.turns,
+          requestedBy: this.#input.by ?? null,
+          settings: () => this.#prepared.durable,
+        }),
       },
       writer,
       tail,

@@ -19,8 +19,9 @@ import type { CallState } from '../call/call-state.ts';
 import type { DurableToolSettings } from '../durable-settings.ts';
 import { CHILD_PART, DEFAULT_STREAM } from '../../streams/wire.ts';
 import { editedModelOutput } from './edited-input.ts';
-import { findDoubt, settleDoubt } from './in-doubt.ts';
-import type { InDoubtTool } from './in-doubt.ts';
+import { createInDoubtAsk } from './in-doubt-ask.ts';
+import { findDoubt, recordedProbes, recordStartAgain, replayProbes, settleDoubt } from './in-doubt.ts';
+import type { InDoubtAsk, InDoubtTool } from './in-doubt.ts';
 import { anySignal } from '../turn/live-turn.ts';
 import { memoizedNeedsApproval } from './approval-policy.ts';
 import { ValueFeed } from './value-feed.ts';
@@ -82,42 +83,85 @@ function runTool(run: ToolRun): unknown {
     return noteFatal(perform({ ...operationOf(run, key), body: neverRuns }), { call, key });
   call.liveTools.add(key);
   const feed = new ValueFeed();
-  const doubt = doubtOf(run, key);
+  const found = doubtOf(run, key);
+  const doubt = found === undefined ? undefined : { tool: found, isSettled: false };
   // crash here: the effect may have happened and its result is not recorded; the key and `onInDoubt` answer for that (D3, D4)
   const done = noteFatal(
-    perform({ ...operationOf(run, key, doubt), body: (attempt) => callTool(run, { attempt, feed, doubt }) }),
+    perform({ ...operationOf(run, key, found), body: (attempt) => callTool(run, { key, attempt, feed, doubt }) }),
     { call, key },
   );
   if (!run.streams && !feed.open) return done;
   return feed.values(done);
 }
 
-function callTool(
-  { name, call, execute, input, options }: ToolRun,
-  at: { attempt: Attempt; feed: ValueFeed; doubt: InDoubtTool | undefined },
-): unknown {
+interface Doubt {
+  tool: InDoubtTool;
+  isSettled: boolean;
+}
+
+interface ToolAttempt {
+  key: string;
+  attempt: Attempt;
+  feed: ValueFeed;
+  doubt: Doubt | undefined;
+}
+
+function callTool(run: ToolRun, at: ToolAttempt): unknown {
+  const { call, execute, options } = run;
   const edit = call.editOf(options.toolCallId);
   if (edit !== undefined && 'error' in edit) throw edit.error;
-  const actual = edit === undefined ? input : edit.input;
+  const actual = actualInput(run);
   const start = (): unknown => {
     const abortSignal = anySignal([at.attempt.signal, options.abortSignal]);
     const result = execute(actual, { ...options, abortSignal });
     return isAsyncIterable(result) ? at.feed.drain(result) : result;
   };
-  if (at.doubt === undefined) return start();
-  return settleDoubt({
-    tool: at.doubt,
-    policy: settingsOf(call, name).onInDoubt ?? 'retry',
-    ask: call.bindings.ask,
-    context: call.context,
+  const probes = recordedProbes(call.context, at.key);
+  if (at.doubt === undefined && probes.length === 0) return start();
+  return callAgain(run, { ...at, probes, start });
+}
+
+/** D4. Its attempts after the doubt was settled are plain ones. */
+async function callAgain(
+  { name, call }: ToolRun,
+  {
+    attempt,
+    doubt,
+    probes,
     start,
+  }: Pick<ToolAttempt, 'attempt' | 'doubt'> & { probes: string[]; start: () => unknown },
+): Promise<unknown> {
+  const { context } = call;
+  await replayProbes(context, probes);
+  if (doubt === undefined) return start();
+  if (!doubt.isSettled) {
+    const settled = await settleDoubt({
+      tool: doubt.tool,
+      settings: settingsOf(call, name),
+      ask: call.bindings.ask ?? askIn(call),
+      context,
+    });
+    if (settled.kind === 'happened') return settled.result;
+    doubt.isSettled = true;
+  }
+  await recordStartAgain(context, { key: doubt.tool.key, attempt: attempt.attempt });
+  attempt.startTimeout();
+  return start();
+}
+
+/** Of agents that a workflow or a tool calls. */
+function askIn(call: CallState): InDoubtAsk {
+  return createInDoubtAsk(call.context, {
+    turns: () => call.committed,
+    requestedBy: null,
+    settings: () => call.prepared.durable,
   });
 }
 
 function operationOf(run: ToolRun, key: string, doubt?: InDoubtTool): Omit<Operation<unknown>, 'body'> {
-  const { retries, timeout, onInDoubt = 'retry' } = settingsOf(run.call, run.name);
+  const { retries, timeout } = settingsOf(run.call, run.name);
   const edit = run.call.editOf(run.options.toolCallId);
-  const fails = (doubt !== undefined && onInDoubt === 'fail') || (edit !== undefined && 'error' in edit);
+  const fails = edit !== undefined && 'error' in edit;
   return {
     key,
     kind: 'tool',
@@ -128,7 +172,7 @@ function operationOf(run: ToolRun, key: string, doubt?: InDoubtTool): Omit<Opera
     place: placeOf(run),
     ...(retries === undefined || fails ? {} : { retries }),
     ...(timeout === undefined ? {} : { timeoutMs: durationMs(timeout, `durable.tools.${run.name}.timeout`) }),
-    ...(onInDoubt === 'retry' || doubt !== undefined ? {} : { recordStart: true }),
+    ...(doubt === undefined ? { recordStart: mayBeInDoubt(run) } : { startsTimeout: true }),
   };
 }
 
@@ -155,10 +199,34 @@ function settingsOf(call: CallState, name: string): DurableToolSettings {
   return (tools !== undefined && Object.hasOwn(tools, name) ? tools[name] : undefined) ?? {};
 }
 
+function mayBeInDoubt({ call, name }: ToolRun): boolean {
+  const { onInDoubt = 'retry', probe } = settingsOf(call, name);
+  return onInDoubt !== 'retry' || probe !== undefined;
+}
+
 function doubtOf(run: ToolRun, key: string): InDoubtTool | undefined {
-  const { onInDoubt = 'retry' } = settingsOf(run.call, run.name);
-  if (onInDoubt === 'retry') return undefined;
-  return findDoubt(run.call.context, { key, toolName: run.name, toolCallId: run.options.toolCallId, input: run.input });
+  if (!mayBeInDoubt(run)) return undefined;
+  const { name: toolName, call, options } = run;
+  const { toolCallId } = options;
+  const input = actualInput(run);
+  return findDoubt(call.context, { key, toolName, toolCallId, input, prompt: () => describe(run, input) });
+}
+
+/** What a person has made of the model's input. */
+function actualInput({ call, input, options }: ToolRun): unknown {
+  const edit = call.editOf(options.toolCallId);
+  return edit === undefined || 'error' in edit ? input : edit.input;
+}
+
+/** A question without its words is better than none. */
+function describe({ call, name }: ToolRun, input: unknown): string | null {
+  const { describe: say } = settingsOf(call, name);
+  try {
+    return say?.(input) ?? null;
+  } catch (error) {
+    call.context.logger.warn({ code: 'invalid_argument', tool: name, err: error }, 'durable.tools.describe failed');
+    return null;
+  }
 }
 
 /** A tool that another tool calls (the SDK's local tool callers make up toolCallIds): its key stands under the caller's. */

@@ -2,19 +2,32 @@
 
 import type { RunContext } from '../../runtime/context.ts';
 import { approvalHook, UNASKED } from './approval.ts';
-import type { Decision } from './approval.ts';
+import type { ApprovalDetails, Decision } from './approval.ts';
+import type { DurableSettings } from '../durable-settings.ts';
+import { questionKey } from './in-doubt.ts';
 import type { InDoubtAnswer, InDoubtAsk, InDoubtTool } from './in-doubt.ts';
+
+export interface InDoubtAskOptions {
+  /** Model turns of the run so far. */
+  turns: () => number;
+  /** Who started the run. */
+  requestedBy: string | null;
+  /** Of the call that is made. */
+  settings: () => DurableSettings;
+}
 
 /**
  * Approve: the call runs again under the same idempotency key. Approve with a `result`: the effect happened, and this is what the
- * model is told. Deny: the call fails with the reason. Durable: the answer is journaled, and asked for once per interruption.
+ * model is told. Deny: the call fails with the reason. Whoever may approve the tool's calls may say so; one person does. Durable: the answer
+ * is journaled, and asked for once per interruption.
  */
-export function createInDoubtAsk(context: RunContext, turn: () => number): InDoubtAsk {
+export function createInDoubtAsk(context: RunContext, options: InDoubtAskOptions): InDoubtAsk {
   return async (tool) => {
-    const key = `${tool.key}/in-doubt:${tool.attempt}`;
+    const key = questionKey(tool);
     const id = `apr_${context.sign(`in-doubt\n${context.run.id}\n${key}`).slice(0, 32)}`;
     const details = {
       ...UNASKED,
+      ...termsOf(options.settings(), tool.toolName),
       id,
       question: 'in-doubt' as const,
       tool: tool.toolName,
@@ -22,14 +35,28 @@ export function createInDoubtAsk(context: RunContext, turn: () => number): InDou
       input: tool.input,
       inputSchema: null,
       reason: reasonOf(tool),
-      turn: turn(),
+      prompt: tool.prompt(),
+      turn: options.turns(),
       requestedAt: tool.startedAt,
-      approvers: null,
+      requestedBy: options.requestedBy,
     };
     // crash here: the question is open, and is found open under the same key
     context.createHook(approvalHook(key, { details, needed: 1 }));
     const { value } = await context.mailbox(key).take();
     return toAnswer(value as Decision);
+  };
+}
+
+function termsOf({ approvals = {} }: DurableSettings, tool: string): Pick<ApprovalDetails, 'approvers' | 'rules'> {
+  const known = Object.hasOwn(approvals, tool) ? approvals[tool] : undefined;
+  const { approvers, needed = 1, requesterMayAnswer } = known ?? {};
+  return {
+    approvers: Array.isArray(approvers) ? approvers : null,
+    rules: {
+      ...UNASKED.rules,
+      asksApprovers: typeof approvers === 'function',
+      requesterMayAnswer: requesterMayAnswer ?? (approvers === undefined && needed === 1),
+    },
   };
 }
 

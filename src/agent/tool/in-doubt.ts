@@ -3,12 +3,18 @@
  *
  *  I1 A tool is in doubt if a start of it is recorded, no completion, and its process did not leave it while it waited. A tool that
  *     waits inside (sleep, hook) is replayed from its top and is not in doubt, unless the process died after the wait had ended.
- *  I2 Each interruption is asked about once: the question is keyed by the number of starts.
+ *  I2 Each interruption is looked into and asked about once: probe and question are keyed by the number of starts.
+ *  I3 What is asked, and looked up, about a call is no part of it: a question that is still open leaves the call in doubt.
+ *  I4 Once a doubt is settled in favour of another attempt, this one and its retries are as any: each has its start recorded.
+ *  I5 Every recorded probe of a call is asked for when the call is entered again, whatever has become of the doubt: replay goes no further
+ *     than a completion that nobody asks for.
  */
 
 import type { RunContext } from '../../runtime/context.ts';
 import { DurableError } from '../../runtime/errors.ts';
+import { durationMs } from '../../runtime/duration.ts';
 import type { JournalEvent } from '../../runtime/event.ts';
+import type { DurableToolSettings, ProbeAnswer } from '../durable-settings.ts';
 
 /** What a tool was when the process that ran it died. */
 export interface InDoubtTool {
@@ -22,6 +28,8 @@ export interface InDoubtTool {
   /** Starts so far. */
   attempt: number;
   idempotencyKey: string;
+  /** What may have happened, in the words of the tool's settings; null if they have none. */
+  prompt: () => string | null;
 }
 
 /** `again`: run it once more under the same idempotency key. `happened`: the effect is done, this is its result. */
@@ -36,7 +44,7 @@ export type InDoubtAsk = (tool: InDoubtTool) => Promise<InDoubtAnswer>;
 /** The doubt about a tool that is to run now, if there is one (I1). */
 export function findDoubt(
   context: RunContext,
-  tool: Pick<InDoubtTool, 'key' | 'toolName' | 'toolCallId' | 'input'>,
+  tool: Pick<InDoubtTool, 'key' | 'toolName' | 'toolCallId' | 'input' | 'prompt'>,
 ): InDoubtTool | undefined {
   const facts = context.facts(tool.key);
   const starts = facts.filter((fact) => fact.type === 'tool_started');
@@ -44,11 +52,25 @@ export function findDoubt(
   if (last === undefined || facts.at(-1)?.type === 'tool_retrying') return undefined;
   const all = context.journal('');
   const since = all.slice(all.lastIndexOf(last) + 1);
-  const inside = since.filter((event) => event.key.startsWith(`${tool.key}/`));
+  const inside = since.filter((event) => event.key.startsWith(`${tool.key}/`) && !isAboutDoubt(event, tool.key));
   const crashed = context.run.attempts > 0 || since.some((event) => event.type === 'run_recovered');
   const suspended = crashed ? hasOpenWait(inside) : inside.some(isWait);
   if (suspended) return undefined;
   return { ...tool, startedAt: last.at, attempt: starts.length, idempotencyKey: `${context.run.id}/${tool.key}` };
+}
+
+/** I3 */
+function isAboutDoubt(event: JournalEvent, key: string): boolean {
+  return event.key.startsWith(questionKey({ key })) || event.key.startsWith(probeKey({ key }));
+}
+
+/** I2 */
+export function questionKey({ key, attempt = '' }: { key: string; attempt?: number | '' }): string {
+  return `${key}/in-doubt:${attempt}`;
+}
+
+function probeKey({ key, attempt = '' }: { key: string; attempt?: number | '' }): string {
+  return `${key}/probe:${attempt}`;
 }
 
 function isWait({ type }: JournalEvent): boolean {
@@ -65,29 +87,86 @@ function hasOpenWait(events: JournalEvent[]): boolean {
 
 export interface DoubtOptions {
   tool: InDoubtTool;
-  policy: 'retry' | 'fail' | 'ask';
-  ask: InDoubtAsk | undefined;
+  settings: Pick<DurableToolSettings, 'onInDoubt' | 'probe' | 'timeout'>;
+  ask: InDoubtAsk;
   context: RunContext;
-  /** Runs the tool. */
-  start: () => unknown;
 }
 
-/** What the tool answers, or the error `tool_in_doubt`. */
-export async function settleDoubt({ tool, policy, ask, context, start }: DoubtOptions): Promise<unknown> {
-  if (policy === 'fail' || ask === undefined) throw inDoubtError(tool);
+/** Whether the call is to run once more, or what it answers instead. Throws `tool_in_doubt`. */
+export async function settleDoubt(
+  options: DoubtOptions,
+): Promise<{ kind: 'again' } | { kind: 'happened'; result: unknown }> {
+  const { tool, settings, ask } = options;
+  const found = await probe(options);
+  if (found !== undefined) return found;
+  const { onInDoubt = 'retry' } = settings;
+  if (onInDoubt === 'retry') return { kind: 'again' };
+  if (onInDoubt === 'fail') throw inDoubtError(tool);
   const answer = await ask(tool);
-  switch (answer.kind) {
-    case 'happened':
-      return answer.result;
-    case 'fail':
-      throw inDoubtError(tool, answer.reason);
-    case 'again':
-      // crash here: the start is recorded, so the next doubt is a new question (I2).
-      await context.append({
-        facts: [{ type: 'tool_started', key: tool.key, at: context.now(), attempt: tool.attempt + 1 }],
-      });
-      return start();
+  if (answer.kind === 'fail') throw inDoubtError(tool, answer.reason);
+  return answer;
+}
+
+/** I4 */
+export async function recordStartAgain(
+  context: RunContext,
+  { key, attempt }: { key: string; attempt: number },
+): Promise<void> {
+  // crash here: the start is recorded, so the next doubt is a new question (I2).
+  await context.append({ facts: [{ type: 'tool_started', key, at: context.now(), attempt }] });
+}
+
+/** I5. Keys. */
+export function recordedProbes(context: RunContext, key: string): string[] {
+  const about = context.journal(probeKey({ key }));
+  return about.filter(({ type }) => type === 'step_completed' || type === 'step_failed').map((event) => event.key);
+}
+
+/** I5. What they found is asked for once more where it matters. */
+export async function replayProbes(context: RunContext, keys: readonly string[]): Promise<void> {
+  for (const key of keys) {
+    try {
+      await context.perform({ key, kind: 'step', body: () => 'unknown' });
+    } catch (error) {
+      if (DurableError.is(error, 'cancelled')) throw error;
+    }
   }
+}
+
+/** What the tool itself finds out; undefined if it cannot tell. */
+async function probe({
+  tool,
+  settings,
+  context,
+}: DoubtOptions): Promise<Awaited<ReturnType<typeof settleDoubt>> | undefined> {
+  const { probe: look, timeout } = settings;
+  if (look === undefined) return undefined;
+  const { input, idempotencyKey, startedAt } = tool;
+  try {
+    // Without retries: their timers would be waits of the tool (I1).
+    const found = await context.perform({
+      key: probeKey(tool),
+      kind: 'step',
+      body: async ({ signal }) =>
+        checkProbe(tool, await look(input, { idempotencyKey, startedAt: new Date(startedAt), signal })),
+      ...(timeout === undefined ? {} : { timeoutMs: durationMs(timeout, `durable.tools.${tool.toolName}.timeout`) }),
+    });
+    if (found === 'unknown') return undefined;
+    return found.happened ? { kind: 'happened', result: found.result } : { kind: 'again' };
+  } catch (error) {
+    if (DurableError.is(error, 'cancelled')) throw error;
+    const code = DurableError.is(error) ? error.code : 'step_failed';
+    context.logger.warn({ code, step: probeKey(tool), err: error }, 'a probe failed, and its call stays in doubt');
+    return undefined;
+  }
+}
+
+function checkProbe({ toolName }: InDoubtTool, answer: ProbeAnswer): ProbeAnswer {
+  if (answer === 'unknown' || typeof (answer as { happened?: unknown } | null)?.happened === 'boolean') return answer;
+  throw new DurableError(
+    'invalid_argument',
+    `Cannot read what durable.tools.${toolName}.probe answered. Answer { happened: true, result }, { happened: false } or 'unknown'.`,
+  );
 }
 
 export function inDoubtError(tool: InDoubtTool, reason?: string): DurableError {
