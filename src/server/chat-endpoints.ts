@@ -175,7 +175,7 @@ function stop({ runtime }: ServerParts): Endpoint {
 }
 
 function threadStream(parts: ServerParts): Endpoint {
-  const { runtime, connections, frames, heartbeats, threadStates } = parts;
+  const { runtime, connections, frames, threadStates } = parts;
   return endpoint({
     method: 'get',
     path: '/threads/{id}/stream',
@@ -192,7 +192,7 @@ function threadStream(parts: ServerParts): Endpoint {
         const position = request.headers.get(LAST_EVENT_ID_HEADER) ?? query.after;
         const start = await startAt(parts, { key, position, caller });
         const begins = await positionOf(parts, start);
-        const body = createEventBody({ connection, heartbeats }, (wake) => {
+        const body = createEventBody({ parts, connection, about: { thread: id } }, (wake) => {
           const state = threadStates.open(key);
           return new ThreadSource(runtime, { key, start, state, frames, wake });
         });

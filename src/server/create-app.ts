@@ -86,6 +86,7 @@ export function createApp(runtime: Runtime, options: AppOptions = {}): Hono<Env>
     runtime,
     agent,
     clock,
+    logger,
     random,
     connections: createConnections({ clock, random, limit }),
     frames: createFrames(),

@@ -2,11 +2,16 @@
  * The body of an event stream. A reader asks for a frame when it has room for one: what a slow one does not take is read later, and
  * buffered nowhere. An idle body says so by a comment. One that is cancelled, or that nobody ever reads (HEAD), leaves nothing behind. One
  * whose connection is old ends between two frames.
+ *
+ *  E1 A body that fails is cut. The log says why; the error that its reader may see does not.
+ *  E2 A reader that takes nothing for a minute is cut, and its place is free: it comes back after its last chunk.
  */
 
+import type { LogFields } from '../runtime/logger.ts';
 import type { Connection } from './connections.ts';
 import { HEARTBEAT, OPENING } from './frames.ts';
-import type { Heartbeats } from './heartbeats.ts';
+import { logFailure } from './http-error.ts';
+import type { ServerParts } from './server-parts.ts';
 
 export interface FrameSource {
   /** The next frames; undefined if there are none now: `wake` is called when there may be. Throws to cut the body. */
@@ -24,9 +29,14 @@ export interface IdleWords {
 
 const COMMENTS: IdleWords = { opening: OPENING, heartbeat: HEARTBEAT };
 
+/** How long a reader may take nothing of what it was given. */
+const STALLED_MS = 60_000;
+
 export interface EventBodyOptions {
+  parts: Pick<ServerParts, 'clock' | 'heartbeats' | 'logger'>;
   connection: Connection;
-  heartbeats: Heartbeats;
+  /** What is read, for the log. */
+  about: LogFields;
   /** Default: comments. */
   idle?: IdleWords | undefined;
 }
@@ -39,63 +49,64 @@ export function createEventBody(
   return new ReadableStream(new EventBody(options, open), { highWaterMark: 0 });
 }
 
+type Controller = ReadableStreamDefaultController<Uint8Array>;
+
 class EventBody implements UnderlyingDefaultSource<Uint8Array> {
-  readonly #heartbeats: Heartbeats;
+  readonly #options: EventBodyOptions;
   readonly #open: (wake: () => void) => FrameSource;
   readonly #idle: IdleWords;
-  readonly #connection: Connection;
   #source: FrameSource | undefined;
   #removeBeat: (() => void) | undefined;
-  #isCancelled = false;
+  #isClosed = false;
   #isOld = false;
   /** A frame was sent since the last beat. */
   #isBusy = true;
   #isBeating = false;
   #isWoken = false;
   #resume: (() => void) | undefined;
+  /** Since when the reader has asked for nothing; undefined while it waits for a frame. */
+  #idleSince: number | undefined;
 
-  constructor({ connection, heartbeats, idle = COMMENTS }: EventBodyOptions, open: (wake: () => void) => FrameSource) {
-    this.#connection = connection;
-    this.#heartbeats = heartbeats;
+  constructor(options: EventBodyOptions, open: (wake: () => void) => FrameSource) {
+    this.#options = options;
     this.#open = open;
-    this.#idle = idle;
+    this.#idle = options.idle ?? COMMENTS;
   }
 
-  async pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
-    if (this.#source === undefined) {
-      this.#source = this.#open(() => this.#wake());
-      this.#removeBeat = this.#heartbeats.add(() => this.#beat());
-      if (this.#idle.opening !== undefined) {
-        controller.enqueue(this.#idle.opening);
-        return;
-      }
-    }
+  async pull(controller: Controller): Promise<void> {
+    this.#idleSince = undefined;
     try {
-      const frame = await this.#next(this.#source);
-      if (this.#isCancelled) return;
+      const isNew = this.#source === undefined;
+      const source = (this.#source ??= this.#begin(controller));
+      const frame = (isNew ? this.#idle.opening : undefined) ?? (await this.#next(source));
+      if (this.#isClosed) return;
       this.#isBusy = true;
       this.#isBeating = false;
+      this.#idleSince = this.#options.parts.clock.monotonic();
       if (frame !== undefined) controller.enqueue(frame);
-      if (!this.#source.isDone && !this.#isOld) return;
+      if (!source.isDone && !this.#isOld) return;
       this.#close();
       controller.close();
     } catch (error) {
-      this.#close();
-      throw error;
+      this.#fail(error);
     }
   }
 
   cancel(): void {
-    this.#isCancelled = true;
     this.#close();
     this.#resume?.();
+  }
+
+  #begin(controller: Controller): FrameSource {
+    this.#removeBeat = this.#options.parts.heartbeats.add(() => this.#beat(controller));
+    return this.#open(() => this.#wake());
   }
 
   async #next(source: FrameSource): Promise<Uint8Array | undefined> {
     for (;;) {
       this.#isWoken = false;
       const frame = (await source.next()) ?? (this.#isBeating ? this.#idle.heartbeat : undefined);
-      if (frame !== undefined || source.isDone || this.#isCancelled || this.#isOld) return frame;
+      if (frame !== undefined || source.isDone || this.#isClosed || this.#isOld) return frame;
       // It may have been woken while the source looked.
       if (!this.#isWoken) await new Promise<void>((resolve) => (this.#resume = resolve));
       this.#resume = undefined;
@@ -107,16 +118,41 @@ class EventBody implements UnderlyingDefaultSource<Uint8Array> {
     this.#resume?.();
   }
 
-  #beat(): void {
+  #beat(controller: Controller): void {
+    if (this.#isStalled()) {
+      const { parts, about } = this.#options;
+      parts.logger.info(about, 'a reader took nothing for a minute; its stream was cut');
+      this.#close();
+      controller.error(cutError());
+      return;
+    }
     if (!this.#isBusy) this.#isBeating = true;
     this.#isBusy = false;
-    this.#isOld ||= this.#connection.isOld();
+    this.#isOld ||= this.#options.connection.isOld();
     if (this.#isBeating || this.#isOld) this.#wake();
   }
 
+  /** E2 */
+  #isStalled(): boolean {
+    return this.#idleSince !== undefined && this.#options.parts.clock.monotonic() - this.#idleSince >= STALLED_MS;
+  }
+
+  /** E1 */
+  #fail(error: unknown): never {
+    const { parts, about } = this.#options;
+    if (!this.#isClosed) logFailure(error, { logger: parts.logger, about, what: 'a stream was cut' });
+    this.#close();
+    throw cutError();
+  }
+
   #close(): void {
+    this.#isClosed = true;
     this.#removeBeat?.();
     this.#source?.close();
-    this.#connection.close();
+    this.#options.connection.close();
   }
+}
+
+function cutError(): Error {
+  return new Error('The stream was cut.');
 }

@@ -2,7 +2,7 @@
 
 import { DurableError } from '../runtime/errors.ts';
 import type { ErrorCode } from '../runtime/errors.ts';
-import type { Logger } from '../runtime/logger.ts';
+import type { LogFields, Logger } from '../runtime/logger.ts';
 import { jsonResponse } from './json.ts';
 
 const STATUS: Partial<Record<ErrorCode, number>> = {
@@ -61,13 +61,27 @@ const HEADERS: Partial<Record<number, Record<string, string>>> = {
 /** What is no `DurableError` is logged and answered without a word of it. */
 export function errorResponse(error: unknown, logger: Logger): Response {
   const known = DurableError.is(error) ? error : undefined;
-  const status = known === undefined ? 500 : (STATUS[known.code] ?? 500);
-  if (status >= 500) logger.error({ err: error, code: known?.code ?? 'internal_error' }, 'a request failed');
+  const status = statusOf(error);
+  if (status >= 500) logFailure(error, { logger, about: {}, what: 'a request failed' });
   const { code, message, details } = known ?? internalError();
   return jsonResponse(
     { error: { code, message, details } },
     { status, headers: { ...SAFE_HEADERS, ...HEADERS[status], ...allowed(details) } },
   );
+}
+
+/** An error if it is the server's, else a warning. */
+export function logFailure(
+  error: unknown,
+  { logger, about, what }: { logger: Logger; about: LogFields; what: string },
+): void {
+  const fields = { ...about, err: error, code: DurableError.is(error) ? error.code : 'internal_error' };
+  if (statusOf(error) >= 500) logger.error(fields, what);
+  else logger.warn(fields, what);
+}
+
+function statusOf(error: unknown): number {
+  return DurableError.is(error) ? (STATUS[error.code] ?? 500) : 500;
 }
 
 /** Of a 405 that says what is allowed. */

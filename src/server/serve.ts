@@ -20,6 +20,11 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
+interface Incoming {
+  httpVersion: string;
+  socket: { remoteAddress?: string | undefined };
+}
+
 type NodeServer = typeof NodeServerModule;
 type Listening = ReturnType<NodeServer['serve']>;
 
@@ -36,9 +41,10 @@ export async function serve(
     port,
     hostname,
     overrideGlobalObjects: false,
-    fetch: (request: Request, env: { incoming: { socket: { remoteAddress?: string | undefined } } }) => {
-      const address = env.incoming.socket.remoteAddress;
-      return app.fetch(request, address === undefined ? {} : { [PEER]: address });
+    fetch: async (request: Request, { incoming }: { incoming: Incoming }) => {
+      const address = incoming.socket.remoteAddress;
+      const response = await app.fetch(request, address === undefined ? {} : { [PEER]: address });
+      return incoming.httpVersion === '1.1' ? begunAtOnce(response) : response;
     },
   };
   const server = await new Promise<Listening>((resolve, reject) => {
@@ -52,6 +58,17 @@ export async function serve(
     port: listening,
     close: () => close(server),
   };
+}
+
+/**
+ * A stream whose status and headers go out before its body is read: what fails then cuts it. Else the server below reads ahead, and
+ * answers 500 with the text of the error.
+ */
+function begunAtOnce(response: Response): Response {
+  if (response.body === null || response.headers.get('x-accel-buffering') !== 'no') return response;
+  const begun = new Response(response.body, response);
+  begun.headers.set('transfer-encoding', 'chunked');
+  return begun;
 }
 
 function close(server: Listening): Promise<void> {

@@ -3,6 +3,7 @@
 import type { Runtime } from '../app/create-runtime.ts';
 import type { Verifier } from '../app/resume-webhook.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { Logger } from '../runtime/logger.ts';
 import type { Connections } from './connections.ts';
 import type { Encoders } from './encoders.ts';
 import type { Frames } from './frames.ts';
@@ -17,6 +18,7 @@ export interface ServerParts {
   /** The agent that chats. */
   agent: string;
   clock: Clock;
+  logger: Logger;
   /** In [0, 1). */
   random(): number;
   connections: Connections;

@@ -100,12 +100,12 @@ export async function longPollResponse({ runtime, clock, random }: ServerParts, 
 
 /** Lines or events, until the stream is closed. */
 export function followingResponse(parts: ServerParts, read: StreamRead): Response {
-  const { runtime, heartbeats } = parts;
+  const { runtime } = parts;
   const { run, stream, offset, follow, mode, connection } = read;
   const encoding = encodingOf(parts, read);
   const isLines = mode === 'lines';
   const body = createEventBody(
-    { connection, heartbeats, idle: isLines ? LINES_IDLE : undefined },
+    { parts, connection, about: { run, stream }, idle: isLines ? LINES_IDLE : undefined },
     (wake) => new LogSource(runtime, { at: { run, offset }, stream, follow, wake, encoding }),
   );
   const headers = {

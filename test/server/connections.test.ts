@@ -2,6 +2,8 @@ import { DurableAgent, getWritable, sleep, step, workflow } from 'everturn';
 import { durableChatTransport } from 'everturn/client';
 import { createApp } from 'everturn/server';
 import { createTestRuntime, manualClock } from 'everturn/testing';
+import { get } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { ACCEPT_EVENTS } from '../../src/streams/wire.ts';
 import type { TestRuntimeOptions } from 'everturn/testing';
@@ -13,6 +15,7 @@ import {
   chunksOf,
   isDone,
   openDirectly,
+  openSocket,
   overBothWays,
   refusalOf,
   say,
@@ -156,6 +159,84 @@ describe('an old stream', () => {
     expect(chunks.map(({ type }) => type)).toEqual(
       (await chunksOf(await site.fetch(`${site.api}/chat/t1/stream?startIndex=0`))).map(({ type }) => type),
     );
+    await site.close();
+  });
+});
+
+describe('a reader that takes nothing', () => {
+  const flood = workflow('flood', () =>
+    step('write', async () => {
+      const writer = getWritable({ namespace: 'rows' }).getWriter();
+      for (let index = 0; index < 400; index += 1) await writer.write({ index, text: 'x'.repeat(60_000) });
+      await writer.close();
+    }),
+  );
+  const TYPES = ['text/event-stream', 'application/x-ndjson', ACCEPT_EVENTS];
+
+  it.each(TYPES)('for a minute is cut, and its place is free: %s', async (accept) => {
+    const clock = manualClock();
+    const site = await openDirectly({ agents: agentOf(), workflows: [flood] }, { clock, maxStreams: 1 });
+    const { id } = await site.runtime.start(flood);
+    const open = (): Promise<Response> => site.fetch(`${site.api}/runs/${id}/streams/rows`, { headers: { accept } });
+    const stalled = (await open()).body?.getReader();
+    await stalled?.read();
+    await clock.advance(59_000);
+    expect((await stalled?.read())?.done).toBe(false);
+    await clock.advance(59_000);
+    expect((await open()).status).toBe(429);
+    await clock.advance(10_000);
+    await expect(stalled?.read()).rejects.toThrow('The stream was cut.');
+    const next = await open();
+    expect(next.status).toBe(200);
+    await next.body?.cancel();
+    await site.close();
+  });
+
+  it('but waits for news is not cut', async () => {
+    const clock = manualClock();
+    const site = await openDirectly({ agents: agentOf() }, { clock });
+    const reader = (await site.fetch(`${site.api}/threads/t1/stream`)).body?.getReader();
+    const taking = (async () => {
+      for (let frame = await reader?.read(); frame?.done === false; frame = await reader?.read());
+    })();
+    await clock.advance(10 * 60_000);
+    await reader?.cancel();
+    await expect(taking).resolves.toBeUndefined();
+    await site.close();
+  });
+
+  it('through a socket is cut, and comes back to where it was', async () => {
+    const clock = manualClock();
+    const site = await openSocket({ agents: agentOf(), workflows: [flood] }, { clock, maxStreams: 1 });
+    const { id } = await site.runtime.start(flood);
+    await site.runtime.getRun(id).result();
+    const url = `${site.api}/runs/${id}/streams/rows`;
+    const response = await new Promise<IncomingMessage>((resolve) => {
+      get(url, { agent: false, headers: { accept: 'application/x-ndjson' } }, (answer) => resolve(answer.pause()));
+    });
+    const isFree = async (): Promise<boolean> => {
+      const other = await site.fetch(url, { headers: { accept: 'application/x-ndjson' } });
+      await other.body?.cancel();
+      return other.status === 200;
+    };
+    expect(await isFree()).toBe(false);
+    // Its socket's buffers are full after some pages; how many, the machine knows.
+    await until(async () => {
+      await clock.advance(70_000);
+      return isFree();
+    });
+    const lines: string[] = [];
+    const cut = new Promise((resolve) => response.on('error', resolve));
+    response
+      .setEncoding('utf8')
+      .on('data', (text: string) => lines.push(text))
+      .resume();
+    await cut;
+    const whole = lines.join('').split('\n').slice(0, -1);
+    expect(whole.length).toBeLessThan(400);
+    const last = JSON.parse(whole.at(-1) ?? '{"offset":"-1"}') as { offset: string };
+    const rest = await site.fetch(`${url}?offset=${last.offset}`, { headers: { accept: 'application/x-ndjson' } });
+    expect(whole.length + (await rest.text()).trim().split('\n').length).toBe(401);
     await site.close();
   });
 });

@@ -137,6 +137,47 @@ overBothWays('what fails without a code', (open) => {
     );
   });
 
+  it.each([
+    ['/runs/run_1/streams/default', 'application/x-ndjson'],
+    ['/runs/run_1/streams/default', 'text/event-stream'],
+    ['/runs/run_1/streams/default?offset=-1&live=sse', '*/*'],
+    ['/chat/run_1/stream?startIndex=0', '*/*'],
+    ['/threads/t1/stream?after=start', '*/*'],
+  ])('cuts a stream without a word of it, wherever it fails, and is logged: %s as %s', async (path, accept) => {
+    const inner = memoryStore();
+    let left = Number.POSITIVE_INFINITY;
+    const read: Store['read'] = async (...args) => {
+      if ((left -= 1) < 0) throw new Error('secret: hunter2');
+      return inner.read(...args);
+    };
+    const site = await open({ store: { ...inner, read }, agents: agentOf('Hello') });
+    await (await site.runtime.start('support', { id: 'run_1', prompt: 'Hello', thread: 't1' })).result();
+    const seen: string[] = [];
+    for (let reads = 0; reads < 4; reads += 1) {
+      left = reads;
+      site.logs.splice(0);
+      const signal = AbortSignal.timeout(500);
+      const response = await site.fetch(site.api + path, { headers: { accept }, signal });
+      const said: string[] = [];
+      const cut = await (async () => {
+        for await (const text of (response.body ?? new ReadableStream()).pipeThrough(new TextDecoderStream(), {
+          signal,
+        }))
+          said.push(text);
+      })().then(
+        () => undefined,
+        (error: Error) => error,
+      );
+      expect(said.join('') + String(cut)).not.toContain('hunter2');
+      if (left >= 0) continue;
+      seen.push(`${response.status} ${cut === undefined ? JSON.parse(said.join('')).error.code : 'cut'}`);
+      expect(site.logs.filter(({ fields }) => String(fields.err).includes('hunter2'))).toMatchObject([
+        { level: 'error', fields: { code: 'internal_error' } },
+      ]);
+    }
+    expect([...new Set(seen)]).toEqual(['500 internal_error', '200 cut']);
+  });
+
   it('an authorize that throws or answers nonsense admits nobody', async () => {
     for (const answer of [
       () => {
