@@ -43,7 +43,10 @@ export interface AccessRequest {
   questionId?: string;
 }
 
-/** Answers who asks, or the response that refuses. The request's body has been read. */
+/**
+ * Answers who asks, or the response that refuses. The request's body has been read. Asked with the ids that the request says, and again with
+ * the run and the thread of what they mean, once it is read and before it is used.
+ */
 export type Authorize = (
   request: Request,
   access: AccessRequest,

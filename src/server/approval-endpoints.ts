@@ -6,13 +6,16 @@ import { approvalNotFound } from '../app/approvals.ts';
 import type { Approval } from '../app/approval-record.ts';
 import type { ApprovalQuery } from '../app/approvals.ts';
 import type { Runtime } from '../app/create-runtime.ts';
-import type { Caller } from './access.ts';
+import type { DurableError } from '../runtime/errors.ts';
+import type { AccessRequest, Caller } from './access.ts';
 import { endpoint } from './endpoint.ts';
 import type { Endpoint } from './endpoint.ts';
 import { jsonResponse } from './json.ts';
+import { allowList, allowRow } from './row-access.ts';
 import { cursorSchema, idParams, limitSchema, pageOf } from './schemas.ts';
 import type { PageQuery } from './schemas.ts';
 import type { ServerParts } from './server-parts.ts';
+import type { AskedId } from './stream-position.ts';
 
 export function approvalEndpoints({ runtime }: ServerParts): Endpoint[] {
   return [list(runtime), get(runtime), decide(runtime)];
@@ -42,11 +45,12 @@ function list(runtime: Runtime): Endpoint {
     responses: { 200: { description: 'A page.', schema: pageOf(approvalSchema()) } },
     async handle({ query, allow }) {
       const { thread: threadId, run: runId } = query;
-      const { tenant } = await allow({
+      const access: AccessRequest = {
         action: 'approval.list',
         ...(threadId === undefined ? {} : { threadId }),
         ...(runId === undefined ? {} : { runId }),
-      });
+      };
+      const { tenant } = await allowList(runtime, { allow, access });
       const { items, cursor } = await runtime.approvals.list({ ...(query as ApprovalQuery), tenant });
       return jsonResponse({ items, cursor });
     },
@@ -61,8 +65,7 @@ function get(runtime: Runtime): Endpoint {
     params: idParams('The approval.'),
     responses: { 200: { description: 'The approval.', schema: recordSchema() } },
     async handle({ params: { id }, allow }) {
-      const caller = await allow({ action: 'approval.read', approvalId: id });
-      await findApproval(runtime, { id, caller });
+      const caller = await allowApproval(runtime, { id, action: 'approval.read', allow });
       return jsonResponse(await runtime.approvals.get(id, { viewedBy: caller.id, from: 'api' }));
     },
   });
@@ -98,8 +101,7 @@ function decide(runtime: Runtime): Endpoint {
     body,
     responses: { 200: { description: 'The approval as it is now.', schema: recordSchema() } },
     async handle({ params: { id }, body: { approved, reason, input, result }, allow }) {
-      const caller = await allow({ action: 'approval.decide', approvalId: id });
-      await findApproval(runtime, { id, caller });
+      const caller = await allowApproval(runtime, { id, action: 'approval.decide', allow });
       const said = { by: caller, from: 'api', ...(reason === undefined ? {} : { reason }) };
       if (!approved) return jsonResponse(await runtime.approvals.deny(id, said));
       const changes = { ...(input === undefined ? {} : { input }), ...(result === undefined ? {} : { result }) };
@@ -108,11 +110,10 @@ function decide(runtime: Runtime): Endpoint {
   });
 }
 
-/** Those of other tenants do not exist. */
-async function findApproval(runtime: Runtime, { id, caller }: { id: string; caller: Caller }): Promise<Approval> {
-  const approval = await runtime.approvals.get(id);
-  if (approval.tenant === caller.tenant) return approval;
-  throw approvalNotFound(id);
+async function allowApproval(runtime: Runtime, { id, action, allow }: AskedId): Promise<Caller> {
+  const read = (): Promise<Approval> => runtime.approvals.get(id);
+  const missing = (): DurableError => approvalNotFound(id);
+  return (await allowRow(runtime, { allow, access: { action, approvalId: id }, read, missing })).caller;
 }
 
 function approvalSchema(): ZodType {

@@ -10,13 +10,13 @@ import { decidedPage, linkPage, pageResponse } from './approval-page.ts';
 import type { Page } from './approval-page.ts';
 import { endpoint } from './endpoint.ts';
 import type { Endpoint } from './endpoint.ts';
+import { subjectOf } from './row-access.ts';
+import type { Allow } from './row-access.ts';
 import type { ServerParts } from './server-parts.ts';
 
 interface TokenParams {
   token: string;
 }
-
-type Allow = (access: AccessRequest) => Promise<Caller>;
 
 const HTML = { type: 'text/html', schema: z.string() };
 const PAGES = {
@@ -48,7 +48,7 @@ function show(runtime: Runtime, params: ZodType<TokenParams>): Endpoint {
     handle: ({ params: { token }, allow }) =>
       toResponse(async () => {
         const link = await runtime.approvals.openLink(token);
-        await loggedIn(link, { allow, action: 'approval.read' });
+        await loggedIn(runtime, link, { allow, action: 'approval.read' });
         await runtime.approvals.get(link.approval.id, { viewedBy: link.to, from: 'link' });
         return linkPage(link);
       }),
@@ -72,7 +72,7 @@ function use(runtime: Runtime, params: ZodType<TokenParams>): Endpoint {
     handle: ({ params: { token }, body, allow }) =>
       toResponse(async () => {
         const link = await runtime.approvals.openLink(token);
-        const as = await loggedIn(link, { allow, action: 'approval.decide' });
+        const as = await loggedIn(runtime, link, { allow, action: 'approval.decide' });
         if (link.approval.status === 'pending' && link.isExpired) await refuseQuietly(runtime, token);
         if (link.isExpired) return linkPage(link);
         const reason = new URLSearchParams(new TextDecoder().decode(body)).get('reason')?.slice(0, 10_000) ?? '';
@@ -102,12 +102,14 @@ async function refuseQuietly(runtime: Runtime, token: string): Promise<void> {
 
 /** Who is logged in, where the link asks for it. What `authorize` answers in place of a principal, such as a way to log in, is sent. */
 async function loggedIn(
-  { requireLogin, to, approval: { id, tenant } }: OpenedLink,
+  runtime: Runtime,
+  { requireLogin, to, approval }: OpenedLink,
   { allow, action }: { allow: Allow; action: AccessRequest['action'] },
 ): Promise<Caller | undefined> {
   if (!requireLogin) return undefined;
-  const caller = await allow({ action, approvalId: id });
-  if (caller.id === to && caller.tenant === tenant) return caller;
+  // The token is signed, so its approval exists: no need to hide what it is of.
+  const caller = await allow({ action, approvalId: approval.id, ...(await subjectOf(runtime, approval)) });
+  if (caller.id === to && caller.tenant === approval.tenant) return caller;
   throw new DurableError('forbidden', "This link is somebody else's: log in as the one whom it was sent to.");
 }
 

@@ -7,16 +7,19 @@ import { DurableError } from '../runtime/errors.ts';
 import type { RunInfo } from '../app/run-info.ts';
 import { decodeChunk } from '../runtime/chunk.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
-import type { AccessRequest, Caller } from './access.ts';
+import type { Caller } from './access.ts';
 import { notAccepted } from './chat-message.ts';
 import type { AnsweredPart } from './chat-message.ts';
+import type { Allow, Subject } from './row-access.ts';
 import { readTail } from './stream-position.ts';
 
 export interface AnswerOptions {
   run: RunInfo;
   parts: readonly AnsweredPart[];
   caller: Caller;
-  allow: (access: AccessRequest) => Promise<Caller>;
+  /** Where the run belongs. */
+  subject: Subject;
+  allow: Allow;
 }
 
 /**
@@ -28,7 +31,7 @@ export async function deliverAnswers(runtime: Runtime, options: AnswerOptions): 
   const tail = await readTail(runtime, options.run.id);
   const decisions = await readDecisions(runtime, options);
   const outcomes: Outcome[] = [];
-  for (const decision of decisions) outcomes.push(await decide(runtime, decision, options));
+  for (const decision of decisions) outcomes.push(await decide(runtime, decision));
   for (const part of options.parts) outcomes.push(await bringOutput(runtime, part, options));
   const conflict = outcomes.find((outcome) => outcome.kind === 'conflict');
   if (conflict !== undefined) throw conflict.error;
@@ -43,10 +46,11 @@ interface Decision {
   approval: Approval;
   approved: boolean;
   reason: string | undefined;
+  by: Caller;
 }
 
-/** All of them are looked up before one is delivered: a forged request changes nothing. */
-function readDecisions(runtime: Runtime, { run, parts }: AnswerOptions): Promise<Decision[]> {
+/** All of them are looked up and asked for before one is delivered: a forged request changes nothing. */
+function readDecisions(runtime: Runtime, { run, parts, subject, allow }: AnswerOptions): Promise<Decision[]> {
   const responded = parts.filter((part) => part.state === 'approval-responded');
   return Promise.all(
     responded.map(async ({ toolCallId, approval: given }) => {
@@ -54,7 +58,8 @@ function readDecisions(runtime: Runtime, { run, parts }: AnswerOptions): Promise
       if (given === undefined || approval?.run !== run.id || approval.toolCallId !== toolCallId) {
         throw notAccepted(`the call "${toolCallId}" has no such approval in the run "${run.id}"`, { toolCallId });
       }
-      return { approval, approved: given.approved, reason: given.reason };
+      const by = await allow({ action: 'approval.decide', approvalId: given.id, ...subject });
+      return { approval, approved: given.approved, reason: given.reason, by };
     }),
   );
 }
@@ -68,11 +73,7 @@ async function findApproval(runtime: Runtime, id: string): Promise<Approval | nu
   }
 }
 
-async function decide(runtime: Runtime, decision: Decision, { run, allow }: AnswerOptions): Promise<Outcome> {
-  const { approval, approved, reason } = decision;
-  const { id } = approval;
-  const threadId = run.thread === null ? {} : { threadId: run.thread };
-  const by = await allow({ action: 'approval.decide', approvalId: id, runId: run.id, ...threadId });
+async function decide(runtime: Runtime, { approval: { id }, approved, reason, by }: Decision): Promise<Outcome> {
   try {
     const options = { by, from: 'chat', ...(reason === undefined ? {} : { reason }) };
     await (approved ? runtime.approvals.approve(id, options) : runtime.approvals.deny(id, options));

@@ -6,7 +6,6 @@ import { messageIdOf } from '../agent/run/agent-state.ts';
 import { isEnded } from '../runtime/store.ts';
 import type { RunInfo } from '../app/run-info.ts';
 import {
-  decodePosition,
   encodeHandle,
   encodePosition,
   LAST_EVENT_ID_HEADER,
@@ -127,8 +126,7 @@ function stream(parts: ServerParts): Endpoint {
       const { id } = params;
       const { startIndex } = query;
       return connections.answer(call, async (connection, allow) => {
-        const caller = await allow({ action: 'chat.read', ...subjectOf(id) });
-        const target = await findTarget(runtime, { id, caller });
+        const target = await findTarget(runtime, { id, action: 'chat.read', allow });
         const lastEventId = request.headers.get(LAST_EVENT_ID_HEADER);
         if (target === null) return withoutRuns(id, { lastEventId, startIndex });
         const isWhole = lastEventId === null && startIndex === undefined;
@@ -163,8 +161,7 @@ function stop({ runtime }: ServerParts): Endpoint {
     params: idParams('A thread, a run, or a response handle.'),
     responses: { 202: { description: 'The stop is stored.', schema: stoppedSchema() } },
     async handle({ params: { id }, allow }) {
-      const caller = await allow({ action: 'chat.stop', ...subjectOf(id) });
-      const target = await findTarget(runtime, { id, caller });
+      const target = await findTarget(runtime, { id, action: 'chat.stop', allow });
       if (target === null || isEnded(target.run.status))
         return jsonResponse({ runId: null, status: null }, { status: 202 });
       const run = runtime.getRun(target.run.id);
@@ -224,12 +221,6 @@ async function startNow({ runtime }: ServerParts, key: ThreadKey): Promise<Threa
   const { active, goesOn } = await readThreadState(runtime, key);
   if (active === null) return { kind: 'after', run: await lastRun(runtime, key) };
   return { kind: 'in', run: active, offset: goesOn ? 0 : await readTail(runtime, active.id) };
-}
-
-function subjectOf(id: string): { runId: string } | { threadId: string } {
-  const handle = decodePosition(id);
-  if (handle !== undefined) return { runId: handle.run };
-  return id.startsWith('run_') ? { runId: id } : { threadId: id };
 }
 
 function sentSchema(): ZodType {

@@ -10,6 +10,8 @@ import type { AccessRequest, Caller } from './access.ts';
 import { deliverAnswers } from './chat-answers.ts';
 import { notAccepted, readLastMessage } from './chat-message.ts';
 import type { AnsweredPart, ChatBody, UserMessage } from './chat-message.ts';
+import { allowRow } from './row-access.ts';
+import type { Allow } from './row-access.ts';
 import { readTail } from './stream-position.ts';
 import { checkThreadId, regeneratedRunId, runIdOf } from './thread-id.ts';
 import { lastRun } from './thread-state.ts';
@@ -25,18 +27,18 @@ export interface Sent {
 export interface SendOptions {
   agent: string;
   body: ChatBody;
-  allow: (access: AccessRequest) => Promise<Caller>;
+  allow: Allow;
 }
 
 export async function sendChat(runtime: Runtime, options: SendOptions): Promise<Sent> {
   const { body, allow } = options;
   const posted = readLastMessage(body.messages);
   const thread = body.id === undefined ? undefined : checkThreadId(body.id);
-  const caller = await allow({ action: 'chat.send', ...(thread === undefined ? {} : { threadId: thread }) });
-  if (posted.kind === 'assistant') return answer(runtime, { ...options, posted, thread, caller });
+  const access: AccessRequest = { action: 'chat.send', ...(thread === undefined ? {} : { threadId: thread }) };
+  if (posted.kind === 'assistant') return answer(runtime, { posted, access, allow });
+  const caller = await allow(access);
   const { message } = posted;
-  const place =
-    thread === undefined ? await placeByHistory(runtime, { message, options, caller }) : { thread, caller };
+  const place = thread === undefined ? await placeByHistory(runtime, { message, options, caller }) : { thread, caller };
   const send = { ...options, message, ...place };
   return body.trigger === 'regenerate-message' ? regenerate(runtime, send) : start(runtime, send);
 }
@@ -125,28 +127,30 @@ async function startRun(
   return (await runtime.start(agent, input)).info();
 }
 
-interface Answer extends SendOptions {
+interface Answer {
   posted: { id: string; parts: AnsweredPart[] };
-  thread: string | undefined;
-  caller: Caller;
+  access: AccessRequest;
+  allow: Allow;
 }
 
-async function answer(runtime: Runtime, { posted, thread, caller, allow }: Answer): Promise<Sent> {
-  const run = await runOfMessage(runtime, posted.id, caller);
-  if (run === null || (thread !== undefined && run.thread !== thread)) {
-    throw notAccepted(`the message "${posted.id}" is no answer of this thread`, { message: posted.id });
-  }
-  if (thread === undefined && run.thread !== null) await allow({ action: 'chat.send', threadId: run.thread });
-  const offset = await deliverAnswers(runtime, { run, parts: posted.parts, caller, allow });
+async function answer(runtime: Runtime, { posted, access, allow }: Answer): Promise<Sent> {
+  const missing = (): DurableError =>
+    notAccepted(`the message "${posted.id}" is no answer of this thread`, { message: posted.id });
+  const read = async (): Promise<RunInfo> => {
+    const run = await runOfMessage(runtime, posted.id);
+    if (run === null || (access.threadId !== undefined && run.thread !== access.threadId)) throw missing();
+    return run;
+  };
+  const { row: run, ...allowed } = await allowRow(runtime, { allow, access, read, missing });
+  const offset = await deliverAnswers(runtime, { run, parts: posted.parts, allow, ...allowed });
   return { run, offset, steered: false };
 }
 
-/** The run that wrote an assistant's message; null for messages of nobody's and of other tenants' runs. */
-async function runOfMessage(runtime: Runtime, message: string, { tenant }: Caller): Promise<RunInfo | null> {
+/** The run that wrote an assistant's message; null for messages of nobody's. */
+async function runOfMessage(runtime: Runtime, message: string): Promise<RunInfo | null> {
   if (!message.startsWith('msg_')) return null;
   try {
-    const run = await runtime.getRun(message.slice('msg_'.length)).info();
-    return run.tenant === tenant ? run : null;
+    return await runtime.getRun(message.slice('msg_'.length)).info();
   } catch (error) {
     if (DurableError.is(error, 'run_not_found')) return null;
     throw error;
@@ -166,11 +170,11 @@ async function placeByHistory(
   return { thread, caller: await allow({ action: 'chat.send', threadId: thread }) };
 }
 
-async function threadOfHistory(runtime: Runtime, { messages }: ChatBody, caller: Caller): Promise<string | null> {
+async function threadOfHistory(runtime: Runtime, { messages }: ChatBody, { tenant }: Caller): Promise<string | null> {
   for (const earlier of messages.slice(0, -1).toReversed()) {
     const { id, role } = (earlier ?? {}) as { id?: unknown; role?: unknown };
-    const run = role === 'assistant' && typeof id === 'string' ? await runOfMessage(runtime, id, caller) : null;
-    if (run?.thread != null) return run.thread;
+    const run = role === 'assistant' && typeof id === 'string' ? await runOfMessage(runtime, id) : null;
+    if (run !== null && run.tenant === tenant && run.thread !== null) return run.thread;
   }
   return null;
 }

@@ -10,7 +10,8 @@
 import type { Clock } from '../runtime/clock.ts';
 import { DurableError } from '../runtime/errors.ts';
 import { RECONNECTING } from '../streams/wire.ts';
-import type { AccessRequest, Caller } from './access.ts';
+import type { Caller } from './access.ts';
+import type { Allow } from './row-access.ts';
 
 export interface Connection {
   /** A body reads on it, which will close it. */
@@ -27,8 +28,6 @@ export interface Connections {
    */
   answer(call: Asking, answer: (connection: Connection, allow: Allow) => Promise<Response>): Promise<Response>;
 }
-
-type Allow = (access: AccessRequest) => Promise<Caller>;
 
 interface Asking {
   request: Request;

@@ -5,13 +5,17 @@ import type { ZodType } from 'zod';
 import type { Runtime } from '../app/create-runtime.ts';
 import { questionNotFound } from '../app/questions.ts';
 import type { Question, QuestionQuery } from '../app/questions.ts';
-import type { Caller } from './access.ts';
+import type { DurableError } from '../runtime/errors.ts';
+import type { AccessRequest } from './access.ts';
 import { endpoint } from './endpoint.ts';
 import type { Endpoint } from './endpoint.ts';
 import { jsonResponse } from './json.ts';
+import { allowList, allowRow } from './row-access.ts';
+import type { AllowedRow } from './row-access.ts';
 import { cursorSchema, idParams, limitSchema, pageOf } from './schemas.ts';
 import type { PageQuery } from './schemas.ts';
 import type { ServerParts } from './server-parts.ts';
+import type { AskedId } from './stream-position.ts';
 
 export function questionEndpoints({ runtime }: ServerParts): Endpoint[] {
   return [list(runtime), get(runtime), answer(runtime)];
@@ -39,11 +43,12 @@ function list(runtime: Runtime): Endpoint {
     responses: { 200: { description: 'A page.', schema: pageOf(questionSchema()) } },
     async handle({ query, allow }) {
       const { thread: threadId, run: runId } = query;
-      const { tenant } = await allow({
+      const access: AccessRequest = {
         action: 'question.list',
         ...(threadId === undefined ? {} : { threadId }),
         ...(runId === undefined ? {} : { runId }),
-      });
+      };
+      const { tenant } = await allowList(runtime, { allow, access });
       return jsonResponse(await runtime.questions.list({ ...(query as QuestionQuery), tenant }));
     },
   });
@@ -57,8 +62,8 @@ function get(runtime: Runtime): Endpoint {
     params: idParams('The question.'),
     responses: { 200: { description: 'The question.', schema: questionSchema() } },
     async handle({ params: { id }, allow }) {
-      const caller = await allow({ action: 'question.read', questionId: id });
-      return jsonResponse(await findQuestion(runtime, { id, caller }));
+      const { row } = await allowQuestion(runtime, { id, action: 'question.read', allow });
+      return jsonResponse(row);
     },
   });
 }
@@ -80,18 +85,16 @@ function answer(runtime: Runtime): Endpoint {
     body,
     responses: { 200: { description: 'The question as it is now.', schema: questionSchema() } },
     async handle({ params: { id }, body: { answer: said }, allow }) {
-      const caller = await allow({ action: 'question.answer', questionId: id });
-      await findQuestion(runtime, { id, caller });
+      const { caller } = await allowQuestion(runtime, { id, action: 'question.answer', allow });
       return jsonResponse(await runtime.questions.answer(id, { answer: said, by: caller.id }));
     },
   });
 }
 
-/** Those of other tenants do not exist. */
-async function findQuestion(runtime: Runtime, { id, caller }: { id: string; caller: Caller }): Promise<Question> {
-  const question = await runtime.questions.get(id);
-  if (question.tenant === caller.tenant) return question;
-  throw questionNotFound(id);
+function allowQuestion(runtime: Runtime, { id, action, allow }: AskedId): Promise<AllowedRow<Question>> {
+  const read = (): Promise<Question> => runtime.questions.get(id);
+  const missing = (): DurableError => questionNotFound(id);
+  return allowRow(runtime, { allow, access: { action, questionId: id }, read, missing });
 }
 
 function questionSchema(): ZodType {

@@ -64,7 +64,7 @@ function get(runtime: Runtime): Endpoint {
     params: idParams('The run.'),
     responses: { 200: { description: 'The run.', schema: runSchema() } },
     async handle({ params: { id }, allow }) {
-      const run = await findRun(runtime, { id, caller: await allow({ action: 'run.read', runId: id }) });
+      const run = await findRun(runtime, { id, action: 'run.read', allow });
       return jsonResponse({
         ...runToJson(run),
         waits: await runtime.getRun(id).waits(),
@@ -84,7 +84,7 @@ function events(runtime: Runtime): Endpoint {
     query: z.object({ values: z.enum(['true', 'false']).optional() }),
     responses: { 200: { description: 'All events, in order.', schema: eventsSchema() } },
     async handle({ params: { id }, query: { values }, allow }) {
-      await findRun(runtime, { id, caller: await allow({ action: 'run.read', runId: id }) });
+      await findRun(runtime, { id, action: 'run.read', allow });
       const journal = await runtime.getRun(id).events();
       return jsonResponse({
         items: journal.map((event, seq) => eventToJson(event, { seq, withValue: values === 'true' })),
@@ -101,7 +101,7 @@ function control(runtime: Runtime, command: 'cancel' | 'resume'): Endpoint {
     params: idParams('The run.'),
     responses: { 202: { description: 'It is stored.', schema: controlledSchema() } },
     async handle({ params: { id }, allow }) {
-      await findRun(runtime, { id, caller: await allow({ action: `run.${command}`, runId: id }) });
+      await findRun(runtime, { id, action: `run.${command}`, allow });
       const run = runtime.getRun(id);
       await (command === 'cancel' ? run.cancel() : runtime.resume(id));
       return jsonResponse({ runId: id, status: await run.status }, { status: 202 });

@@ -50,7 +50,7 @@ export function streamEndpoints(parts: ServerParts): Endpoint[] {
         const reading = asked(request, query);
         const asking = { request, allow, isBrief: reading.mode === 'once' };
         return parts.connections.answer(asking, async (connection, allow) => {
-          const run = await findRun(runtime, { id, caller: await allow({ action: 'stream.read', runId: id }) });
+          const run = await findRun(runtime, { id, action: 'stream.read', allow });
           const { headers, method } = request;
           const declared = parts.streamType({ runId: id, workflow: run.workflow, namespace });
           const contentType = contentTypeOf(declared, headers.get('accept'));

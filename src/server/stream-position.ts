@@ -9,7 +9,9 @@ import { DurableError } from '../runtime/errors.ts';
 import type { RunInfo } from '../app/run-info.ts';
 import { decodeOffset, decodePosition, DEFAULT_STREAM } from '../streams/wire.ts';
 import type { Position } from '../streams/wire.ts';
-import type { Caller } from './access.ts';
+import type { AccessRequest, Caller } from './access.ts';
+import { allowRow } from './row-access.ts';
+import type { Allow } from './row-access.ts';
 import { lastRun, runsAfter } from './thread-state.ts';
 import type { ThreadKey } from './thread-state.ts';
 
@@ -19,26 +21,32 @@ export interface Target {
   base: number;
 }
 
+export interface AskedId {
+  id: string;
+  action: AccessRequest['action'];
+  allow: Allow;
+}
+
 /**
  * The response that an id means: a handle, a run, or a thread's active or last run. Null for a thread without runs. Throws
- * `run_not_found`, also for runs of another tenant.
+ * `run_not_found`, also for runs of another tenant, and the response of `authorize`.
  */
-export async function findTarget(
-  runtime: Runtime,
-  { id, caller }: { id: string; caller: Caller },
-): Promise<Target | null> {
+export async function findTarget(runtime: Runtime, { id, action, allow }: AskedId): Promise<Target | null> {
   const handle = decodePosition(id);
-  if (handle !== undefined) return { run: await findRun(runtime, { id: handle.run, caller }), base: handle.offset };
-  if (id.startsWith('run_')) return { run: await findRun(runtime, { id, caller }), base: 0 };
-  const run = await lastRun(runtime, { id, tenant: caller.tenant });
+  if (handle !== undefined) {
+    return { run: await findRun(runtime, { id: handle.run, action, allow }), base: handle.offset };
+  }
+  if (id.startsWith('run_')) return { run: await findRun(runtime, { id, action, allow }), base: 0 };
+  const { tenant } = await allow({ action, threadId: id });
+  const run = await lastRun(runtime, { id, tenant });
   return run === null ? null : { run, base: 0 };
 }
 
-/** A run of the caller's tenant. Throws `run_not_found` for others. */
-export async function findRun(runtime: Runtime, { id, caller }: { id: string; caller: Caller }): Promise<RunInfo> {
-  const run = await runtime.getRun(id).info();
-  if (run.tenant !== caller.tenant) throw runNotFound(id);
-  return run;
+/** A run that the caller may use. Throws `run_not_found`, also for runs of another tenant, and the response of `authorize`. */
+export async function findRun(runtime: Runtime, { id, action, allow }: AskedId): Promise<RunInfo> {
+  const read = (): Promise<RunInfo> => runtime.getRun(id).info();
+  const missing = (): DurableError => runNotFound(id);
+  return (await allowRow(runtime, { allow, access: { action, runId: id }, read, missing })).row;
 }
 
 export async function readTail(runtime: Runtime, run: string): Promise<number> {

@@ -1,4 +1,4 @@
-import { DurableAgent } from 'everturn';
+import { ask, child, DurableAgent, workflow } from 'everturn';
 import { memoryStore } from 'everturn/memory';
 import { createApp, serve } from 'everturn/server';
 import type { AccessRequest, Authorize, RunningServer } from 'everturn/server';
@@ -6,15 +6,22 @@ import { request as httpRequest } from 'node:http';
 import { tool } from 'ai';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
-import { scriptedModel, startRuntime, userTexts } from '../agent/run-kit.ts';
+import { scriptedModel, startRuntime, until, userTexts } from '../agent/run-kit.ts';
 import { chunksOf, overBothWays, post, refusalOf, say, userMessage } from './kit.ts';
 import type { Agents, Site } from './kit.ts';
-import type { Runtime } from 'everturn';
+import type { ApprovalLinks, ApprovalNotice, DurableSettings, Runtime } from 'everturn';
 
-function refundAgent(executed: unknown[] = []): Agents {
+function refundAgent(executed: unknown[] = [], durable: DurableSettings = {}): Agents {
   const { model } = scriptedModel([{ calls: [{ id: 'c1', name: 'refund', input: {} }] }, { text: 'Refunded' }]);
   const refund = tool({ inputSchema: z.object({}), execute: (input) => void executed.push(input) });
-  return { support: new DurableAgent({ model, tools: { refund }, toolApproval: { refund: 'user-approval' } }) };
+  return {
+    support: new DurableAgent({ model, tools: { refund }, toolApproval: { refund: 'user-approval' }, durable }),
+  };
+}
+
+function decisionOf(run: string, approval: string): unknown {
+  const part = { type: 'tool-refund', toolCallId: 'c1', state: 'approval-responded', input: {} };
+  return { id: `msg_${run}`, role: 'assistant', parts: [{ ...part, approval: { id: approval, approved: false } }] };
 }
 
 describe('without authorize', () => {
@@ -166,38 +173,81 @@ overBothWays('with authorize', (open) => {
     const sent = await say(site);
     const run = sent.headers.get('x-workflow-run-id')?.split('~')[0] ?? '';
     await chunksOf(sent);
+    expect(asked.splice(0)).toEqual([{ action: 'chat.send', threadId: 't1' }]);
     const [approval] = (await site.runtime.approvals.list()).items;
     const id = approval?.id ?? '';
-    for (const path of [
-      '/chat/t1',
-      '/chat/t1/stream',
-      `/chat/${run}/stream`,
-      `/chat/${run}~3/stream?startIndex=0`,
-      '/approvals?thread=t1',
-      `/approvals/${id}`,
-      '/runs',
-      `/runs/${run}`,
-      `/runs/${run}/events`,
-    ]) {
-      await (await site.fetch(`${site.api}${path}`)).body?.cancel();
-    }
-    await post(site, { approved: false }, { path: `/approvals/${id}/decision` });
-    await post(site, {}, { path: '/chat/t1/stop' });
-    await post(site, {}, { path: `/runs/${run}/cancel` });
-    expect(asked).toEqual([
+    const after = async (path: string, body?: unknown): Promise<AccessRequest[]> => {
+      await (await (body === undefined ? site.fetch(`${site.api}${path}`) : post(site, body, { path }))).body?.cancel();
+      return asked.splice(0);
+    };
+    const inThread = { runId: run, threadId: 't1' };
+    /** What is read by an id of its own is asked for again with where it belongs. */
+    const twice = (access: AccessRequest): AccessRequest[] => [access, { ...access, ...inThread }];
+    expect(await after('/chat/t1')).toEqual([{ action: 'chat.read', threadId: 't1' }]);
+    expect(await after('/chat/t1/stream')).toEqual([{ action: 'chat.read', threadId: 't1' }]);
+    expect(await after('/threads/t1/stream')).toEqual([{ action: 'chat.read', threadId: 't1' }]);
+    expect(await after(`/chat/${run}/stream`)).toEqual(twice({ action: 'chat.read', runId: run }));
+    expect(await after(`/chat/${run}~3/stream?startIndex=0`)).toEqual(twice({ action: 'chat.read', runId: run }));
+    expect(await after('/approvals?thread=t1')).toEqual([{ action: 'approval.list', threadId: 't1' }]);
+    expect(await after(`/approvals?run=${run}`)).toEqual(twice({ action: 'approval.list', runId: run }));
+    expect(await after(`/questions?run=${run}`)).toEqual(twice({ action: 'question.list', runId: run }));
+    expect(await after(`/approvals/${id}`)).toEqual(twice({ action: 'approval.read', approvalId: id }));
+    expect(await after('/runs')).toEqual([{ action: 'run.list' }]);
+    expect(await after('/runs?thread=t1')).toEqual([{ action: 'run.list', threadId: 't1' }]);
+    expect(await after(`/runs/${run}`)).toEqual(twice({ action: 'run.read', runId: run }));
+    expect(await after(`/runs/${run}/events`)).toEqual(twice({ action: 'run.read', runId: run }));
+    expect(await after(`/runs/${run}/streams/default`)).toEqual(twice({ action: 'stream.read', runId: run }));
+    expect(await after(`/runs/${run}/resume`, {})).toEqual(twice({ action: 'run.resume', runId: run }));
+    const ours = { id: `msg_${run}`, role: 'assistant', parts: [] };
+    expect(await after('/chat', { id: 't1', messages: [ours] })).toEqual([
       { action: 'chat.send', threadId: 't1' },
-      { action: 'chat.read', threadId: 't1' },
-      { action: 'chat.read', threadId: 't1' },
-      { action: 'chat.read', runId: run },
-      { action: 'chat.read', runId: run },
-      { action: 'approval.list', threadId: 't1' },
-      { action: 'approval.read', approvalId: id },
-      { action: 'run.list' },
-      { action: 'run.read', runId: run },
-      { action: 'run.read', runId: run },
-      { action: 'approval.decide', approvalId: id },
-      { action: 'chat.stop', threadId: 't1' },
-      { action: 'run.cancel', runId: run },
+      { action: 'chat.send', ...inThread },
+    ]);
+    expect(await after('/chat', { messages: [ours] })).toEqual(twice({ action: 'chat.send' }));
+    expect(await after('/chat', { messages: [ours, userMessage('m2', 'More')] })).toEqual([
+      { action: 'chat.send' },
+      { action: 'chat.send', threadId: 't1' },
+    ]);
+    expect(await after('/chat', { messages: [userMessage('m2', 'More')] })).toEqual([
+      { action: 'chat.send' },
+      { action: 'chat.send', threadId: 'thread_m2' },
+    ]);
+    expect(await after('/chat', { id: 't1', messages: [decisionOf(run, id)] })).toEqual([
+      { action: 'chat.send', threadId: 't1' },
+      { action: 'chat.send', ...inThread },
+      { action: 'approval.decide', approvalId: id, ...inThread },
+    ]);
+    expect(await after(`/approvals/${id}/decision`, { approved: false })).toEqual(
+      twice({ action: 'approval.decide', approvalId: id }),
+    );
+    expect(await after('/chat/t1/stop', {})).toEqual([{ action: 'chat.stop', threadId: 't1' }]);
+    expect(await after(`/chat/${run}/stop`, {})).toEqual(twice({ action: 'chat.stop', runId: run }));
+    expect(await after(`/runs/${run}/cancel`, {})).toEqual(twice({ action: 'run.cancel', runId: run }));
+  });
+
+  it('a link that requires a login tells it where the approval belongs', async () => {
+    const asked: AccessRequest[] = [];
+    const made = Promise.withResolvers<ApprovalLinks>();
+    const url = 'http://localhost/api';
+    const onApprovalRequested = async ({ approval }: ApprovalNotice): Promise<void> =>
+      made.resolve(await approval.links({ to: 'ann', url, requireLogin: true }));
+    const site = await open(
+      { agents: refundAgent([], { onApprovalRequested }) },
+      { authorize: (_, access) => (asked.push(access), { id: 'ann' }) },
+    );
+    const { runId } = (await (await say(site, {}, { headers: { accept: 'application/json' } })).json()) as {
+      runId: string;
+    };
+    const { deny } = await made.promise;
+    const approvalId = (await site.runtime.approvals.list()).items[0]?.id;
+    asked.length = 0;
+    const link = deny.replace(url, site.api);
+    expect((await site.fetch(link)).status).toBe(200);
+    expect((await site.fetch(link, { method: 'POST' })).status).toBe(200);
+    const where = { approvalId, runId, threadId: 't1' };
+    expect(asked).toEqual([
+      { action: 'approval.read', ...where },
+      { action: 'approval.decide', ...where },
     ]);
   });
 
@@ -266,6 +316,73 @@ overBothWays('an authorize that looks at threads', (open) => {
     }
     expect(prompts.map(userTexts)).toEqual([['my pin is 1234']]);
     expect((await post(site, { messages: [userMessage('43', 'Hi')] }, { headers: eve })).status).toBe(200);
+  });
+
+  it('guards every way to what belongs to a thread', async () => {
+    const site = await open({ agents: refundAgent() }, { authorize: guarded });
+    const sent = await say(site, { thread: 'thread_42' });
+    const run = sent.headers.get('x-workflow-run-id')?.split('~')[0] ?? '';
+    await chunksOf(sent);
+    const approval = (await site.runtime.approvals.list()).items[0]?.id ?? '';
+    const { head } = await site.runtime.getRun(run).info();
+    const ways: Array<[string, unknown?]> = [
+      [`/chat/${run}/stream`],
+      [`/chat/${run}~0/stream?startIndex=0`],
+      [`/approvals?run=${run}`],
+      [`/approvals?run=${run}&thread=own`],
+      [`/approvals/${approval}`],
+      [`/questions?run=${run}`],
+      [`/runs/${run}`],
+      [`/runs/${run}/events`],
+      [`/runs/${run}/streams/default`],
+      [`/runs/${run}/streams/default?offset=-1&live=sse`],
+      ['/chat', { id: 'thread_42', messages: [decisionOf(run, approval)] }],
+      ['/chat', { messages: [decisionOf(run, approval)] }],
+      [`/chat/${run}/stop`, {}],
+      [`/approvals/${approval}/decision`, { approved: true }],
+      [`/runs/${run}/cancel`, {}],
+      [`/runs/${run}/resume`, {}],
+    ];
+    for (const [path, body] of ways) {
+      const answered =
+        body === undefined
+          ? site.fetch(`${site.api}${path}`, { headers: eve })
+          : post(site, body, { path, headers: eve });
+      const refused = await answered;
+      expect([path, refused.status, await refused.text()]).toEqual([path, 403, "Ann's"]);
+    }
+    expect(await site.runtime.approvals.get(approval)).toMatchObject({
+      status: 'pending',
+      audit: [{ type: 'requested' }],
+    });
+    expect(await site.runtime.getRun(run).info()).toMatchObject({ head, cancelRequested: false });
+  });
+
+  it('guards the questions of a thread', async () => {
+    const survey = workflow('survey', () => ask({ prompt: 'Now?', options: ['yes'] }));
+    const site = await open({ agents: refundAgent(), workflows: [survey] }, { authorize: guarded });
+    const run = await site.runtime.start(survey, { thread: 'thread_42' });
+    await until(async () => (await site.runtime.questions.list()).items.length === 1);
+    const question = (await site.runtime.questions.list()).items[0]?.id ?? '';
+    const answerPath = `/questions/${question}/answer`;
+    expect((await site.fetch(`${site.api}/questions/${question}`, { headers: eve })).status).toBe(403);
+    expect((await post(site, { answer: 'yes' }, { path: answerPath, headers: eve })).status).toBe(403);
+    expect((await site.runtime.questions.get(question)).status).toBe('pending');
+    expect((await post(site, { answer: 'yes' }, { path: answerPath })).status).toBe(200);
+    expect(await run.result()).toBe('yes');
+  });
+
+  it('guards the runs that a run of a thread has started', async () => {
+    const inner = workflow('inner', () => ask({ prompt: 'Now?', options: ['yes'] }));
+    const outer = workflow('outer', () => child(inner, undefined));
+    const site = await open({ agents: refundAgent(), workflows: [inner, outer] }, { authorize: guarded });
+    await site.runtime.start(outer, { thread: 'thread_42' });
+    await until(async () => (await site.runtime.questions.list()).items.length === 1);
+    const { id = '', run = '' } = (await site.runtime.questions.list()).items[0] ?? {};
+    for (const path of [`/runs/${run}`, `/runs/${run}/streams/default`, `/questions/${id}`, `/questions?run=${run}`]) {
+      expect([path, (await site.fetch(`${site.api}${path}`, { headers: eve })).status]).toEqual([path, 403]);
+      expect([path, (await site.fetch(`${site.api}${path}`)).status]).toEqual([path, 200]);
+    }
   });
 });
 
