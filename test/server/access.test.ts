@@ -7,8 +7,8 @@ import { tool } from 'ai';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { scriptedModel, startRuntime, until, userTexts } from '../agent/run-kit.ts';
-import { chunksOf, overBothWays, post, refusalOf, say, userMessage } from './kit.ts';
-import type { Agents, Site } from './kit.ts';
+import { chunksOf, framesOf, overBothWays, post, refusalOf, say, userMessage } from './kit.ts';
+import type { Agents, Frame, Site } from './kit.ts';
 import type { ApprovalLinks, ApprovalNotice, DurableSettings, Runtime } from 'everturn';
 
 function refundAgent(executed: unknown[] = [], durable: DurableSettings = {}): Agents {
@@ -414,6 +414,7 @@ overBothWays('two tenants', (open) => {
       { own: `/chat/${run}~0/stream?startIndex=0`, unknown: `/chat/${unknownRun}~0/stream?startIndex=0` },
       { own: `/runs/${run}`, unknown: `/runs/${unknownRun}` },
       { own: `/runs/${run}/events`, unknown: `/runs/${unknownRun}/events` },
+      { own: `/runs/${run}/streams/default`, unknown: `/runs/${unknownRun}/streams/default` },
       { own: `/approvals/${approval?.id}`, unknown: '/approvals/apr_0' },
     ];
     const body = (value: unknown): RequestInit => ({ method: 'POST', body: JSON.stringify(value) });
@@ -440,6 +441,37 @@ overBothWays('two tenants', (open) => {
     }
     expect(await site.runtime.approvals.get(approval?.id ?? '')).toMatchObject({ status: 'pending', tenant: 'acme' });
     expect((await site.runtime.getRun(run).info()).cancelRequested).toBe(false);
+  });
+
+  it("one that opens the other one's thread sees its own, and no position in the other's", async () => {
+    const site = await open({ agents: refundAgent() });
+    const sent = await say(site, { thread: 't1' }, as('acme'));
+    const theirs = sent.headers.get('x-workflow-run-id')?.split('~')[0] ?? '';
+    await chunksOf(sent);
+    const controller = new AbortController();
+    const streamOf = (query: string): Promise<Response> =>
+      site.fetch(`${site.api}/threads/t1/stream${query}`, { ...as('other'), signal: controller.signal });
+    const refusals = [theirs, `run_${'0'.repeat(32)}`].map(async (run) => {
+      const refused = await streamOf(`?after=${run}~${'0'.repeat(16)}`);
+      return `${refused.status} ${(await refused.text()).replaceAll(run, 'RUN')}`;
+    });
+    const [foreign, unknown] = await Promise.all(refusals);
+    expect(foreign).toBe(unknown);
+    expect(foreign).toContain('400 {"error":{"code":"invalid_offset"');
+
+    const opened = await Promise.all([streamOf(''), streamOf('?after=start')]);
+    expect(opened.map(({ headers }) => headers.get('stream-next-offset'))).toEqual(['start', 'start']);
+    const frames = opened.map((response) => framesOf(response, controller.signal));
+    const next = async (): Promise<unknown[]> =>
+      Promise.all(frames.map(async (each) => ((await each.next()) as { value: Frame }).value));
+    const idle = { event: 'thread', id: undefined, data: JSON.stringify({ id: 't1', run: null, queued: [] }) };
+    expect(await next()).toEqual([idle, idle]);
+    const own = await say(site, { thread: 't1' }, as('other'));
+    const ours = own.headers.get('x-workflow-run-id')?.split('~')[0] ?? '';
+    await chunksOf(own);
+    const begun = expect.objectContaining({ event: 'run', id: `${ours}~${'0'.repeat(16)}` });
+    expect(await next()).toEqual([begun, begun]);
+    controller.abort();
   });
 
   it('may have threads of the same id', async () => {
