@@ -9,6 +9,8 @@ import type { ScriptedModel, ScriptedTurn } from './scripted.ts';
 export interface Probe {
   /** Tools and user functions that ran, in order. */
   readonly log: string[];
+  /** Tools whose execution began, in order. */
+  readonly begun: string[];
   readonly models: ScriptedModel[];
 }
 
@@ -24,7 +26,7 @@ export interface Feature {
   build: (probe: Probe) => Built;
   /** Default: both. */
   only?: 'stream' | 'generate';
-  /** The call fails, at least in part, and is made anew if its process died before it was recorded. */
+  /** The model fails, for good or at first, and is asked anew if its process died before the call's end was recorded. */
   fails?: true;
   /** What the log has after a replay besides what it had: functions that run again by design. */
   runsAgain?: RegExp;
@@ -33,10 +35,15 @@ export interface Feature {
 const object = z.object({ x: z.number() });
 const prompt = 'Go.';
 
-function modelOf(probe: Probe, script: ScriptedTurn[] | Parameters<typeof scriptedModel>[0]): ScriptedModel {
+export function modelOf(probe: Probe, script: ScriptedTurn[] | Parameters<typeof scriptedModel>[0]): ScriptedModel {
   const model = scriptedModel(script);
   probe.models.push(model);
   return model;
+}
+
+export function ran(probe: Probe, tool: string): void {
+  probe.begun.push(tool);
+  probe.log.push(tool);
 }
 
 function double(probe: Probe, name = 'double') {
@@ -44,7 +51,7 @@ function double(probe: Probe, name = 'double') {
     description: 'Doubles.',
     inputSchema: object,
     execute: ({ x }) => {
-      probe.log.push(`${name} ${x}`);
+      ran(probe, `${name} ${x}`);
       return { twice: x * 2 };
     },
   });
@@ -55,6 +62,7 @@ function waiting(probe: Probe, { name, ms }: { name: string; ms: number }) {
   return tool({
     inputSchema: object,
     execute: async (): Promise<string> => {
+      probe.begun.push(name);
       await delay(ms);
       probe.log.push(name);
       return name;
@@ -129,7 +137,7 @@ export const features: Feature[] = [
           bad: tool({
             inputSchema: object,
             execute: (): string => {
-              probe.log.push('bad');
+              ran(probe, 'bad');
               throw new RangeError('Out of range.');
             },
           }),
@@ -257,7 +265,7 @@ export const features: Feature[] = [
           any: dynamicTool({
             description: 'Anything.',
             inputSchema: jsonSchema({ type: 'object' }),
-            execute: (input) => (probe.log.push('any'), { got: input }),
+            execute: (input) => (ran(probe, 'any'), { got: input }),
           }),
         },
       },
@@ -282,7 +290,7 @@ export const features: Feature[] = [
           steps: tool({
             inputSchema: object,
             async *execute({ x }) {
-              probe.log.push('steps');
+              ran(probe, 'steps');
               for (let at = 1; at <= x; at += 1) {
                 await delay(1);
                 yield { at };
@@ -303,7 +311,7 @@ export const features: Feature[] = [
           steps: tool({
             inputSchema: object,
             execute: ({ x }) => {
-              probe.log.push('steps');
+              ran(probe, 'steps');
               return (async function* values() {
                 for (let at = 1; at <= x; at += 1) yield { at };
               })();
@@ -393,7 +401,7 @@ export const features: Feature[] = [
           who: tool({
             inputSchema: z.object({}),
             contextSchema: z.object({ user: z.string() }),
-            execute: (_input, { context }) => (probe.log.push('who'), context.user),
+            execute: (_input, { context }) => (ran(probe, 'who'), context.user),
           }),
         },
         toolsContext: { who: { user: 'Ada' } },

@@ -1,5 +1,4 @@
 import { createMCPClient } from '@ai-sdk/mcp';
-import type { MCPTransport } from '@ai-sdk/mcp';
 import { createHook, createRuntime, workflow } from 'everturn';
 import type { Runtime } from 'everturn';
 import { memoryStore } from 'everturn/memory';
@@ -8,60 +7,13 @@ import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { DurableAgent } from '../../src/agent/durable-agent.ts';
 import { mcpTools } from '../../src/tools/mcp.ts';
 import { startMcpServer } from '../support/mcp-server.ts';
+import { mcpServer } from './memory-mcp.ts';
 import { call, mortalStore, scriptedModel, text } from './scripted.ts';
 
 const runtimes: Runtime[] = [];
 afterEach(async () => {
   await Promise.all(runtimes.splice(0).map((runtime) => runtime.close({ graceMs: 100 })));
 });
-
-type Sent = Parameters<MCPTransport['send']>[0];
-
-/** An MCP server with two pages of tools. */
-function mcpServer() {
-  const log: string[] = [];
-  const answers: Record<string, (params: { cursor?: string; name?: string; arguments?: { city: string } }) => object> =
-    {
-      initialize: () => ({
-        protocolVersion: '2025-11-25',
-        capabilities: { tools: {} },
-        serverInfo: { name: 'weather', version: '1' },
-      }),
-      'tools/list': ({ cursor }) =>
-        cursor === undefined
-          ? { tools: [{ name: 'idle', inputSchema: { type: 'object' } }], nextCursor: '2' }
-          : {
-              tools: [
-                {
-                  name: 'weather',
-                  description: 'The weather.',
-                  inputSchema: { type: 'object', properties: { city: { type: 'string' } } },
-                },
-              ],
-            },
-      'tools/call': ({ arguments: input }) => ({ content: [{ type: 'text', text: `Sunny in ${input?.city}.` }] }),
-    };
-  const connect = (): ReturnType<typeof createMCPClient> => {
-    log.push('connect');
-    const transport: MCPTransport = {
-      start: () => Promise.resolve(),
-      close: () => Promise.resolve(),
-      send: (message: Sent) => {
-        if (!('method' in message) || !('id' in message)) return Promise.resolve();
-        log.push(message.method);
-        const answer = answers[message.method];
-        const reply =
-          answer === undefined
-            ? { jsonrpc: '2.0' as const, id: message.id, error: { code: -32_601, message: 'no such method' } }
-            : { jsonrpc: '2.0' as const, id: message.id, result: answer((message.params ?? {}) as never) };
-        queueMicrotask(() => transport.onmessage?.(reply as never));
-        return Promise.resolve();
-      },
-    };
-    return createMCPClient({ transport });
-  };
-  return { connect, log };
-}
 
 it('tools of an MCP server: the list is a step, a call is a tool, and a replay needs no connection', async () => {
   const server = mcpServer();
