@@ -1,18 +1,20 @@
 import { tool } from 'ai';
 import type { UIMessageChunk } from 'ai';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { AgentInput } from '../../src/agent/agent-input.ts';
 import type { CallableAgent } from '../../src/agent/call/agent-call.ts';
 import type { AgentResult } from '../../src/agent/run/agent-state.ts';
 import { DurableAgent } from '../../src/agent/durable-agent.ts';
 import type { Runtime } from '../../src/app/create-runtime.ts';
+import type { JournalEvent } from '../../src/runtime/event.ts';
 import type { Registrable } from '../../src/runtime/registrable.ts';
 import type { Store } from '../../src/runtime/store.ts';
 import { memoryStore } from '../../src/stores/memory/memory-store.ts';
 import { foldMessage } from '../../src/streams/fold.ts';
 import { killable } from '../support/killable.ts';
 import { expectSilentConsole } from '../support/silent-console.ts';
+import { normalize } from './observe.ts';
 import { scriptedModel, startRuntime, until, userTexts } from './run-kit.ts';
 import type { Answer, Prompt } from './run-kit.ts';
 
@@ -121,7 +123,31 @@ function expectWhole(result: AgentResult): void {
 
 const COMMITS = 16;
 
+function journalOf(runtime: Runtime): Promise<JournalEvent[]> {
+  return runtime.getRun('run_1').events();
+}
+
+/** What is recorded, by key: not that it took another life, nor where events of one moment stand. */
+function factsOf(journal: JournalEvent[]): string[] {
+  return journal
+    .filter(({ type }) => type !== 'turn_failed' && type !== 'run_recovered')
+    .map(({ type, key }) => `${type} ${key.replace(/apr_\w+/, 'apr')}`)
+    .toSorted();
+}
+
+function missing(journal: JournalEvent[], call: string): number {
+  return journal.some(({ type, key }) => type === 'tool_completed' && key.endsWith(`tool:${call}`)) ? 0 : 1;
+}
+
 describe('a process that dies', () => {
+  let undisturbed: { result: AgentResult; journal: JournalEvent[] };
+  beforeAll(async () => {
+    const { store } = killable(memoryStore());
+    const calm = startProcess(store, { counted: 0, paid: 0 });
+    undisturbed = { result: await drive(calm), journal: await journalOf(calm.runtime) };
+    await calm.runtime.close();
+  });
+
   it.each(Array.from({ length: COMMITS }, (_, index) => index + 1))(
     'around commit %i changes nothing of the run',
     async (k) => {
@@ -135,10 +161,17 @@ describe('a process that dies', () => {
           () => 'ended',
         );
         await Promise.race([ended, until(() => first.commits() >= k)]);
-        const second = startProcess(killable(store).store, witness);
+        const recorded = await journalOf(startProcess(store, witness, false).runtime);
+        const later = { counted: 0, paid: 0 };
+        const second = startProcess(killable(store).store, later);
         const result = await drive(second);
         expectWhole(result);
-        expect(witness.paid).toBeLessThanOrEqual(2);
+        expect(normalize({ ...result })).toEqual(normalize({ ...undisturbed.result }));
+        const journal = await journalOf(second.runtime);
+        expect(journal.slice(0, recorded.length)).toEqual(recorded);
+        expect(factsOf(journal)).toEqual(factsOf(undisturbed.journal));
+        // What the dead process has recorded does not run again; the rest runs once.
+        expect(later).toEqual({ counted: missing(recorded, 'c1'), paid: missing(recorded, 'c2') });
         const chunks = await chunksOf(second.runtime);
         const message = await foldMessage(chunks);
         expect(message?.parts.flatMap((part) => (part.type === 'text' ? [part.text] : []))).toEqual([
