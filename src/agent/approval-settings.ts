@@ -22,7 +22,7 @@ export interface DurableApprovalSettings<INPUT = unknown> {
    * approval is a question to whoever chats.
    */
   requesterMayAnswer?: boolean;
-  /** How long it can be answered: milliseconds, or text such as "2 days". Default: for ever. The model is told that nobody answered, not that somebody refused. */
+  /** How long it can be answered: milliseconds, or text such as "2 days". Default: for ever. The model is told that it has expired, not that somebody refused. */
   expiresIn?: Duration;
   /** What happens then: the call is given up (`deny`, the default), or others may answer too, for `expiresIn` of theirs (default: as long again). */
   onExpire?: 'deny' | { escalateTo: Approvers; expiresIn?: Duration };

@@ -245,7 +245,7 @@ function decidedError(row: ApprovalRow, now: number): DurableError {
     const when = expiresAt === null ? '' : ` ${ago(now - expiresAt)} ago`;
     return new DurableError(
       'approval_decided',
-      `The approval "${id}" of "${tool}" expired${when}: nobody answered in time.`,
+      `The approval "${id}" of "${tool}" expired${when}: it was not decided in time.`,
       {
         details: { id, status, at: expiresAt, run },
       },
@@ -254,7 +254,7 @@ function decidedError(row: ApprovalRow, now: number): DurableError {
   if (status === 'closed' || last === undefined) {
     return new DurableError(
       'approval_decided',
-      `The approval "${id}" of "${tool}" was closed: its run "${run}" ended or nobody answered in time.`,
+      `The approval "${id}" of "${tool}" was closed: its run "${run}" ended before.`,
       { details: { id, status, run } },
     );
   }

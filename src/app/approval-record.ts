@@ -10,7 +10,7 @@ import type { Hook, Responder } from '../runtime/store.ts';
 export interface Approval extends RequestedApproval {
   /** JSON Schema of the input, where the tool has one. */
   inputSchema: unknown;
-  /** `expired`: nobody answered in time. `closed`: its run ended before. */
+  /** `expired`: it was not decided in time. `closed`: its run ended before. */
   status: 'pending' | 'approved' | 'denied' | 'expired' | 'closed';
   /** How many distinct people must approve. */
   needed: number;

@@ -75,7 +75,7 @@ const TITLES: Record<Approval['status'], string> = {
 };
 
 const WITHOUT_ANSWER: Partial<Record<Approval['status'], string>> = {
-  expired: 'Nobody answered in time.',
+  expired: 'It was not decided in time.',
   closed: 'What asked for it has ended.',
 };
 

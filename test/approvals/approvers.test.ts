@@ -176,6 +176,18 @@ describe('who may answer', () => {
   });
 });
 
+it('an approval whose prompt fails is asked for without it', async () => {
+  const desk = await waiting({
+    approval: {
+      prompt: () => {
+        throw new Error('no words');
+      },
+    },
+  });
+  expect((await desk.runtime.approvals.get(desk.id)).prompt).toBeNull();
+  expect(desk.runtime.logs.map(({ message }) => message)).toContainEqual(expect.stringContaining('prompt failed'));
+});
+
 describe('an approval that is remembered', () => {
   const input = z.object({ order: z.number(), note: z.object({ a: z.number(), b: z.number() }).optional() });
 

@@ -90,7 +90,7 @@ describe.each(['answered', 'expired'] as const)('an approval that is %s, through
           chunks.filter(({ type }) => type === 'tool-approval-response'),
           where,
         ).toHaveLength(1);
-        expect(prompts.at(-1), where).toContain(how === 'answered' ? 'refunded 40 EUR' : 'nobody answered');
+        expect(prompts.at(-1), where).toContain(how === 'answered' ? 'refunded 40 EUR' : 'was not given in time');
         await runtime.close();
         all += deaths;
       }

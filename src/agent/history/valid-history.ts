@@ -25,7 +25,7 @@ const UNSTARTED = 'This tool call was approved, but it was not executed: the con
 const UNDECIDED = 'This tool call was not executed: nobody approved it before the conversation went on.';
 
 const EXPIRED =
-  'This tool call was not executed: nobody answered the request for its approval in time, and it has expired. Nobody refused it.';
+  'This tool call was not executed: its approval was not given in time, and the request for it has expired. Nobody refused it.';
 
 /** The same conversation, valid for OpenAI's and Anthropic's rules (V1 to V6). Messages are not mutated. */
 export function validHistory(messages: readonly ModelMessage[]): ModelMessage[] {

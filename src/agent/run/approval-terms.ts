@@ -2,6 +2,7 @@
 
 import { durationMs } from '../../runtime/duration.ts';
 import type { Duration } from '../../runtime/duration.ts';
+import type { Logger } from '../../runtime/logger.ts';
 import type { Approvers, DurableApprovalSettings } from '../approval-settings.ts';
 import { UNASKED } from '../tool/approval.ts';
 import type { ApprovalDetails } from '../tool/approval.ts';
@@ -30,10 +31,11 @@ interface Request {
   requestedBy: string | null;
   senders: string[];
   isTold: boolean;
+  logger: Logger;
 }
 
 export async function termsOf(settings: DurableApprovalSettings, request: Request): Promise<ApprovalTerms> {
-  const { tool, input, turn, now, requestedBy, isTold } = request;
+  const { tool, turn, now, requestedBy, isTold } = request;
   const where = `durable.approvals.${tool}`;
   const { expiresIn, remindAt = [], onExpire = 'deny' } = settings;
   const from = (duration: Duration, name: string): number => now + durationMs(duration, `${where}.${name}`);
@@ -43,7 +45,7 @@ export async function termsOf(settings: DurableApprovalSettings, request: Reques
     turn,
     requestedAt: now,
     requestedBy,
-    prompt: (await settings.prompt?.(input)) ?? null,
+    prompt: await promptOf(settings, request),
     expiresAt,
     needed: settings.needed ?? 1,
     ...rulesOf(settings, request.senders),
@@ -56,6 +58,19 @@ export async function termsOf(settings: DurableApprovalSettings, request: Reques
     once: settings.once === true,
     isTold,
   };
+}
+
+/** A question that cannot be put into words is asked without them. */
+async function promptOf({ prompt }: DurableApprovalSettings, { tool, input, logger }: Request): Promise<string | null> {
+  try {
+    return (await prompt?.(input)) ?? null;
+  } catch (error) {
+    logger.error(
+      { code: 'invalid_argument', tool, err: error },
+      'durable.approvals.prompt failed; the approval is asked for without it',
+    );
+    return null;
+  }
 }
 
 function rulesOf(settings: DurableApprovalSettings, senders: string[]): Pick<ApprovalTerms, 'approvers' | 'rules'> {

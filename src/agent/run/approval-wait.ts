@@ -106,7 +106,7 @@ async function decide(call: PendingApproval, decision: Decision, options: WaitOp
   return { parts: [part], ...(approved && input !== undefined ? { input: { edited: input } } : {}) };
 }
 
-/** Nobody answered in time. A result of its own tells the model, which would take a response alone for a refusal. */
+/** It was not decided in time. A result of its own tells the model, which would take a response alone for a refusal. */
 async function expire(call: PendingApproval, options: WaitOptions): Promise<Answer> {
   const result = expiredResult({ toolCallId: call.toolCallId, toolName: call.tool });
   const reason = result.output.value;

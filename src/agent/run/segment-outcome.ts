@@ -111,6 +111,7 @@ function pendingApprovals(step: Step, origin: Origin): Promise<PendingApproval[]
         now: origin.context.now(),
         requestedBy: origin.requestedBy,
         senders: origin.senders,
+        logger: origin.context.logger,
         isTold: origin.prepared.durable.onApprovalRequested !== undefined,
       }),
     })),
