@@ -40,7 +40,8 @@ export function withClosings(pending: Pending, isAnswered: (hook: string) => boo
 function afterMessages(pending: Pending): Pending {
   let { events, checkpoint } = pending;
   for (const entry of pending.events.filter(isClosing)) {
-    const { key } = hookOf(entry.event);
+    const { key, once } = hookOf(entry.event);
+    if (once === true) continue;
     const from = events.indexOf(entry);
     const to = events.findLastIndex(({ event }) => event.type === 'message_received' && event.key === key);
     if (to < from) continue;

@@ -83,8 +83,14 @@ export class Clients {
 
   /** A hook is about to be closed: what comes now may be too late, and must be no answer then. */
   answerLate(tokenHash: string): void {
-    const sender = this.#parts.scenario.senders.find(({ token }) => sha256Hex(token) === tokenHash);
-    if (sender !== undefined && this.#random.chance(0.5)) this.#run(`answer ${sender.id}`, () => this.#send(sender));
+    const { scenario, store, world } = this.#parts;
+    const sender = scenario.senders.find((each) => sha256Hex(each.token) === tokenHash && !this.#isAcknowledged(each));
+    if (sender === undefined) return;
+    if (this.#random.chance(0.3)) this.#run(`answer ${sender.id}`, () => this.#send(sender));
+    // A whole call often takes longer than the commit: this one stands where the commit is bound to.
+    const payload = encodeValue(sender.payload, 'a payload');
+    const delivery = { to: { hook: tokenHash }, id: sender.id, by: sender.id, payload };
+    world.after(this.#random.between(0, 5), () => void store.deliver([delivery]).catch(() => undefined));
   }
 
   /** That of a process which executes runs, or one without a worker. */

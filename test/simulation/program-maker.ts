@@ -76,13 +76,20 @@ export class ProgramMaker {
       };
     if (draw < 0.81) return { kind: 'clash', token: SHARED_TOKEN };
     if (draw < 0.82) return { kind: 'ownId' };
-    if (draw < 0.85) return { kind: 'inbox', id: this.#next(), count: random.int(1, 3) };
+    if (draw < 0.85) return this.#inbox();
     if (draw < 0.9) return this.#child(depth);
     return { kind: 'write', id: this.#next() };
   }
 
   #nodes(depth: number, most: number): Node[] {
     return Array.from({ length: this.#random.int(2, most) }, () => this.#node(depth + 1));
+  }
+
+  /** Half of them take what comes until they are closed, while it comes. */
+  #inbox(): Node {
+    const id = this.#next();
+    const count = this.#random.int(1, 3);
+    return { kind: 'inbox', id, count, closesAfterMs: id % 2 === 0 ? 1 + ((id * 97) % 800) : null };
   }
 
   #plainWait(): Node {
@@ -94,7 +101,7 @@ export class ProgramMaker {
   #late(): Node[] {
     const wait: Node = this.#random.chance(0.5)
       ? { kind: 'sleep', id: this.#next(), ms: this.#random.int(50, 300) }
-      : { kind: 'inbox', id: this.#next(), count: 1 };
+      : { kind: 'inbox', id: this.#next(), count: 1, closesAfterMs: null };
     return [wait, { kind: 'seq', nodes: [this.#plainWait(), this.#step()] }, this.#plainWait()];
   }
 

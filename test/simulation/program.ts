@@ -13,7 +13,7 @@ export type Node =
   | { kind: 'sleep'; id: number; ms: number }
   | { kind: 'seq' | 'par' | 'race'; nodes: Node[] }
   | { kind: 'hook'; id: number; gapMs: number; isAnswered: boolean; isStrict: boolean; expiresIn: number | null }
-  | { kind: 'inbox'; id: number; count: number }
+  | { kind: 'inbox'; id: number; count: number; closesAfterMs: number | null }
   | { kind: 'clash'; token: string }
   | { kind: 'child'; id: number; program: Program }
   | { kind: 'ownId' }
@@ -185,7 +185,14 @@ class Interpreter {
   async #inbox(node: Extract<Node, { kind: 'inbox' }>): Promise<unknown> {
     const hook = createHook({ token: hookToken(this.#run, node.id), many: true });
     const values: unknown[] = [];
-    for (let count = 0; count < node.count; count += 1) values.push(await hook);
+    const { closesAfterMs } = node;
+    if (closesAfterMs === null) for (let count = 0; count < node.count; count += 1) values.push(await hook);
+    else {
+      const take = async (): Promise<void> => {
+        for await (const value of hook) values.push(value);
+      };
+      await Promise.all([sleep(closesAfterMs).then(() => hook.dispose()), take()]);
+    }
     this.#lab.effects.observed(this.#run, `the order of inbox ${node.id}`, values);
     return values;
   }

@@ -89,6 +89,9 @@ export const STORE_MUTANTS: Record<string, StoreMutant> = {
       return commit(state, withRowsToken(state, { ...request, expect: head }));
     },
   },
+  'a hook closed although it took a message that its run has not seen': {
+    commit: (state, request) => (request.hooks.close.length === 0 ? commit : withAllSeen)(state, request),
+  },
   'chunks appended without a check of the token': {
     commit: (state, request) => {
       const answer = commit(state, request);
