@@ -21,11 +21,22 @@ export async function deny(runtime: Runtime, id: string, options: DenyOptions & 
   return decided(await runtime.approvals.deny(id, { ...options, ...FROM }), options);
 }
 
-function decided(approval: Approval, { by, input }: ApproveOptions & Named): Report {
-  return { json: approval, lines: () => [printable(sentence(approval, { by, input }))] };
+function decided(approval: Approval, options: ApproveOptions & Named): Report {
+  const said = approval.question === 'in-doubt' ? doubtSentence(approval, options) : sentence(approval, options);
+  return { json: approval, lines: () => [printable(said)] };
 }
 
-function sentence(approval: Approval, { by, input }: { by: string; input?: unknown }): string {
+/** What became of a call that its process did not survive. */
+function doubtSentence({ tool, run, status, agent }: Approval, options: ApproveOptions & Named): string {
+  const { by, result } = options;
+  if (status === 'denied')
+    return `${by} cannot say whether ${tool} of run ${run} took effect. The model is told that it is unknown.`;
+  if ('result' in options)
+    return `${by} says that ${tool} of run ${run} took effect, and answered ${briefValue(result)}. The model is told.`;
+  return `${by} lets ${tool} of run ${run} run again, under the same idempotency key. A worker of ${agent} goes on with it.`;
+}
+
+function sentence(approval: Approval, { by, input }: ApproveOptions & Named): string {
   const { tool, run, status, needed, answers } = approval;
   if (status === 'pending') {
     return `${by} approves ${tool} of run ${run}. ${answers.length} of ${needed} people have; it still waits for the others.`;

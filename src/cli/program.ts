@@ -5,11 +5,14 @@ import type { ApprovalQuery, ApproveOptions } from '../app/approvals.ts';
 import type { Runtime } from '../app/create-runtime.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { RunQuery, RunStatus } from '../runtime/store.ts';
+import type { QuestionQuery } from '../app/questions.ts';
+import { answer } from './answer.ts';
 import { cancel, resume } from './control.ts';
 import { approve, deny } from './decide.ts';
 import { inspectApproval } from './inspect-approval.ts';
 import { inspectApprovals } from './inspect-approvals.ts';
 import { followEvents, inspectEvents } from './inspect-events.ts';
+import { inspectQuestions } from './inspect-questions.ts';
 import { inspectRun } from './inspect-run.ts';
 import { inspectRuns } from './inspect-runs.ts';
 import { readAttribute, readCursor, readJson, readLimit, readSince, readStatuses } from './option-values.ts';
@@ -47,12 +50,16 @@ export function createProgram(terminal: Terminal, version: string): Command {
     }
   };
   const parts = { terminal, over };
-  const inspect = program.command('inspect').description('shows runs, events and approvals; changes nothing');
+  const inspect = program
+    .command('inspect')
+    .description('shows runs, events, approvals and questions; changes nothing');
   addInspectRuns(inspect, parts);
   addInspectRun(inspect, parts);
   addInspectEvents(inspect, parts);
   addInspectApprovals(inspect, parts);
+  addInspectQuestions(inspect, parts);
   addDecisions(program, parts);
+  addAnswer(program, parts);
   addControls(program, parts);
   return program;
 }
@@ -148,6 +155,36 @@ function addInspectApprovals(inspect: Command, { over }: Parts): void {
           : inspectApproval(runtime, id),
       ),
     );
+}
+
+interface QuestionFilters extends Omit<QuestionQuery, 'tenant'> {
+  tenant?: string | boolean;
+}
+
+function addInspectQuestions(inspect: Command, { over }: Parts): void {
+  addPaging(inspect.command('questions'))
+    .description('what workflows and tools ask people, newest first')
+    .addOption(new Option('--status <name>', 'default: pending').choices(['pending', 'settled', 'all']))
+    .option('--run <id>', 'of this run')
+    .option('--thread <id>', 'of this conversation')
+    .option('--tenant <id>', 'of this tenant')
+    .option('--no-tenant', 'of no tenant')
+    .action(({ tenant, ...filters }: QuestionFilters) =>
+      over((runtime) => inspectQuestions(runtime, { ...filters, ...tenantOf(tenant) })),
+    );
+}
+
+function addAnswer(program: Command, { terminal, over }: Parts): void {
+  program
+    .command('answer')
+    .description('answers a question; the first answer counts')
+    .argument('<question>', 'the question')
+    .argument('<json>', 'the answer: \'"red"\', 7, \'{"day":"2026-11-22"}\'', readJson)
+    .option('--by <name>', 'who answers (default: your user name)')
+    .action((id: string, { value }: { value: unknown }, { by }: { by?: string }) => {
+      const options = { answer: value, by: personOf(by, terminal) };
+      return over((runtime) => answer(runtime, id, options));
+    });
 }
 
 function addPaging(command: Command): Command {
