@@ -3,6 +3,7 @@
  * stream: its headers, bodies and events. Pure.
  */
 
+import type { Payload } from '../runtime/codec.ts';
 import type { StreamPage } from '../runtime/store.ts';
 import { encodeOffset, NEXT_OFFSET_HEADER } from '../streams/wire.ts';
 import { jsonText, rawBytes, toBase64 } from './chunk-text.ts';
@@ -60,6 +61,34 @@ export function encodeDataEvent(page: StreamPage, form: ContentForm): Uint8Array
   return new TextEncoder().encode(`event: data\n${dataLines(page, form)}\n`);
 }
 
+/**
+ * How many chunks of a page come before the one in which a character begins that is not whole, nor a line break of two: an event is
+ * a text of its own, and what follows would not complete it.
+ */
+export function countWhole({ chunks }: StreamPage): number {
+  let seen = 0;
+  for (let index = chunks.length - 1; index >= 0; index -= 1) {
+    const bytes = rawBytes(chunks[index] as Payload);
+    for (let at = bytes.length - 1; at >= 0; at -= 1) {
+      const byte = bytes[at] ?? 0;
+      seen += 1;
+      const isContinuation = byte >= 0x80 && byte < 0xc0;
+      if (!isContinuation || seen === LONGEST_CHARACTER) return seen < lengthFrom(byte) ? index : chunks.length;
+    }
+  }
+  return chunks.length;
+}
+
+const LONGEST_CHARACTER = 4;
+
+/** Of a character in UTF-8, by its first byte; of the two of a line break. */
+function lengthFrom(byte: number): number {
+  if (byte === 0x0d) return 2;
+  if (byte < 0xc2 || byte > 0xf4) return 1;
+  if (byte < 0xe0) return 2;
+  return byte < 0xf0 ? 3 : 4;
+}
+
 export interface ControlEvent {
   page: StreamPage;
   cursor: string;
@@ -104,7 +133,7 @@ function dataLines(page: StreamPage, form: ContentForm): string {
   return lines.map((line) => `data:${line}\n`).join('');
 }
 
-function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const whole = new Uint8Array(parts.reduce((total, { length }) => total + length, 0));
   let at = 0;
   for (const part of parts) {

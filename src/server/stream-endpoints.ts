@@ -54,7 +54,10 @@ export function streamEndpoints(parts: ServerParts): Endpoint[] {
           const { headers, method } = request;
           const declared = parts.streamType({ runId: id, workflow: run.workflow, namespace });
           const contentType = contentTypeOf(declared, headers.get('accept'));
-          const start = method === 'HEAD' ? 'now' : startOf(query, headers.get(LAST_EVENT_ID_HEADER));
+          const start =
+            method === 'HEAD'
+              ? 'now'
+              : startOf(query, { mode: reading.mode, lastEventId: headers.get(LAST_EVENT_ID_HEADER) });
           const from = start === 'now' ? Number.MAX_SAFE_INTEGER : start;
           const page = placed(await runtime.streams.page({ run: id, stream: namespace, from }), start);
           if (method === 'HEAD') return tailResponse(page, contentType);

@@ -9,6 +9,7 @@ import { DurableError } from '../runtime/errors.ts';
 import { missingEnd } from '../streams/end.ts';
 import type { StreamCursor } from '../streams/reader.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
+import { endOf, isUpToDate } from './durable-streams.ts';
 import type { Position } from '../streams/wire.ts';
 
 /** `page`: the next one. `tail`: none yet, `wake` will be called. `end`: all was taken, and nothing more is read. */
@@ -16,12 +17,23 @@ export type NextPage = { kind: 'page'; page: StreamPage } | { kind: 'tail' } | {
 
 export interface StreamPagesOptions {
   at: Position;
+  /** What there is at that place, if it has been read. */
+  first?: StreamPage;
   /** Default: the run's main stream. */
   stream?: string;
   /** Go on at the tail until the stream is closed. Default true. */
   follow?: boolean;
   wake: () => void;
 }
+
+interface Result {
+  /** Undefined at the end. */
+  page: StreamPage | undefined;
+  /** It is known that none comes after it. */
+  isLast: boolean;
+}
+
+const END: Result = { page: undefined, isLast: true };
 
 export class StreamPages {
   readonly run: string;
@@ -31,16 +43,20 @@ export class StreamPages {
   readonly #wake: () => void;
   readonly #cursor: StreamCursor;
   #isReading = false;
-  #result: { page: StreamPage | undefined } | undefined;
+  #result: Result | undefined;
   #failure: { error: unknown } | undefined;
   #last: StreamPage | undefined;
 
-  constructor(runtime: Runtime, { at, stream = DEFAULT_STREAM, follow = true, wake }: StreamPagesOptions) {
+  constructor(runtime: Runtime, { at, first, stream = DEFAULT_STREAM, follow = true, wake }: StreamPagesOptions) {
     this.run = at.run;
     this.offset = at.offset;
     this.#runtime = runtime;
     this.#wake = wake;
-    this.#cursor = runtime.streams.cursor({ run: at.run, stream, from: at.offset, follow });
+    const from = first === undefined ? at.offset : endOf(first);
+    this.#cursor = runtime.streams.cursor({ run: at.run, stream, from, follow });
+    if (first === undefined) return;
+    const isLast = first.closed || (!follow && isUpToDate(first));
+    this.#result = first.chunks.length > 0 ? { page: first, isLast } : isLast ? END : undefined;
   }
 
   /** Throws what the store throws. */
@@ -50,9 +66,9 @@ export class StreamPages {
       this.#read();
       return { kind: 'tail' };
     }
-    const { page } = this.#result;
+    const { page, isLast } = this.#result;
     if (page === undefined) return { kind: 'end' };
-    this.#result = undefined;
+    this.#result = isLast ? END : undefined;
     this.#last = page;
     this.offset = page.from + page.chunks.length;
     return { kind: 'page', page };
@@ -90,7 +106,7 @@ export class StreamPages {
     this.#cursor.next().then(
       (page) => {
         this.#isReading = false;
-        this.#result = { page };
+        this.#result = { page, isLast: false };
         this.#wake();
       },
       (error: unknown) => {

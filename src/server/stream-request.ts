@@ -33,9 +33,15 @@ export function contentTypeOf(declared: string | undefined, accept: string | nul
   return declared ?? (acceptedTypes(accept).includes(BYTES_TYPE) ? BYTES_TYPE : JSON_TYPE);
 }
 
-/** The offset to read from; `now` for the tail. Throws `invalid_offset`. */
-export function startOf({ offset, live }: StreamQuery, lastEventId: string | null): number | 'now' {
-  if (lastEventId !== null) return parseOffset(lastEventId);
+/**
+ * The offset to read from; `now` for the tail. Throws `invalid_offset`. Only who follows has a last event: a page is kept by its address
+ * alone, whatever headers it was asked for with.
+ */
+export function startOf(
+  { offset, live }: StreamQuery,
+  { mode, lastEventId }: { mode: ReadMode; lastEventId: string | null },
+): number | 'now' {
+  if (lastEventId !== null && mode !== 'once' && mode !== 'long-poll') return parseOffset(lastEventId);
   if (offset === undefined && live !== undefined)
     throw invalidOffset('`live` needs an `offset`; -1 is the beginning', '');
   if (offset === undefined || offset === '-1') return 0;

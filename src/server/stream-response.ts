@@ -3,6 +3,7 @@
 import type { StreamPage } from '../runtime/store.ts';
 import { DONE_FRAME, toBytes } from './frames.ts';
 import {
+  countWhole,
   CURSOR_HEADER,
   DATA_ENCODING_HEADER,
   encodeBody,
@@ -101,12 +102,12 @@ export async function longPollResponse({ runtime, clock, random }: ServerParts, 
 /** Lines or events, until the stream is closed. */
 export function followingResponse(parts: ServerParts, read: StreamRead): Response {
   const { runtime } = parts;
-  const { run, stream, offset, follow, mode, connection } = read;
+  const { run, stream, offset, page, follow, mode, connection } = read;
   const encoding = encodingOf(parts, read);
   const isLines = mode === 'lines';
   const body = createEventBody(
     { parts, connection, about: { run, stream }, idle: isLines ? LINES_IDLE : undefined },
-    (wake) => new LogSource(runtime, { at: { run, offset }, stream, follow, wake, encoding }),
+    (wake) => new LogSource(runtime, { at: { run, offset }, first: page, stream, follow, wake, encoding }),
   );
   const headers = {
     ...SAFE,
@@ -139,6 +140,7 @@ function durableEncoding({ clock, random, encoders }: ServerParts, read: StreamR
   return {
     first: page.chunks.length === 0 && !page.closed ? control(page) : undefined,
     page: encoders.dataEvents[form],
+    ...(form === 'text' ? { countWhole } : {}),
     afterPage(each) {
       hasSaidClosed = each.closed;
       return control(each);

@@ -1,7 +1,7 @@
 import { DurableAgent, getWritable, step, workflow } from 'everturn';
 import type { AppOptions } from 'everturn/server';
 import { expect, it } from 'vitest';
-import { scriptedModel } from '../agent/run-kit.ts';
+import { scriptedModel, until } from '../agent/run-kit.ts';
 import { allFrames, framesOf, overBothWays, refusalOf } from './kit.ts';
 import type { OpenSite, Site } from './kit.ts';
 import { collect } from '../support/collect.ts';
@@ -62,6 +62,12 @@ const EVENTS = { accept: 'text/event-stream' };
 async function linesOf(response: Response): Promise<unknown[]> {
   const text = await response.text();
   return text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as unknown]));
+}
+
+/** What the `data` events of the Durable Streams protocol say. */
+async function dataOf(response: Response): Promise<string> {
+  const events = (await response.text()).split('\n\n').filter((event) => event.startsWith('event: data\n'));
+  return events.map((event) => event.slice('event: data\ndata:'.length).replaceAll('\ndata:', '\n')).join('');
 }
 
 overBothWays('a stream of a run', (open) => {
@@ -148,6 +154,43 @@ overBothWays('a stream of a run', (open) => {
     const tail = await grown.read('events');
     expect(tail.headers.get('cache-control')).toBe('private, no-cache');
     grown.release();
+  });
+
+  it('is kept by its address alone: a page is the same whatever came last', async () => {
+    const { read } = await openReport(open);
+    const page = await (await read('events?offset=-1')).text();
+    for (const mode of ['', '&live=long-poll']) {
+      const again = await read(`events?offset=-1${mode}`, { 'last-event-id': '0000000000000002' });
+      expect(await again.text()).toBe(page);
+    }
+  });
+
+  it('of texts says whole characters and line breaks in each event, as it is written and afterwards', async () => {
+    const bytes = new Uint8Array([...new TextEncoder().encode('añb😀c\r\nd\re'), 0xf0, 0x9f]);
+    let release = (): void => undefined;
+    const hold = new Promise<void>((resolve) => (release = resolve));
+    const writes = workflow('writes', () =>
+      step('write', async () => {
+        const writer = getWritable<Uint8Array>({ namespace: 'text' }).getWriter();
+        await hold;
+        for (const [index, byte] of bytes.entries()) {
+          await writer.write(new Uint8Array([byte]));
+          const at = { run: 'run_1', stream: 'text', from: index };
+          await until(async () => (await site.runtime.streams.page(at)).chunks.length > 0);
+        }
+        await writer.close();
+      }),
+    );
+    const support = new DurableAgent({ model: scriptedModel([]).model });
+    const site = await open({ agents: { support }, workflows: [writes] }, { streamType: () => 'text/plain' });
+    await site.runtime.start(writes, { id: 'run_1' });
+    const read = (from: number): Promise<Response> =>
+      site.fetch(`${site.api}/runs/run_1/streams/text?offset=${from}&live=sse`);
+    const wanted = (from: number): string => new TextDecoder().decode(bytes.subarray(from)).replaceAll(/\r\n?/g, '\n');
+    const live = read(-1).then(dataOf);
+    release();
+    expect(await live).toBe(wanted(0));
+    for (const from of [0, 1, 4, 8]) expect(await dataOf(await read(from))).toBe(wanted(from));
   });
 
   it('tells its tail to HEAD', async () => {
