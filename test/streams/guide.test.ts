@@ -2,6 +2,8 @@
 
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -64,6 +66,29 @@ async function openSite(): Promise<{ api: string }> {
   await (await runtime.start(summary, { id: 'run_2' })).result();
   await (await runtime.start(support, { prompt: 'Hello', thread: 't1' })).result();
   return { api: `${server.url}/api` };
+}
+
+/** Answers 503 first, then cuts an answer in the middle of its second line, once as if it had ended and once not; then it passes them on whole. */
+async function openBadServer(api: string): Promise<string> {
+  let asked = 0;
+  const server = createServer(({ url = '', headers }, response) => {
+    asked += 1;
+    if (asked === 1) {
+      response.writeHead(503).end('not yet');
+      return;
+    }
+    void fetch(api + url, { headers: { accept: headers.accept ?? '' } }).then(async (answer) => {
+      const text = await answer.text();
+      // Without chunks an end of the connection is the end of the body.
+      if (asked === 2) response.removeHeader('transfer-encoding');
+      response.writeHead(answer.status, { connection: 'close' });
+      if (asked > 3) response.end(text);
+      else response.write(text.slice(0, text.indexOf('\n') + 9), () => response.destroy());
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  closing.push(async () => void server.close());
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
 function recordLog(): unknown[] {
@@ -139,17 +164,26 @@ describe('docs/streams.md', () => {
     expect(thread).toMatch(/id: run_\w+~\d{16}\ndata: \{"type":"finish"/);
   });
 
-  it.skipIf(!existsSync('/usr/bin/python3'))('reads by Python', async () => {
-    const { api } = await openSite();
-    const folder = mkdtempSync(join(tmpdir(), 'everturn-guide-'));
-    const file = join(folder, 'read.py');
-    writeFileSync(
-      file,
-      `${blocksOf('python')[0] ?? ''}\nprint(json.dumps(list(read("${api}/runs/run_1/streams/rows"))))\n`,
-    );
-    const { stdout } = await promisify(execFile)('/usr/bin/python3', [file]).finally(() =>
-      rmSync(folder, { recursive: true }),
-    );
-    expect(JSON.parse(stdout)).toEqual(ROWS);
-  });
+  it.skipIf(!existsSync('/usr/bin/python3'))(
+    'reads by Python, through a server that is not there yet and cuts lines',
+    async () => {
+      const { api } = await openSite();
+      const bad = await openBadServer(api);
+      const folder = mkdtempSync(join(tmpdir(), 'everturn-guide-'));
+      const file = join(folder, 'read.py');
+      writeFileSync(
+        file,
+        `${blocksOf('python')[0] ?? ''}
+print(json.dumps(list(read("${bad}/runs/run_1/streams/rows"))))
+print(b"".join(read("${bad}/runs/run_2/streams/invoice")).decode(), end="")
+`,
+      );
+      const { stdout } = await promisify(execFile)('/usr/bin/python3', [file]).finally(() =>
+        rmSync(folder, { recursive: true }),
+      );
+      const [rows, ...invoice] = stdout.split('\n');
+      expect(JSON.parse(rows ?? '')).toEqual(ROWS);
+      expect(invoice.join('\n')).toBe('order,total\nA1,20\n');
+    },
+  );
 });
