@@ -53,13 +53,16 @@ export interface StreamReader {
   cursor(options: StreamReadOptions): StreamCursor;
   /** The stream in pages of stored payloads, none of them empty. Readers at the same offset get the same page object. */
   pages(options: StreamReadOptions): ReadableStream<StreamPage>;
-  /** One page at an offset, at the tail an empty one. Throws `run_not_found` and `offset_expired`. */
+  /** One page at an offset, at the tail an empty one. Throws `run_not_found`, `offset_expired` and `invalid_argument`. */
   page(at: { run: string; stream: string; from: number }): Promise<StreamPage>;
   /** The stream chunk by chunk, decoded. Throws `invalid_argument` for `merge` from another offset than 0. */
   chunks(options: ChunkReadOptions): ReadableStream<StreamItem>;
 }
 
-/** One per process and store: its readers share their subscriptions. Streams error with `run_not_found` for an unknown run, with `offset_expired` below what is kept. */
+/**
+ * One per process and store: its readers share their subscriptions. Streams error with `run_not_found` for an unknown run, with
+ * `offset_expired` below what is kept. Throws `invalid_argument` for an offset that is no whole number.
+ */
 export function createStreamReader(options: { store: StreamStore; clock: Clock }): StreamReader {
   const subscriptions = createSubscriptions(options);
   const pages = (request: StreamReadOptions): ReadableStream<StreamPage> => {
@@ -81,8 +84,10 @@ export function createStreamReader(options: { store: StreamStore; clock: Clock }
       { highWaterMark: 0 },
     );
   };
-  const page: StreamReader['page'] = async ({ run, stream, from }) =>
-    readable(await options.store.read(run, stream, { from, maxBytes: PAGE_BYTES }), { run, stream, from });
+  const page: StreamReader['page'] = async (at) => {
+    checkOffset(at);
+    return readable(await options.store.read(at.run, at.stream, { from: at.from, maxBytes: PAGE_BYTES }), at);
+  };
   const cursor = (request: StreamReadOptions): StreamCursor => new Cursor(subscriptions, request);
   const chunks: StreamReader['chunks'] = ({ merge = false, ...request }) => {
     if (merge && (request.from ?? 0) !== 0) throw mergedFrom(request);
@@ -103,6 +108,7 @@ class Cursor implements StreamCursor {
   #wake: (() => void) | undefined;
 
   constructor(subscriptions: Subscriptions, request: StreamReadOptions) {
+    checkOffset(request);
     this.#subscriptions = subscriptions;
     this.#request = request;
     this.#from = request.from ?? 0;
@@ -200,6 +206,17 @@ function mergeItems(items: StreamItem[]): StreamItem[] {
     else merged[merged.length - 1] = { offset: item.offset, chunk: joined };
   }
   return merged;
+}
+
+/** Of anything else no read would ever be at the tail. */
+function checkOffset({ run, stream, from }: StreamReadOptions): void {
+  if (from === undefined || Number.isSafeInteger(from)) return;
+  throw new DurableError(
+    'invalid_argument',
+    `Cannot read the stream "${stream}" of run "${run}" from ${String(from)} on: an offset is a whole number of chunks. Pass one that a reader ` +
+      'gave, or leave `from` out.',
+    { details: { run, stream } },
+  );
 }
 
 function mergedFrom({ run, stream, from }: StreamReadOptions): DurableError {

@@ -160,6 +160,15 @@ describe.each(Object.keys(stores))('reading a stream, in %s', (store) => {
     expect(await all({ follow: false, from: 2 })).toEqual([]);
   });
 
+  it.each([Number.NaN, 1.5, -1.5, Number.POSITIVE_INFINITY, '1'])('refuses %s as an offset', async (from) => {
+    const refusal = expect.objectContaining({ code: 'invalid_argument' }) as Error;
+    const at = { run: run.id, stream: 's', from: from as number };
+    expect(() => reader.chunks(at)).toThrow(refusal);
+    expect(() => reader.pages(at)).toThrow(refusal);
+    expect(() => reader.cursor(at)).toThrow(refusal);
+    await expect(reader.page(at)).rejects.toEqual(refusal);
+  });
+
   it('is an error for a run that does not exist', async () => {
     await expect(all({ run: 'nobody' })).rejects.toMatchObject({ code: 'run_not_found', details: { run: 'nobody' } });
     expect(world.counts.watches).toBe(0);
