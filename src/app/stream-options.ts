@@ -4,6 +4,7 @@ import { durationMs } from '../runtime/duration.ts';
 import type { Duration } from '../runtime/duration.ts';
 import { DurableError } from '../runtime/errors.ts';
 import { STREAM_LIMITS } from '../runtime/outbox.ts';
+import { RESULT_STREAMS } from '../runtime/stored-stream.ts';
 import type { StreamSettings } from '../runtime/upkeep.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
 
@@ -14,8 +15,9 @@ export interface StreamOptions {
   maxChunks?: number;
   /**
    * How much of a stream is kept: the newest `chunks`, those not older than `age` (an hour more at most); reads below fail with
-   * `offset_expired`. Streams of ended runs, and of runs that go on all but the main one: an agent needs that to recover, and so does an
-   * answer that `writeUIMessageStream` writes to another one, so keep more than one answer has. Default: all, until `gc` removes the run.
+   * `offset_expired`. Streams of ended runs, and of runs that go on all but the main one and the results of steps: an agent needs the
+   * main one to recover, and a workflow its results. An answer that `writeUIMessageStream` writes to another stream needs that too, so
+   * keep more than one answer has. Default: all, until `gc` removes the run.
    */
   keep?: { chunks?: number; age?: Duration };
 }
@@ -32,7 +34,7 @@ export function toStreamSettings({ maxChunkBytes, maxChunks, keep }: StreamOptio
   return {
     limits,
     retention: {
-      spare: [DEFAULT_STREAM],
+      spare: [DEFAULT_STREAM, RESULT_STREAMS],
       ...(chunks === undefined ? {} : { keep: chunks }),
       ...(olderThanMs === undefined ? {} : { olderThanMs }),
     },

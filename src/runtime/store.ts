@@ -82,7 +82,8 @@
  *  S25 `gc` removes only ended runs, with all that belongs to them but their ledger rows.
  *  S26 `watch` hints may be lost; each consumer has a poll behind it. Hints come after the transition is durable.
  *  S27 `trim` removes of a stream all chunks but the newest `keep`, and those that were written longer than `olderThanMs` ago (a store
- *      may let these be an hour older); of runs that have not ended it leaves the streams in `spare` alone. Tails stay as they are.
+ *      may let these be an hour older); of runs that have not ended it leaves the streams in `spare` alone: those that it names, and
+ *      for a name that ends in a colon all that begin so. Tails stay as they are.
  *      It looks at `limit` streams at most and does a bounded part of the work; what is left is done when its cursor comes again.
  *  S28 `compact` writes a bounded part of a stream anew, in the form that takes least room, in one transition, and says whether more
  *      is left to do. No answer of any other operation changes by it, whoever writes or reads meanwhile.
@@ -389,7 +390,7 @@ export interface TrimRequest {
   keep?: number;
   /** How long to keep a chunk. Default for ever. */
   olderThanMs?: number;
-  /** Streams of runs that have not ended to leave alone. */
+  /** Streams of runs that have not ended to leave alone; `a:` stands for all that begin so. */
   spare: string[];
   /** How many streams to look at. */
   limit: number;

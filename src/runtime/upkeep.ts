@@ -20,7 +20,7 @@ export interface StreamRetention {
   /** Chunks of a stream that are kept, the newest. */
   keep?: number;
   olderThanMs?: number;
-  /** Streams of runs that have not ended to leave alone. */
+  /** Streams of runs that have not ended to leave alone (S27). */
   spare: string[];
 }
 
@@ -73,12 +73,16 @@ export class Upkeep {
   /** Hot: every commit (bench `stream`). */
   readonly applied = ({ run, chunks, then }: Commit): void => {
     if (chunks.length > 0) this.#count(run, chunks);
-    if (then.kind === 'run') return;
+    if (then.kind !== 'run') this.left(run);
+  };
+
+  /** The run has left this process, or was taken from it (K2). */
+  left(run: string): void {
     const streams = this.#written.get(run);
     if (streams === undefined) return;
     this.#written.delete(run);
     for (const [stream, bytes] of streams) if (bytes >= LEAST_BYTES) this.#enqueue(run, stream);
-  };
+  }
 
   /** Resolves when nothing of it asks the store for anything any more. */
   async close(): Promise<void> {

@@ -195,6 +195,7 @@ export class Worker implements ExecutionHost {
   }
 
   finished(execution: Execution, how: 'ended' | 'parked' | 'yielded' | 'lost'): void {
+    if (how === 'lost') this.#upkeep.left(execution.id);
     if (how === 'lost' && this.#warm.peek(execution.id) === execution) this.#warm.delete(execution.id);
     this.#remove(execution);
     if (how !== 'yielded') this.#pollSoon();

@@ -34,6 +34,11 @@ export function isActive(status: RunStatus): boolean {
   return status === 'ready' || status === 'running' || status === 'waiting' || status === 'parked';
 }
 
+/** S27: whether `trim` leaves a stream of a run that has not ended alone. */
+export function isSpared(stream: string, spare: string[]): boolean {
+  return spare.some((name) => (name.endsWith(':') ? stream.startsWith(name) : stream === name));
+}
+
 /** S10: whether a start with a known id asks for the same run. */
 export function isSameStart(known: Pick<Run, 'workflow' | 'inputHash'>, start: NewRun): boolean {
   return known.workflow === start.workflow && known.inputHash === start.inputHash;

@@ -8,7 +8,7 @@ const RUNS = ['r0', 'r1', 'r2', 'r3', 'r4', 'r5'];
 const MESSAGES = ['m0', 'm1', 'm2', 'r5'];
 const TOKENS = ['h0', 'h1', 'h2'];
 const QUEUES = ['q0', 'q1'];
-const STREAMS = ['s0', 's1'];
+const STREAMS = ['s0', 's1:x'];
 const LEASE_MS = 900;
 
 export interface Replica {
@@ -250,7 +250,7 @@ const noteMove = fc
 const gcMove = fc
   .record({ olderThanMs: fc.nat(1_000), limit: fc.integer({ min: 1, max: 2 }) })
   .map((limits): Move => ({ ...named('gc', limits), run: ({ store }) => store.gc(limits) }));
-const trimMove = fc.record({ keep: fc.nat(6), spare: fc.subarray(STREAMS) }).map((request): Move => ({
+const trimMove = fc.record({ keep: fc.nat(6), spare: fc.subarray([...STREAMS, 's1:']) }).map((request): Move => ({
   ...named('trim', request),
   run: async ({ store }) => (await store.trim({ ...request, limit: 100 })).removed,
 }));

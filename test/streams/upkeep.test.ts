@@ -81,6 +81,13 @@ describe('the streams of a run', () => {
     expect(packed.toSorted()).toEqual(['r/default', 'r/log']);
   });
 
+  it('are packed when the run was taken from this process', async () => {
+    await started({ chunks: 30, size: 1_000 });
+    await inner.control('r', 'terminate');
+    await clock.advance(120_000);
+    expect(packed.toSorted()).toEqual(['r/default', 'r/log']);
+  });
+
   it('are left alone if there is little to pack', async () => {
     await started({ chunks: 10, size: 100 });
     release();
@@ -129,6 +136,33 @@ describe('retention', () => {
     release();
     await clock.advance(1_200_000);
     expect(await tailOf('default')).toEqual({ before: 6, reason: 'count' });
+  });
+
+  it('keeps the results of steps whole until the run has ended', async () => {
+    const reading = workflow('reading', async () => {
+      const numbers = await step('fetch', () => {
+        const start = (to: ReadableStreamDefaultController<number>): void => {
+          for (let n = 1; n <= 6; n += 1) to.enqueue(n);
+          to.close();
+        };
+        return new ReadableStream<number>({ start });
+      });
+      const gate = new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      await step('wait', () => gate);
+      const read: unknown[] = [];
+      for await (const number of numbers) read.push(number);
+      return read;
+    });
+    const run = await launch({ workflows: [reading], streams: { keep: { chunks: 2 } } }).start(reading, { id: 'r' });
+    await clock.advance(1_000);
+    await clock.advance(600_000);
+    expect(await tailOf('step:fetch')).toBe(6);
+    release();
+    expect(await run.result()).toEqual([1, 2, 3, 4, 5, 6]);
+    await clock.advance(1_200_000);
+    expect(await tailOf('step:fetch')).toEqual({ before: 4, reason: 'count' });
   });
 
   it('keeps what is not too old', async () => {

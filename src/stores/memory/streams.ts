@@ -2,6 +2,7 @@
 
 import { isEnded } from '../../runtime/store.ts';
 import type { Payload, StreamPage, TrimRequest, TrimResult } from '../../runtime/store.ts';
+import { isSpared } from '../rules.ts';
 import { nextOrder } from './state.ts';
 import type { MemoryState, RunRecord, StreamRecord } from './state.ts';
 
@@ -59,7 +60,7 @@ export function trim(state: MemoryState, request: TrimRequest): TrimResult {
   const seen = next.slice(0, request.limit);
   let removed = 0;
   for (const { name, stream, isOpen } of seen)
-    if (!isOpen || !request.spare.includes(name)) removed += trimStream(state, { stream, request });
+    if (!isOpen || !isSpared(name, request.spare)) removed += trimStream(state, { stream, request });
   const last = seen.at(-1);
   return { removed, cursor: last === undefined || next.length === seen.length ? null : String(last.stream.order) };
 }

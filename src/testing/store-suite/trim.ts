@@ -124,6 +124,17 @@ function choice({ test }: Spec): void {
     assert.deepEqual(await read(store, 0), { before: 2, reason: 'count' });
   });
 
+  test('a name to spare that ends in a colon stands for all that begin so', async ({ store, hold }) => {
+    const held = await hold();
+    const chunks = numbered(0, 3).map(bytes);
+    await held.apply({ chunks: ['step:a', 'step', 'out', 'a/step:a'].map((stream) => ({ stream, chunks })) });
+    assert.equal(await trimAll(store, { keep: 1, spare: ['step:'] }), 6);
+    const page = await store.read(held.id, 'step:a', { from: 0, maxBytes: 100 });
+    assert.equal(page?.chunks.length, 3);
+    await held.end();
+    assert.equal(await trimAll(store, { keep: 1, spare: ['step:'] }), 2);
+  });
+
   test('pages of streams come in turn, each stream once', async ({ store, hold }) => {
     for (const id of ['a', 'b', 'c', 'd', 'e']) await write(await hold({ id }), numbered(0, 4));
     let passes = 0;
