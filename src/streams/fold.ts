@@ -60,26 +60,31 @@ export function addMerged(merged: UIMessageChunk[], chunk: UIMessageChunk): void
   else merged[merged.length - 1] = joined;
 }
 
-/** Two neighbours as one delta; undefined if they are no deltas of the same part. Any values may come. */
+/** What the AI SDK's deltas have: the part that they are of, their text, and what else. Of `providerMetadata` the last word counts. */
+const DELTAS = {
+  'text-delta': { of: 'id', text: 'delta', fields: ['type', 'id', 'delta', 'providerMetadata'] },
+  'reasoning-delta': { of: 'id', text: 'delta', fields: ['type', 'id', 'delta', 'providerMetadata'] },
+  'tool-input-delta': { of: 'toolCallId', text: 'inputTextDelta', fields: ['type', 'toolCallId', 'inputTextDelta'] },
+} as const;
+
+/** Two neighbours as one delta; undefined if they are no deltas of the same part, or if anything else would be lost. Any values may come. */
 export function joinDeltas(first: unknown, second: unknown): UIMessageChunk | undefined {
-  return isObject(first) && isObject(second) ? join(first as UIMessageChunk, second as UIMessageChunk) : undefined;
+  if (!isObject(first) || !isObject(second) || first['type'] !== second['type']) return undefined;
+  const { type } = first;
+  if (type !== 'text-delta' && type !== 'reasoning-delta' && type !== 'tool-input-delta') return undefined;
+  const { of, text, fields } = DELTAS[type];
+  const { [text]: begun } = first;
+  const { [text]: next } = second;
+  if (first[of] !== second[of] || typeof begun !== 'string' || typeof next !== 'string') return undefined;
+  if (!hasOnly(first, fields) || !hasOnly(second, fields)) return undefined;
+  return { ...first, ...second, [text]: begun + next } as UIMessageChunk;
 }
 
-function isObject(value: unknown): value is object {
+function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
 }
 
-function join(last: UIMessageChunk, chunk: UIMessageChunk): UIMessageChunk | undefined {
-  if (last.type === 'tool-input-delta' && chunk.type === 'tool-input-delta') {
-    return last.toolCallId === chunk.toolCallId
-      ? { ...last, inputTextDelta: last.inputTextDelta + chunk.inputTextDelta }
-      : undefined;
-  }
-  if (last.type === 'text-delta' && chunk.type === 'text-delta' && last.id === chunk.id) {
-    return { ...last, ...chunk, delta: last.delta + chunk.delta };
-  }
-  if (last.type === 'reasoning-delta' && chunk.type === 'reasoning-delta' && last.id === chunk.id) {
-    return { ...last, ...chunk, delta: last.delta + chunk.delta };
-  }
-  return undefined;
+function hasOnly(value: object, fields: readonly string[]): boolean {
+  for (const field in value) if (!fields.includes(field)) return false;
+  return true;
 }

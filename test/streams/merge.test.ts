@@ -68,9 +68,25 @@ describe('a merged replay', () => {
       [1],
       { type: 'text-delta', id: 'a', delta: 'x' },
       { type: 'text-delta', id: 'b', delta: 'y' },
+      { type: 'text-delta', id: 'n', delta: 1 },
+      { type: 'text-delta', id: 'n', delta: 2 },
+      { type: 'reasoning-delta', id: 'o', delta: 'x', at: 1 },
+      { type: 'reasoning-delta', id: 'o', delta: 'y', at: 2 },
+      { type: 'tool-input-delta', toolCallId: 't', inputTextDelta: 'x', own: true },
+      { type: 'tool-input-delta', toolCallId: 't', inputTextDelta: 'y', own: true },
+      { type: 'tool-input-delta', toolCallId: 'u', inputTextDelta: [1] },
+      { type: 'tool-input-delta', toolCallId: 'u', inputTextDelta: [2] },
     ];
     const reader = await streamOf(odd);
     expect((await read(reader, { merge: true })).map(({ chunk }) => chunk)).toEqual(odd);
+  });
+
+  it('keeps what providers say of a part, as clients do: the last word', async () => {
+    const delta = { type: 'text-delta', id: 'a', delta: 'x', providerMetadata: { p: { n: 1 } } };
+    const reader = await streamOf([delta, { ...delta, delta: 'y', providerMetadata: { p: { n: 2 } } }]);
+    expect((await read(reader, { merge: true })).map(({ chunk }) => chunk)).toEqual([
+      { ...delta, delta: 'xy', providerMetadata: { p: { n: 2 } } },
+    ]);
   });
 
   it('is refused to who counts offsets', async () => {
