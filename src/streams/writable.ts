@@ -40,6 +40,7 @@ export interface WritableOptions {
  * of the journal: for an agent's answer use `writeUIMessageStream`, for other tokens write from a step; a step may write to what its
  * workflow has opened. A step's writables end with its attempt.
  * In a tool, chunks `{ type: 'data-...', id, data }` without `namespace` are parts of the agent's message; the same id replaces the part.
+ * Nothing else may be written there (`invalid_argument`).
  * Writes reject with `value_not_serializable`, `value_too_large`, `stream_full` and `stream_closed` (also after the step's end). Throws
  * `outside_run` and `invalid_argument`.
  */
@@ -157,6 +158,7 @@ class Sink<T> implements UnderlyingSink<T>, OpenWrites {
   ): Promise<void> | undefined {
     if (attempt?.ended === true) throw attemptEnded(this.#stream, attempt); // W4
     if (attempt === null && this.#once?.isStored() === true) return undefined;
+    if (isAnswer(attempt ?? this.#opener, this.#stream) && !isDataPart(value)) throw notAPart(this.#stream);
     if (!(value instanceof Uint8Array)) assertJson(value);
     const chunk = encodeChunk(value);
     this.#context.checkRoom(this.#stream, chunk, { held: this.#heldChunks() });
@@ -173,7 +175,7 @@ class Sink<T> implements UnderlyingSink<T>, OpenWrites {
   close(): void {
     this.#end();
     const attempt = this.#closer();
-    if (attempt?.ended === true || isAnswer(this.#opener, this.#stream)) return;
+    if (attempt?.ended === true || isAnswer(attempt ?? this.#opener, this.#stream)) return;
     const closing = (): void => this.#context.closeStream(this.#stream);
     if (attempt === null) closing();
     else attempt.writes({ drained: () => Promise.resolve(), completes: (scope) => scope === attempt && closing() }); // W3
@@ -273,6 +275,27 @@ function attemptOf(scope: Scope): Scope | null {
 function isAnswer(scope: Scope | null, stream: string): boolean {
   if (scope === null || stream !== DEFAULT_STREAM) return false;
   return scope.kind === 'agent' || isAnswer(scope.parent, stream);
+}
+
+/** What a tool may add to an answer: a client, and the agent itself when it recovers, make a message of all that is in its stream. */
+function isDataPart(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { type, id, transient } = value as Partial<Record<'type' | 'id' | 'transient', unknown>>;
+  return (
+    typeof type === 'string' &&
+    /^data-./.test(type) &&
+    (id === undefined || typeof id === 'string') &&
+    (transient === undefined || typeof transient === 'boolean')
+  );
+}
+
+function notAPart(stream: string): DurableError {
+  return new DurableError(
+    'invalid_argument',
+    `Cannot write this chunk to the stream "${stream}": the agent answers on it, and all its readers take of others is ` +
+      "{ type: 'data-...', id, data }, where `id` is a text or left out. Write that, or to a stream of your own: getWritable({ namespace }).",
+    { details: { stream } },
+  );
 }
 
 function attemptEnded(stream: string, { path, kind }: Scope): DurableError {
