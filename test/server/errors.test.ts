@@ -1,4 +1,4 @@
-import { DurableAgent, DurableError } from 'everturn';
+import { createHook, DurableAgent, DurableError, workflow } from 'everturn';
 import type { Store } from 'everturn';
 import { memoryStore } from 'everturn/memory';
 import { createApp, serve } from 'everturn/server';
@@ -23,23 +23,39 @@ import {
 } from './kit.ts';
 import type { Agents } from './kit.ts';
 import { manualClock } from '../../src/testing/manual-clock.ts';
+import { tool } from 'ai';
 import type { UIMessageChunk } from 'ai';
+import { z } from 'zod';
+
+interface FragileStore {
+  store: Store;
+  /** All calls fail, until they do not. */
+  down: (error: Error | null) => void;
+  /** The next call of a kind fails, before or after what it does is done. */
+  failNext: (method: 'start' | 'deliver', when: 'before' | 'after') => void;
+}
 
 /** A store that can be unreachable. */
-function fragileStore(): { store: Store; down: (error: Error | null) => void } {
+function fragileStore(): FragileStore {
   const inner = memoryStore();
   let failure: Error | null = null;
+  let next: { method: string; when: 'before' | 'after' } | null = null;
   const store = new Proxy(inner, {
     get(target, name) {
       const value: unknown = Reflect.get(target, name);
       if (typeof value !== 'function' || name === 'watch' || name === 'close') return value;
       return async (...args: unknown[]): Promise<unknown> => {
         if (failure !== null) throw failure;
-        return (value as (...args: unknown[]) => unknown).apply(target, args);
+        const failing = next?.method === name ? next.when : null;
+        if (failing !== null) next = null;
+        if (failing === 'before') throw unavailable();
+        const answer = await (value as (...args: unknown[]) => unknown).apply(target, args);
+        if (failing === 'after') throw unavailable();
+        return answer;
       };
     },
   });
-  return { store, down: (error) => (failure = error) };
+  return { store, down: (error) => (failure = error), failNext: (method, when) => (next = { method, when }) };
 }
 
 const unavailable = (): DurableError =>
@@ -48,6 +64,14 @@ const unavailable = (): DurableError =>
 const agentOf = (text: string, hold?: Promise<void>): Agents => ({
   support: new DurableAgent({ model: scriptedModel([{ text, ...(hold === undefined ? {} : { hold }) }]).model }),
 });
+
+/** Asks for two refunds at once. */
+function twoRefunds(executed: unknown[]): Agents {
+  const calls = ['c1', 'c2'].map((id) => ({ id, name: 'refund', input: {} }));
+  const { model } = scriptedModel([{ calls }, { text: 'Done' }]);
+  const refund = tool({ inputSchema: z.object({}), execute: (input) => void executed.push(input) });
+  return { support: new DurableAgent({ model, tools: { refund }, toolApproval: { refund: 'user-approval' } }) };
+}
 
 overBothWays('a store that goes away', (open) => {
   it('is 503 with a time to come back, acknowledges nothing, and is served again by itself', async () => {
@@ -108,18 +132,89 @@ overBothWays('a store that goes away', (open) => {
     ]);
     expect(textOf(all)).toBe('one two three');
   });
+});
 
-  it('a decision that was acknowledged is kept, one that was not can be sent again', async () => {
-    const { store, down } = fragileStore();
+const PLACES = [
+  ['before it was stored', 'before'],
+  ['after it was stored', 'after'],
+] as const;
+
+overBothWays('what fails on its way and is sent again', (open) => {
+  const acceptJson = { headers: { accept: 'application/json' } };
+
+  it.each(PLACES)('a message that fails %s starts one run', async (_, when) => {
+    const { store, failNext } = fragileStore();
     const site = await open({ store, agents: agentOf('Hello') });
-    const first = await say(site, {}, { headers: { accept: 'application/json' } });
-    const { runId } = (await first.json()) as { runId: string };
-    down(unavailable());
-    expect((await say(site, {}, { headers: { accept: 'application/json' } })).status).toBe(503);
-    down(null);
-    const again = await say(site, {}, { headers: { accept: 'application/json' } });
-    expect(((await again.json()) as { runId: string }).runId).toBe(runId);
+    failNext('start', when);
+    expect(await refusalOf(await say(site, {}, acceptJson))).toMatchObject({ status: 503, code: 'store_unavailable' });
+    const again = await say(site, {}, acceptJson);
+    expect(again.status).toBe(202);
+    const { runId } = (await again.json()) as { runId: string };
+    expect((await site.runtime.list({})).items.map(({ id }) => id)).toEqual([runId]);
+    expect(await site.runtime.getRun(runId).result()).toMatchObject({ text: 'Hello' });
   });
+
+  it.each(PLACES)('a decision that fails %s counts once, and one that was acknowledged is kept', async (_, when) => {
+    const { store, down, failNext } = fragileStore();
+    const executed: unknown[] = [];
+    const site = await open({ store, agents: twoRefunds(executed) });
+    await chunksOf(await say(site));
+    const { items } = await site.runtime.approvals.list();
+    const [first = '', second = ''] = items.map(({ id }) => id);
+    const decide = (id: string, approved: boolean): Promise<Response> =>
+      post(site, { approved }, { path: `/approvals/${id}/decision` });
+    expect((await decide(first, false)).status).toBe(200);
+
+    failNext('deliver', when);
+    expect(await refusalOf(await decide(second, true))).toMatchObject({ status: 503, code: 'store_unavailable' });
+    const again = await decide(second, true);
+    if (when === 'before') expect(again.status).toBe(200);
+    else {
+      const details = { by: 'ann', status: 'approved' };
+      expect(await refusalOf(again)).toMatchObject({ status: 409, code: 'approval_decided', details });
+    }
+    down(unavailable());
+    expect((await decide(first, true)).status).toBe(503);
+    down(null);
+
+    const run = (await site.runtime.list({})).items[0]?.id ?? '';
+    expect(await site.runtime.getRun(run).result()).toMatchObject({ text: 'Done' });
+    expect(executed).toHaveLength(1);
+    const answers = [first, second].map(async (id) => {
+      const { status, audit } = await site.runtime.approvals.get(id);
+      return [status, audit.filter(({ type }) => type === 'answered').map(({ by, approved }) => [by, approved])];
+    });
+    expect(await Promise.all(answers)).toEqual([
+      ['denied', [['ann', false]]],
+      ['approved', [['ann', true]]],
+    ]);
+  });
+
+  it.each(PLACES)(
+    'a payload that fails %s is delivered once, and one that was acknowledged is kept',
+    async (_, when) => {
+      const { store, failNext } = fragileStore();
+      const collect = workflow('collect', async () => {
+        using items = createHook<string>({ token: 'basket', many: true });
+        const got: string[] = [];
+        for await (const item of items) {
+          if (got.push(item) === 3) break;
+        }
+        return got;
+      });
+      const site = await open({ store, agents: agentOf('Hello'), workflows: [collect] });
+      const run = await site.runtime.start(collect);
+      await until(async () => (await run.status) === 'waiting');
+      const send = (item: string): Promise<Response> =>
+        post(site, item, { path: '/hooks/basket', headers: { 'idempotency-key': item } });
+      expect((await send('apples')).status).toBe(204);
+      failNext('deliver', when);
+      expect(await refusalOf(await send('pears'))).toMatchObject({ status: 503, code: 'store_unavailable' });
+      expect((await send('pears')).status).toBe(204);
+      expect((await send('plums')).status).toBe(204);
+      expect(await run.result()).toEqual(['apples', 'pears', 'plums']);
+    },
+  );
 });
 
 overBothWays('what fails without a code', (open) => {
@@ -248,7 +343,7 @@ describe('serve', () => {
       const { serve } = await import(${JSON.stringify(entry)});
       await serve({ fetch: () => new Response() }).catch((error) => console.log(error.code, error.message));`,
     );
-    const { stdout } = spawnSync('node', ['--conditions=everturn-source', script], { encoding: 'utf8' });
+    const { stdout } = spawnSync(process.execPath, ['--conditions=everturn-source', script], { encoding: 'utf8' });
     expect(stdout).toMatch(/^invalid_argument .*"@hono\/node-server" is not installed.*npm install @hono\/node-server/);
   });
 });
