@@ -17,7 +17,7 @@ import { checkEditedInput, fromStoredSchema } from '../agent/tool/edited-input.t
 import type { WayIn } from '../runtime/admission.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { encodeValue } from '../runtime/codec.ts';
-import { DurableError, reasonOf } from '../runtime/errors.ts';
+import { DurableError } from '../runtime/errors.ts';
 import type { Ids } from '../runtime/ids.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { Hook, Store } from '../runtime/store.ts';
@@ -148,7 +148,8 @@ async function whyNotOf(
       { code: 'forbidden', approval: row.details.id, err: error },
       'a function that says who may answer failed',
     );
-    return `the function that says who may answer failed: ${reasonOf(error)}`;
+    // What it says is for the log: strangers read this.
+    return 'the function that says who may answer failed';
   }
 }
 
