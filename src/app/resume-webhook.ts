@@ -15,7 +15,7 @@ import type { Ids } from '../runtime/ids.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { sha256Hex } from '../runtime/signature.ts';
 import type { Hook, Store } from '../runtime/store.ts';
-import { decodeResponse, responseStream } from '../hooks/webhook-wire.ts';
+import { decodeResponse, responseStream, staticStream } from '../hooks/webhook-wire.ts';
 import type { StoredRequest, WebhookDetails } from '../hooks/webhook-wire.ts';
 import type { StreamReader } from '../streams/reader.ts';
 import { assertResumed, hookNotFound } from './hook-answers.ts';
@@ -193,10 +193,10 @@ interface Waiting {
 async function answer(parts: WebhookParts, { hook, details }: Webhook, waiting: Waiting): Promise<Response> {
   if (details.respond === 'none') return accepted();
   const { delivery, isNamed } = waiting;
-  const stream = responseStream(details.respond === 'manual' ? delivery : hook.key);
+  const stream = details.respond === 'manual' ? responseStream(delivery) : staticStream(hook.key);
   const found = await firstChunk(parts, { run: hook.run, stream, details, signal: waiting.signal });
   if (found.chunk !== undefined) return decodeResponse(found.chunk);
-  // The run has ended without a word of it, or a repetition would be another delivery.
+  // The run has ended without a word of it, the word is not kept, or a repetition would be another delivery.
   if (!found.isLate || !isNamed) return accepted();
   throw new DurableError(
     'webhook_unanswered',
@@ -223,6 +223,10 @@ async function firstChunk(
     const chunk = payload === undefined ? undefined : decodeChunk(payload);
     if (chunk instanceof Uint8Array) return { chunk, isLate: false };
     return { isLate: deadline.signal.aborted };
+  } catch (error) {
+    // It was answered so long ago that the answer is not kept any more.
+    if (DurableError.is(error, 'offset_expired')) return { isLate: false };
+    throw error;
   } finally {
     cancel();
     cursor.finish();

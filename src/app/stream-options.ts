@@ -4,6 +4,7 @@ import { durationMs } from '../runtime/duration.ts';
 import type { Duration } from '../runtime/duration.ts';
 import { DurableError } from '../runtime/errors.ts';
 import { STREAM_LIMITS } from '../runtime/outbox.ts';
+import { STATIC_RESPONSES } from '../hooks/webhook-wire.ts';
 import { RESULT_STREAMS } from '../runtime/stored-stream.ts';
 import type { StreamSettings } from '../runtime/upkeep.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
@@ -15,8 +16,8 @@ export interface StreamOptions {
   maxChunks?: number;
   /**
    * How much of a stream is kept: the newest `chunks`, those not older than `age` (an hour more at most); reads below fail with
-   * `offset_expired`. Streams of ended runs, and of runs that go on all but the main one and the results of steps: an agent needs the
-   * main one to recover, and a workflow its results. An answer that `writeUIMessageStream` writes to another stream needs that too, so
+   * `offset_expired`. Streams of ended runs, and of runs that go on all but the main one, the results of steps and the static
+   * responses of webhooks: an agent needs the main one to recover, and a workflow its results. An answer that `writeUIMessageStream` writes to another stream needs that too, so
    * keep more than one answer has. Default: all, until `gc` removes the run.
    */
   keep?: { chunks?: number; age?: Duration };
@@ -34,7 +35,7 @@ export function toStreamSettings({ maxChunkBytes, maxChunks, keep }: StreamOptio
   return {
     limits,
     retention: {
-      spare: [DEFAULT_STREAM, RESULT_STREAMS],
+      spare: [DEFAULT_STREAM, RESULT_STREAMS, STATIC_RESPONSES],
       ...(chunks === undefined ? {} : { keep: chunks }),
       ...(olderThanMs === undefined ? {} : { olderThanMs }),
     },

@@ -16,7 +16,7 @@ import { getWritable } from '../streams/writable.ts';
 import type { HookOptions } from './create-hook.ts';
 import { openHook } from './open-hook.ts';
 import type { Hook } from './open-hook.ts';
-import { encodeResponse, MAX_REQUEST_BYTES, responseStream, webhookPath } from './webhook-wire.ts';
+import { encodeResponse, MAX_REQUEST_BYTES, responseStream, staticStream, webhookPath } from './webhook-wire.ts';
 import type { StoredRequest, WebhookDetails } from './webhook-wire.ts';
 
 export interface WebhookOptions extends Pick<HookOptions<never>, 'token' | 'many' | 'metadata' | 'expiresIn'> {
@@ -133,7 +133,7 @@ async function storeResponse(context: RunContext, key: string, response: Respons
       key: `${key}/response`,
       kind: 'step',
       unawaited: true,
-      body: async () => write(key, { bytes: await encodeResponse(response.clone()), commit: 'end' }),
+      body: async () => write(staticStream(key), { bytes: await encodeResponse(response.clone()), commit: 'end' }),
     });
   } catch (error) {
     if (DurableError.is(error, 'cancelled')) return;
@@ -142,8 +142,11 @@ async function storeResponse(context: RunContext, key: string, response: Respons
   }
 }
 
-async function write(of: string, { bytes, commit }: { bytes: Uint8Array; commit: 'soon' | 'end' }): Promise<void> {
-  const writer = getWritable({ namespace: responseStream(of), commit }).getWriter();
+async function write(
+  namespace: string,
+  { bytes, commit }: { bytes: Uint8Array; commit: 'soon' | 'end' },
+): Promise<void> {
+  const writer = getWritable({ namespace, commit }).getWriter();
   await writer.write(bytes);
   writer.releaseLock();
 }
@@ -182,7 +185,7 @@ function toRequest(stored: StoredRequest, { url: base, context, respond }: Recei
         throw wrongPlace(
           'what is sent out belongs into a step. Write await step("answer", () => request.respondWith(response))',
         );
-      await write(delivery, { bytes: await encodeResponse(response), commit: 'soon' });
+      await write(responseStream(delivery), { bytes: await encodeResponse(response), commit: 'soon' });
     },
   };
 }

@@ -32,9 +32,17 @@ export function webhookPath(token: string): string {
   return `/webhooks/${encodeURIComponent(token)}`;
 }
 
-/** `of`: the hook's key, or the delivery. */
-export function responseStream(of: string): string {
-  return `webhook:${of}`;
+/** How the streams of responses begin that are there before a request is: kept as long as their run goes on. */
+export const STATIC_RESPONSES = 'webhook-response:';
+
+/** Holds what a webhook, by its hook's key, always answers. */
+export function staticStream(key: string): string {
+  return `${STATIC_RESPONSES}${key}`;
+}
+
+/** Holds what code answers to one delivery. */
+export function responseStream(delivery: string): string {
+  return `webhook:${delivery}`;
 }
 
 /** These are of one connection. */

@@ -115,6 +115,15 @@ describe('a webhook in a run', () => {
     expect(await response.text()).toBe('thanks');
   });
 
+  it('keeps its static response as long as it waits, whatever is kept of streams', async () => {
+    const code = workflow('code', async () => {
+      await createWebhook({ token: 'bell', respondWith: new Response('thanks') });
+    });
+    const { runtime } = await waiting(code, { streams: { keep: { age: '1 hour' } } });
+    await runtime.clock.advance('3 hours');
+    expect(await (await runtime.resumeWebhook('bell', request())).text()).toBe('thanks');
+  });
+
   it('stores its static response once, whenever its process dies', async () => {
     const thanks = new Response('thanks');
     const code = workflow('code', async () => {
@@ -184,6 +193,20 @@ describe('the response of run code', () => {
     await runtime.until(id, 'waiting');
     const again = await runtime.resumeWebhook('bell', request('{}', { 'idempotency-key': 'd1' }));
     expect([await again.text(), tries]).toEqual(['try 1', 2]);
+  });
+
+  it('is accepted once more when it is so old that its response is not kept', async () => {
+    const code = workflow('code', async () => {
+      const request = await createWebhook({ token: 'bell', respondWith: 'manual' });
+      await step('answer', () => request.respondWith(new Response('now')));
+    });
+    const { runtime, id } = await waiting(code, { streams: { keep: { age: '1 hour' } } });
+    const delivery = (): Request => request('{}', { 'idempotency-key': 'd1' });
+    expect(await (await runtime.resumeWebhook('bell', delivery())).text()).toBe('now');
+    await runtime.until(id, 'completed');
+    await runtime.clock.advance('3 hours');
+    const again = await runtime.resumeWebhook('bell', delivery());
+    expect([again.status, await again.text()]).toEqual([202, '']);
   });
 
   it('is given up when the sender has gone', async () => {
