@@ -5,8 +5,8 @@ import type { ErrorCode } from '../runtime/errors.ts';
 import type { LogFields, Logger } from '../runtime/logger.ts';
 import { jsonResponse } from './json.ts';
 
-const STATUS: Partial<Record<ErrorCode, number>> = {
-  secret_unknown: 500,
+/** By code; docs/PROTOCOL.md has the same table. Those of 500 are what no request should lead to. */
+export const STATUS: Readonly<Record<ErrorCode, number>> = {
   invalid_argument: 400,
   history_not_accepted: 400,
   invalid_offset: 400,
@@ -43,6 +43,28 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   runtime_closed: 503,
   verifier_missing: 503,
   webhook_unanswered: 504,
+  connection_lost: 500,
+  crash_loop: 500,
+  divergence: 500,
+  duplicate_key: 500,
+  duplicate_name: 500,
+  hook_conflict: 500,
+  inside_step: 500,
+  internal_error: 500,
+  lease_lost: 500,
+  model_failed: 500,
+  outside_run: 500,
+  response_unexpected: 500,
+  run_failed: 500,
+  secret_unknown: 500,
+  step_failed: 500,
+  step_timeout: 500,
+  store_corrupt: 500,
+  store_newer: 500,
+  stream_closed: 500,
+  stream_full: 500,
+  tool_in_doubt: 500,
+  value_corrupt: 500,
 };
 
 /** No browser takes the bytes for something else, nor into a page of another origin. */
@@ -81,7 +103,7 @@ export function logFailure(
 }
 
 function statusOf(error: unknown): number {
-  return DurableError.is(error) ? (STATUS[error.code] ?? 500) : 500;
+  return DurableError.is(error) ? STATUS[error.code] : STATUS.internal_error;
 }
 
 /** Of a 405 that says what is allowed. */
