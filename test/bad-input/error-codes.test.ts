@@ -4,7 +4,7 @@ import { ERROR_CODES } from 'everturn';
 import type { ErrorCode } from 'everturn';
 import { expect, it } from 'vitest';
 
-/** Where each code is triggered and expected. */
+/** The test of each code: it triggers the error and expects it. */
 const TESTS: Record<ErrorCode, string> = {
   approval_decided: 'bad-input/approvals.test.ts',
   approval_not_found: 'bad-input/unknown.test.ts',
@@ -66,7 +66,16 @@ const TESTS: Record<ErrorCode, string> = {
   workflow_not_found: 'bad-input/unknown.test.ts',
 };
 
-it.each(ERROR_CODES)('%s is triggered by a test', (code) => {
-  const text = readFileSync(join(import.meta.dirname, '..', TESTS[code]), 'utf8');
-  expect(text).toContain(`'${code}'`);
+/** Outside comments. Whether the test expects it there is for its reader to see. */
+function names(source: string, code: string): boolean {
+  return source.replaceAll(/^\s*(?:\/\/|\/?\*).*$|\s\/\/\s.*$/gm, '').includes(`'${code}'`);
+}
+
+it.each(ERROR_CODES)('%s is named in the test that is to expect it', (code) => {
+  expect(names(readFileSync(join(import.meta.dirname, '..', TESTS[code]), 'utf8'), code)).toBe(true);
 });
+
+it.each(["// 'forbidden'", "  /** 'forbidden' */", " * 'forbidden'", "check(); // 'forbidden'", "'forbidden_more'"])(
+  'a code is not named by %s',
+  (source) => expect(names(source, 'forbidden')).toBe(false),
+);
