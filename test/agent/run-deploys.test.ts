@@ -9,7 +9,7 @@ import type { Store } from '../../src/runtime/store.ts';
 import { memoryStore } from '../../src/stores/memory/memory-store.ts';
 import { foldMessage } from '../../src/streams/fold.ts';
 import { killable } from '../support/killable.ts';
-import { scriptedModel, startRuntime, until } from './run-kit.ts';
+import { recordingLogger, scriptedModel, startRuntime, until } from './run-kit.ts';
 import type { Answer, Prompt } from './run-kit.ts';
 
 const runtimes: Runtime[] = [];
@@ -28,13 +28,15 @@ function deploy(
 ) {
   const script = scriptedModel(answers);
   const agent = new DurableAgent({ model: script.model, tools, ...settings });
+  const { logger, lines } = recordingLogger();
   const runtime = startRuntime({
     store,
+    logger,
     agents: { assistant: agent },
     worker: { leaseMs: 400, pollMs: 20, storeTimeoutMs: 300 },
   });
   runtimes.push(runtime);
-  return { runtime, agent, script };
+  return { runtime, agent, script, lines };
 }
 
 function counter(name: string, seen: string[], wait?: Promise<void>) {
@@ -68,6 +70,9 @@ describe('a deploy in the middle of a segment', () => {
 
     const fresh = deploy(store, { tools: { rapid: counter('rapid', seen) }, answers: [{ text: 'Third.' }] });
     const result = await fresh.runtime.getRun<AgentResult>(run.id).result();
+    expect(fresh.lines.filter(({ fields }) => fields['code'] === 'divergence')).toMatchObject([
+      { level: 'warn', fields: { run: 'r', segment: 0 }, message: expect.stringContaining('goes on as messages') },
+    ]);
     expect(seen).toEqual(['quick', 'slow']);
     expect(fresh.script.prompts[0]?.map((message) => message.role)).toEqual([
       'user',

@@ -95,6 +95,15 @@ it('a run whose code was changed is parked, with both sides and what to do', asy
   await runtime.restart({ workflows: [version('compile')] });
   await runtime.clock.advance('61 minutes');
   await runtime.until(run, 'parked');
+  expect(runtime.logs.filter((line) => line.level === 'error')).toMatchObject([
+    {
+      code: 'divergence',
+      run: 'r1',
+      key: 'build',
+      recorded: 'step_completed',
+      message: expect.stringMatching(/parked/),
+    },
+  ]);
   expectError(await caught(() => run.result()), {
     code: 'run_parked',
     says: /"r1" is parked \(divergence\).*"build".*compile.*Fix the cause, then call runtime\.resume\("r1"\)/,
