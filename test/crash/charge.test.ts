@@ -39,11 +39,11 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** Each measured restart leaves the next one a tool in flight again; the fastest counts, since the machine is shared. */
+/** Each measured restart leaves the next one a tool in flight again; the fastest is asserted, since other work on the machine only adds to it. */
 const RESTARTS = 3;
 
 describe('an agent that has charged a card and does something slow beside it', () => {
-  it('after kill -9 charges no second time and goes on within a second of the restart', async () => {
+  it('after kill -9 charges no second time and goes on within a second after its code was loaded', async () => {
     const file = join(folder, 'runs.db');
     const task = { file, modelUrl: model.baseURL, witnessUrl: witness.url, fastFrom: RESTARTS + 1 };
     const live = (): Child<ChargeMessage> =>
@@ -73,7 +73,7 @@ describe('an agent that has charged a card and does something slow beside it', (
       `from the start of the new process to the first new effect: ${waits.map(({ sinceProcess }) => Math.round(sinceProcess)).join(', ')} ms; ` +
         `from its code being loaded: ${waits.map(({ sinceCode }) => sinceCode).join(', ')} ms`,
     );
-    // Loading the code takes as long as the machine's other work lets it.
+    // Without the time in which Node loads the code, which is printed with the rest: the machine's other work decides it.
     expect(Math.min(...waits.map(({ sinceCode }) => sinceCode))).toBeLessThan(1_000);
     expect(effects('charge').map(({ attempt }) => attempt)).toEqual([1]);
     expect(effects('pack').map(({ attempt }) => attempt)).toEqual([1, 2, 3, 4]);

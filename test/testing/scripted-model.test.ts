@@ -135,10 +135,11 @@ describe('a scripted model in a run', () => {
   });
 
   it('lets an approval be suspended and answered in less than 50 ms', async () => {
-    const times: number[] = [];
+    const rounds: Array<{ took: number; worked: number }> = [];
     // The first rounds load and compile what later ones have.
-    for (let round = 0; round < 5; round += 1) {
+    for (let round = 0; round < 9; round += 1) {
       const startedAt = performance.now();
+      const before = process.cpuUsage();
       const agent = new DurableAgent({
         model: scriptedModel([adding, 'It is 3.']),
         tools: { add },
@@ -150,8 +151,14 @@ describe('a scripted model in a run', () => {
       await runtime.approvals.deny(approval.id, { by: 'ada', reason: 'too hard' });
       expect(await run.result()).toMatchObject({ text: 'It is 3.' });
       await runtime.close();
-      times.push(performance.now() - startedAt);
+      const { user, system } = process.cpuUsage(before);
+      rounds.push({ took: performance.now() - startedAt, worked: (user + system) / 1_000 });
     }
-    expect(Math.min(...times)).toBeLessThan(50);
+    const [took, worked] = (['took', 'worked'] as const).map((name) => rounds.map((round) => round[name]));
+    const list = (times: number[] = []): string => times.map((ms) => ms.toFixed(1)).join(', ');
+    console.log(`an approval took ${list(took)} ms, of which the processor worked ${list(worked)} ms`);
+    // Other work on the machine adds to the time, so of that the fastest counts; of the processor's the median.
+    expect(Math.min(...(took ?? []))).toBeLessThan(50);
+    expect(worked?.toSorted((a, b) => a - b)[4]).toBeLessThan(50);
   });
 });
