@@ -44,7 +44,6 @@ import type { StateChange } from './state-change.ts';
 import { Steering, toQueued } from './steering.ts';
 import { shownChunks } from './ui-chunks.ts';
 import { decodeThreadRun, threadMemory, threadMessages, toParts } from '../history/thread.ts';
-import type { ThreadRun } from '../history/thread.ts';
 import { callDigest } from '../tool/approval-memory.ts';
 
 export interface AgentRunOptions {
@@ -72,8 +71,8 @@ export class AgentRun {
   #answered: Answered[] = [];
   /** How the message of a run ends that was stopped or failed. */
   #settledEnd: UIMessageChunk[] | undefined;
-  /** What its thread said before this run. */
-  #thread: Promise<ThreadRun[]> | undefined;
+  /** What its thread said before this run, and what was approved in it for good. */
+  #earlier: Promise<{ messages: ModelMessage[]; remembered: string[] }> | undefined;
   /** An earlier process may have written to the stream after the checkpoint. */
   #recovering: boolean;
 
@@ -187,19 +186,23 @@ export class AgentRun {
 
   async #prompt(): Promise<ModelMessage[]> {
     const own = [...this.#input.messages, ...this.#state.messages, ...this.#opening];
-    const history = threadMessages(await this.#earlier());
+    const { messages: history } = await this.#thread();
     // The SDK executes what is approved in the last message; a valid history would answer it.
     return awaitsTools(own) ? [...history, ...own] : validHistory([...history, ...own]);
   }
 
-  #earlier(): Promise<ThreadRun[]> {
-    this.#thread ??= this.#context.threadRuns().then((runs) => runs.map(decodeThreadRun));
-    return this.#thread;
+  #thread(): Promise<{ messages: ModelMessage[]; remembered: string[] }> {
+    this.#earlier ??= this.#context.threadRuns().then((rows) => {
+      const runs = rows.map(decodeThreadRun);
+      return { messages: threadMessages(runs), remembered: threadMemory(runs) };
+    });
+    return this.#earlier;
   }
 
   /** A2. What was approved for the thread before the segment began. */
   async #memory(): Promise<(tool: string, input: unknown) => boolean> {
-    const digests = new Set([...threadMemory(await this.#earlier()), ...(this.#state.remembered ?? [])]);
+    const { remembered } = await this.#thread();
+    const digests = new Set([...remembered, ...(this.#state.remembered ?? [])]);
     return (tool, input) => digests.has(callDigest(tool, input));
   }
 
