@@ -49,6 +49,22 @@ export class ChatPage {
     await this.page.locator('.approval').waitFor();
   }
 
+  /** The panel beside the conversation: what the journal says of the last run. */
+  async panel(): Promise<{ state: string; figures: Record<string, number>; rows: string[] }> {
+    const texts = (selector: string): Promise<string[]> =>
+      this.page
+        .locator(`#run-panel ${selector}`)
+        .evaluateAll((all) => all.map((each) => (each as HTMLElement).innerText.replace(/\s+/g, ' ').trim()));
+    const [[state = ''], names, values, rows] = await Promise.all([
+      texts('.state'),
+      texts('.numbers dt'),
+      texts('.numbers dd'),
+      texts('.journal li'),
+    ]);
+    const figures = names.map((name, index) => [name, Number(values[index]?.replaceAll(',', ''))] as const);
+    return { state, figures: Object.fromEntries(figures), rows };
+  }
+
   async click(name: string | RegExp): Promise<void> {
     await this.page.getByRole('button', { name, ...(typeof name === 'string' ? { exact: true } : {}) }).click();
   }

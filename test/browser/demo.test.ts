@@ -1,4 +1,4 @@
-import type { Browser, BrowserContext } from 'playwright-core';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ChatPage, marksOf, PROMPT, wordsOf } from './chat-page.ts';
 import { launchChromium, noChromium } from './chromium.ts';
@@ -78,6 +78,22 @@ describe.skipIf(noChromium !== undefined)(title, { timeout: 60_000 }, () => {
     await tab.untilApproval();
     await expectSameText(tab);
 
+    await tab.page.locator('.journal .is-waiting').waitFor();
+    await tab.page.locator('.journal .again').first().waitFor();
+    const waiting = await tab.panel();
+    expect(waiting.state).toBe('waits for a person');
+    expect(waiting.rows).toContainEqual(expect.stringMatching(/^Server lost, run taken over/));
+    expect(waiting.rows).toContainEqual(expect.stringMatching(/^Turn \d attempt 2 \d+ tokens$/));
+    expect(waiting.rows.at(-1)).toBe('refund waits for a person');
+    const done = waiting.rows.filter((row) => / tokens$/.test(row));
+    expect(waiting.figures['turns']).toBe(done.length);
+    expect(waiting.figures['tools']).toBe(waiting.rows.filter((row) => /^[a-z]/.test(row)).length - 1);
+    const tokens = done.map((row) => Number(/(\d+) tokens$/.exec(row)?.[1]));
+    expect(Math.min(...tokens)).toBeGreaterThan(0);
+    expect(waiting.figures['tokens']).toBe(tokens.reduce((sum, each) => sum + each, 0));
+    const tries = (waiting.figures['turns'] ?? 0) + (waiting.figures['tools'] ?? 0);
+    expect(waiting.figures['attempts']).toBeGreaterThan(tries);
+
     await demo.killServer();
     const other = await open();
     await other.untilApproval();
@@ -133,6 +149,28 @@ describe.skipIf(noChromium !== undefined)(title, { timeout: 60_000 }, () => {
     expect(wordsOf(await tab.answer())).toBe(wordsOf(partial));
     expect((await demo.answers(chat)).map(wordsOf)).toEqual([wordsOf(partial)]);
   }
+
+  it('is dark where the person likes it so', async () => {
+    const shades = async (page: Page): Promise<number[]> => {
+      await page.locator('.suggestions').waitFor();
+      const colours = await page.evaluate(() => {
+        const { backgroundColor, color } = getComputedStyle(document.body);
+        return [backgroundColor, color];
+      });
+      return colours.map((colour) => Math.max(...(colour.match(/\d+/g) ?? []).slice(0, 3).map(Number)));
+    };
+    const [paper = 0, ink = 0] = await shades((await open()).page);
+    expect(paper).toBeGreaterThan(200);
+    expect(ink).toBeLessThan(80);
+    const night = await browser.newContext({ colorScheme: 'dark' });
+    try {
+      const [dark = 255, light = 0] = await shades((await ChatPage.open(night, { url: demo.url, chat })).page);
+      expect(dark).toBeLessThan(60);
+      expect(light).toBeGreaterThan(200);
+    } finally {
+      await night.close();
+    }
+  });
 
   it('works on a phone, by keyboard, and has a name for everything that can be used', async () => {
     const tab = await open();
