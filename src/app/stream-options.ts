@@ -16,9 +16,9 @@ export interface StreamOptions {
   maxChunks?: number;
   /**
    * How much of a stream is kept: the newest `chunks`, those not older than `age` (an hour more at most); reads below fail with
-   * `offset_expired`. Streams of ended runs, and of runs that go on all but the main one, the results of steps and the static
-   * responses of webhooks: an agent needs the main one to recover, and a workflow its results. An answer that `writeUIMessageStream` writes to another stream needs that too, so
-   * keep more than one answer has. Default: all, until `gc` removes the run.
+   * `offset_expired`. Streams of ended runs, and of runs that go on all but the main one, the results of steps and the static responses
+   * of webhooks: an agent needs the main one to recover, and a workflow its results. An answer that `writeUIMessageStream` writes to
+   * another stream needs that too, so keep more than one answer has. Default: all, until `gc` removes the run.
    */
   keep?: { chunks?: number; age?: Duration };
 }
