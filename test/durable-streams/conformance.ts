@@ -8,12 +8,8 @@ import { afterAll, beforeAll, beforeEach, vi } from 'vitest';
 import { createStreamServer } from './write-side.ts';
 import type { StreamServer } from './write-side.ts';
 
-/** What is no read, and what a run's code has no need of: a run has one writer at a time, and the store fences it. */
 const SKIPPED: ReadonlyArray<[tests: RegExp, reason: string]> = [
   [/^Fork - /, 'streams belong to their run and are not forked'],
-  [/TTL|Expir/i, "a stream is kept as long as its run, and retention is the store's"],
-  [/producer|-dedup:/i, 'a run is the only writer of its streams'],
-  [/\bseq\b|sequence ordering|lexicographically ordered/i, 'a run is the only writer of its streams'],
 ];
 
 export function describeConformance(openStore: () => { store: Store; remove: () => void }): void {

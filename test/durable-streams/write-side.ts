@@ -12,6 +12,10 @@ import { cors } from 'hono/cors';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { encodeOffset } from '../../src/streams/wire.ts';
 import { LONG_POLL_MS } from '../../src/server/stream-response.ts';
+import { readLifetime } from './lifetime.ts';
+import type { Lifetime } from './lifetime.ts';
+import { Producers, readProducer } from './producers.ts';
+import type { ProducerAppend } from './producers.ts';
 import { recordingLogger, scriptedModel, startRuntime } from '../agent/run-kit.ts';
 
 interface Append {
@@ -50,34 +54,49 @@ export function createStreamServer(store: Store): StreamServer {
     clock: impatientClock(),
     logger,
   });
+  /** One whose life has ended is none. */
+  const find = async (path: string): Promise<Stream | undefined> => {
+    const stream = streams.get(path);
+    if (stream === undefined || !stream.lifetime.hasEnded()) return stream;
+    streams.delete(path);
+    await stream.drop();
+    return undefined;
+  };
   const app = new Hono();
   app.use(cors({ origin: '*', allowHeaders: ['if-none-match'] }));
   app.put(`${STREAMS_PATH}/*`, async ({ req }) => {
     const asked = await readAppend(req.raw);
-    const known = streams.get(req.path);
-    if (known !== undefined) return known.answerCreate(asked);
+    const lifetime = readLifetime(req.raw.headers);
+    if (lifetime === undefined) return answer(400);
+    const known = await find(req.path);
+    if (known !== undefined) return known.answerCreate(asked, lifetime);
     if (asked.kind === 'refused') return asked.response;
-    const stream = new Stream(runtime, { id: `run_${crypto.randomUUID()}`, contentType: asked.contentType });
+    const { contentType } = asked;
+    const stream = new Stream(runtime, { id: `run_${crypto.randomUUID()}`, contentType, lifetime });
     streams.set(req.path, stream);
     types.set(stream.id, asked.contentType);
     return stream.create(req.url, asked);
   });
   app.post(`${STREAMS_PATH}/*`, async ({ req }) => {
-    const stream = streams.get(req.path);
+    const stream = await find(req.path);
     if (stream === undefined) return answer(404);
-    return stream.append(await readAppend(req.raw));
+    return stream.append(await readAppend(req.raw), req.raw.headers);
   });
   app.delete(`${STREAMS_PATH}/*`, async ({ req }) => {
-    const stream = streams.get(req.path);
+    const stream = await find(req.path);
     if (stream === undefined) return answer(404);
     streams.delete(req.path);
     await stream.drop();
     return answer(204);
   });
-  app.get(`${STREAMS_PATH}/*`, ({ req }: Context) => {
+  app.get(`${STREAMS_PATH}/*`, async ({ req }: Context) => {
     const { search } = new URL(req.url);
-    const run = streams.get(req.path)?.id ?? 'run_unknown';
-    return api.fetch(new Request(`http://localhost/api/runs/${run}/streams/default${search}`, req.raw));
+    const stream = await find(req.path);
+    const run = stream?.id ?? 'run_unknown';
+    if (req.raw.method === 'GET') stream?.lifetime.use();
+    const response = await api.fetch(new Request(`http://localhost/api/runs/${run}/streams/default${search}`, req.raw));
+    for (const [name, value] of Object.entries(stream?.lifetime.headers ?? {})) response.headers.set(name, value);
+    return response;
   });
   return { fetch: (request) => app.fetch(request), close: () => runtime.close({ graceMs: 0 }) };
 }
@@ -120,16 +139,24 @@ function mediaType(contentType: string): string {
 
 class Stream {
   readonly id: string;
+  readonly lifetime: Lifetime;
   readonly #runtime: Runtime;
   readonly #contentType: string;
   #tail = 0;
   #isClosed = false;
   #createdClosed = false;
+  readonly #producers = new Producers();
+  /** The append that closed it. */
+  #closedBy: string | undefined;
   /** Appends are one after the other. */
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(runtime: Runtime, { id, contentType }: { id: string; contentType: string }) {
+  constructor(
+    runtime: Runtime,
+    { id, contentType, lifetime }: { id: string; contentType: string; lifetime: Lifetime },
+  ) {
     this.id = id;
+    this.lifetime = lifetime;
     this.#runtime = runtime;
     this.#contentType = contentType;
   }
@@ -143,23 +170,44 @@ class Stream {
     return answer(201, { ...this.#headers(), location: url });
   }
 
-  answerCreate(asked: AskedAppend): Response {
+  answerCreate(asked: AskedAppend, lifetime: Lifetime): Response {
     if (asked.kind === 'refused') return asked.response;
-    const isSame = mediaType(asked.contentType) === mediaType(this.#contentType) && asked.close === this.#createdClosed;
+    const isSame =
+      mediaType(asked.contentType) === mediaType(this.#contentType) &&
+      asked.close === this.#createdClosed &&
+      lifetime.isSame(this.lifetime);
     return answer(isSame ? 200 : 409, this.#headers());
   }
 
-  append(asked: AskedAppend): Promise<Response> {
+  append(asked: AskedAppend, headers: Headers): Promise<Response> {
     return this.#inTurn(async () => {
       if (asked.kind === 'refused') return asked.response;
-      if (asked.isEmpty && !asked.close) return answer(400);
-      if (this.#isClosed) return answer(asked.isEmpty ? 204 : 409, this.#headers());
-      if (!asked.isEmpty && !asked.hasType) return answer(400);
-      if (!asked.isEmpty && mediaType(asked.contentType) !== mediaType(this.#contentType)) return answer(409);
-      if (!asked.isEmpty && asked.chunks.length === 0) return answer(400);
+      const producer = readProducer(headers);
+      const streamSeq = headers.get('stream-seq');
+      if (producer === 'invalid' || (asked.isEmpty && !asked.close)) return answer(400);
+      const refused = this.#refuse(asked, producer);
+      if (refused !== undefined) return refused;
+      const verdict = producer === undefined ? undefined : this.#producers.check(producer);
+      if (verdict?.status !== undefined) return answer(verdict.status, { ...this.#headers(), ...verdict.headers });
+      if (!this.#producers.isNextStreamSeq(streamSeq)) return answer(409);
       await this.#write(asked);
-      return answer(204, this.#headers());
+      this.#producers.accept({ producer, streamSeq });
+      if (asked.close) this.#closedBy = JSON.stringify(producer);
+      this.lifetime.use();
+      const status = producer === undefined || asked.isEmpty ? 204 : 200;
+      return answer(status, { ...this.#headers(), ...verdict?.headers });
     });
+  }
+
+  #refuse(asked: Extract<AskedAppend, { kind: 'append' }>, producer: ProducerAppend | undefined): Response | undefined {
+    if (this.#isClosed) {
+      const isAgain = producer === undefined ? asked.isEmpty : this.#closedBy === JSON.stringify(producer);
+      return answer(isAgain ? 204 : 409, this.#headers());
+    }
+    if (asked.isEmpty) return undefined;
+    if (!asked.hasType) return answer(400);
+    if (mediaType(asked.contentType) !== mediaType(this.#contentType)) return answer(409);
+    return asked.chunks.length === 0 ? answer(400) : undefined;
   }
 
   async drop(): Promise<void> {

@@ -118,9 +118,8 @@ describe('readStream reads all of a stream over cut connections', () => {
     ['Deno', async () => [join(project, 'node_modules/.bin/deno'), 'run', '--allow-all', '--node-modules-dir=manual']],
     ['Bun', async () => [join(project, `node_modules/@oven/bun-${process.platform}-${BUN_ARCH}/bin/bun`)]],
   ];
-  it.each(programs)('in %s', async (_, command) => {
-    const [program, ...args] = (await command()) ?? [];
-    if (program === undefined) return;
+  it.for(programs)('in %s', async ([, command], { skip }) => {
+    const [program, ...args] = (await command()) ?? skip('npm has no Node 22.13 for this machine');
     await expectWhole(async () => JSON.parse(await run(program, [...args, 'program.mjs', url], { cwd: project })));
   });
 
