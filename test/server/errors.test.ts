@@ -245,7 +245,8 @@ overBothWays('what fails without a code', (open) => {
       if ((left -= 1) < 0) throw new Error('secret: hunter2');
       return inner.read(...args);
     };
-    const site = await open({ store: { ...inner, read }, agents: agentOf('Hello') });
+    const pages = `${'x'.repeat(1_000)} `.repeat(200);
+    const site = await open({ store: { ...inner, read }, agents: agentOf(pages) });
     await (await site.runtime.start('support', { id: 'run_1', prompt: 'Hello', thread: 't1' })).result();
     const seen: string[] = [];
     for (let reads = 0; reads < 4; reads += 1) {
