@@ -55,15 +55,25 @@ export function stringifyValue(value: unknown, what: string): string {
   try {
     return stringify(value, REDUCERS);
   } catch (error) {
-    const path = error instanceof DevalueError ? error.path : '';
-    const reason = reasonOf(error);
+    const { path, value: flaw }: { path: string; value?: unknown } =
+      error instanceof DevalueError ? error : { path: '' };
     throw new DurableError(
       'value_not_serializable',
-      `Cannot store ${what}: the value at "${path === '' ? '(root)' : path}" cannot be serialized (${reason}). Return plain data ` +
-        '(objects, arrays, strings, numbers, Date, Map, Set, URL, bytes), or keep the object outside and return its id.',
+      `Cannot store ${what}: the value at "${path === '' ? '(root)' : path}" cannot be serialized (${reasonOf(error)}). ${adviceOn(flaw)}`,
       { cause: error, details: { path } },
     );
   }
+}
+
+function adviceOn(flaw: unknown): string {
+  if (flaw instanceof ReadableStream)
+    return (
+      'Let a step write it to a stream of the run, `await readable.pipeTo(getWritable({ namespace }))`, and return the namespace: ' +
+      'run.stream({ namespace }) reads it. Only a step may have a ReadableStream itself as its result.'
+    );
+  if (flaw instanceof WritableStream)
+    return 'Return its namespace, and call getWritable({ namespace }) where you write.';
+  return 'Return plain data (objects, arrays, strings, numbers, Date, Map, Set, URL, bytes), or keep the object outside and return its id.';
 }
 
 export function parseValue(text: string): unknown {

@@ -535,6 +535,16 @@ describe('a writable', () => {
     });
   });
 
+  it('and its counterpart are no result of a workflow, which is told what to do', async () => {
+    const written: unknown = await failureOf(async () => ({ log: getWritable() }));
+    expect(written).toMatchObject({ code: 'value_not_serializable', details: { path: '.log' } });
+    expect(String(written)).toContain('Return its namespace');
+    inner = memoryStore({ clock });
+    const read: unknown = await failureOf(async () => new Blob(['x']).stream());
+    expect(read).toMatchObject({ code: 'value_not_serializable', details: { path: '' } });
+    expect(String(read)).toContain('pipeTo(getWritable({ namespace }))');
+  });
+
   it('says where it can be used, and wants a name', async () => {
     expect(() => getWritable()).toThrow(expect.objectContaining({ code: 'outside_run' }));
     expect(await failureOf(async () => getWritable({ namespace: '' }))).toMatchObject({ code: 'invalid_argument' });
