@@ -1,3 +1,4 @@
+import { ask } from 'everturn';
 import { manualClock } from 'everturn/testing';
 import type { ManualClock } from 'everturn/testing';
 import { tool } from 'ai';
@@ -211,6 +212,33 @@ describe('a tab', () => {
     await second.thread.addToolOutput({ tool: 'locate', toolCallId: 'c1', output: { city: 'Ulm' } });
     await shows(second, 'where am I', 'In Ulm.');
     expect(called).toEqual(['locate']);
+  });
+
+  it('shows a question that a tool asks to all tabs, and takes the answer of one', async () => {
+    const paint = tool({
+      inputSchema: z.object({}),
+      execute: () => ask({ prompt: 'Which colour?', options: ['red', 'blue'] }),
+    });
+    const calls: Answers = [{ calls: [{ id: 'c1', name: 'paint', input: {} }] }, { text: 'Painted.' }];
+    const room = await enter(calls, { tools: { paint } });
+    const first = openTab(room);
+    await first.thread.send({ text: 'go' });
+    await hasStatus(first, 'waiting');
+    const second = openTab(room);
+    await until(() => second.thread.snapshot().waits.length > 0);
+    const [wait] = second.thread.snapshot().waits;
+    if (wait?.kind !== 'question') throw new Error('no question is waited for');
+    expect(wait).toMatchObject({ prompt: 'Which colour?', tool: 'paint', toolCallId: 'c1' });
+    await expect(first.thread.answer(wait.questionId, 'green')).rejects.toMatchObject({ code: 'payload_invalid' });
+    await second.thread.answer(wait.questionId, 'blue');
+    await expect(first.thread.answer(wait.questionId, 'red')).rejects.toMatchObject({ code: 'question_settled' });
+    for (const tab of [first, second]) {
+      await isIdle(tab);
+      const parts = tab.thread.snapshot().messages.flatMap((message) => message.parts);
+      expect(parts.filter(({ type }) => type === 'data-question')).toMatchObject([
+        { id: wait.questionId, data: { status: 'answered', answer: 'blue' } },
+      ]);
+    }
   });
 
   it('tells of an end, once, and not of those before it opened', async () => {
