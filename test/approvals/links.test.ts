@@ -268,5 +268,6 @@ describe('whoever is told of an approval', () => {
     await runtime.approvals.approve(id, { by: 'ada' });
     await run.result();
     expect(refunds).toHaveLength(1);
+    expect((await runtime.approvals.get(id)).audit.map(({ type }) => type)).toEqual(['requested', 'answered']);
   });
 });

@@ -72,8 +72,9 @@ async function tellOf(context: RunContext, { call, reason, name, more, ...option
   // An escalation is in force before anybody hears of it.
   if (reason === 'escalated') await record(context, `${key}/note`, { call, note });
   const told = options.onApprovalRequested;
-  const body = async (signal: AbortSignal, attempt: number): Promise<void> => {
-    if (options.answered.aborted) return;
+  /** Whether it was told before somebody answered. */
+  const body = async (signal: AbortSignal, attempt: number): Promise<boolean> => {
+    if (options.answered.aborted) return false;
     const notice: ApprovalNotice = {
       reason,
       approval: noticed(context, call, more.expiresAt ?? call.terms.expiresAt),
@@ -81,17 +82,21 @@ async function tellOf(context: RunContext, { call, reason, name, more, ...option
       attempt,
       signal: AbortSignal.any([signal, options.answered]),
     };
-    await Promise.race([told?.(notice), aborted(options.answered)]);
+    const telling = async (): Promise<boolean> => {
+      await told?.(notice);
+      return true;
+    };
+    return Promise.race([telling(), aborted(options.answered)]);
   };
   try {
-    await context.perform<void>({
+    const isTold = await context.perform<boolean>({
       key,
       kind: 'step',
       label: `tell of the approval of "${call.tool}" (${reason})`,
       retries: RETRIES,
       body: ({ signal, attempt }) => body(signal, attempt),
     });
-    if (reason !== 'escalated') await record(context, `${key}/note`, { call, note });
+    if (isTold && reason !== 'escalated') await record(context, `${key}/note`, { call, note });
   } catch (error) {
     if (isOver(error, context)) throw error;
     context.logger.error(
@@ -107,12 +112,9 @@ function isOver(error: unknown, context: RunContext): boolean {
   return context.signal.aborted || DurableError.is(error, 'cancelled');
 }
 
-/** Resolves: whoever tells of what is answered need not go on. */
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
+/** Whoever tells of what is answered need not go on. */
+function aborted(signal: AbortSignal): Promise<false> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(false), { once: true }));
 }
 
 /** A note of the approval's row. Its key keeps it one, if the process dies before the step is recorded. */
