@@ -88,6 +88,13 @@ export class Journal {
     return this.#entries.filter((entry) => entry.event.key.startsWith(prefix)).map((entry) => entry.event);
   }
 
+  /** Messages for a key up to a position. */
+  messagesUpTo(seq: number, key: string): JournalEvent[] {
+    return this.#entries
+      .filter((entry) => entry.seq <= seq && entry.event.key === key && entry.event.type === 'message_received')
+      .map((entry) => entry.event);
+  }
+
   /** Positions of the recoveries after a position, with how many attempts each stands for. */
   recoveredAfter(seq: number): number {
     let count = 0;

@@ -62,6 +62,12 @@ export class RunMailbox implements Mailbox {
     else taker.resolve(message);
   }
 
+  /** Begins anew with these messages: the code that took them is over, and what it still waits for is nobody's. */
+  rewind(messages: ReceivedMessage[]): void {
+    this.#messages = messages;
+    this.#takers = [];
+  }
+
   /** All takes reject from now on: the hook's token belongs to somebody else. */
   fail(error: unknown): void {
     this.#failure = { error };

@@ -185,6 +185,7 @@ class OpenOperation<T> {
       const delay = this.#delayOf(outcome.error, failures);
       if ('invalid' in delay) return this.#fail(delay.invalid, attempt);
       await this.#delay(outcome.error, { attempt, ...delay });
+      this.#core.rewindMailboxes(`${this.#operation.key}/`);
     }
   }
 

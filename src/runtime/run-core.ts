@@ -355,6 +355,14 @@ export class RunCore {
     return mailbox;
   }
 
+  /** The next attempt of what has these keys gets all messages that were released to the former one. */
+  rewindMailboxes(prefix: string): void {
+    for (const [key, mailbox] of this.#mailboxes) {
+      if (!key.startsWith(prefix)) continue;
+      mailbox.rewind(this.journal.messagesUpTo(this.#releasedSeq, key).map(messageOf));
+    }
+  }
+
   /** Attempts that died with their process since the last completion that this run's code has seen, and since a position. */
   lostAttempts(since = -1): number {
     return this.recoveries + this.recoveriesInFlight + this.journal.recoveredAfter(Math.max(since, this.#releasedSeq));
