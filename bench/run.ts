@@ -22,6 +22,7 @@ import { steps } from './steps.ts';
 import { storage } from './storage.ts';
 import { stream } from './stream.ts';
 import { waiting } from './waiting.ts';
+import { writers } from './writers.ts';
 
 const BENCHES: readonly Bench[] = [
   steps,
@@ -30,6 +31,7 @@ const BENCHES: readonly Bench[] = [
   fan,
   agentTurn,
   stream,
+  writers,
   storage,
   waiting,
   restart,

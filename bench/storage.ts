@@ -36,11 +36,26 @@ const log = workflow('log', ({ lines }: { lines: number }) =>
   }),
 );
 
+/** Chunks of 9 KB, each a row of its own, in several streams. */
+const large = workflow('large', ({ streams, rows }: { streams: number; rows: number }) =>
+  step('write', async () => {
+    for (let index = 0; index < streams; index += 1) {
+      const writer = getWritable({ namespace: `log${index}` }).getWriter();
+      for (let row = 0; row < rows; row += 1)
+        await writer.write(Array.from({ length: 2_000 }, (_, column) => wordAt(row * 2_003 + column)).join(''));
+    }
+  }),
+);
+
 export const storage: Bench = {
   name: 'storage',
   leavesOut:
     'other stores; the journal; free pages, which later writes take; the write-ahead log before it is checkpointed',
-  run: async (context) => [...(await measureTokens(context)), ...(await measurePacking(context))],
+  run: async (context) => [
+    ...(await measureTokens(context)),
+    ...(await measurePacking(context)),
+    await measureRetention(context),
+  ],
 };
 
 async function measureTokens(context: BenchContext): Promise<Figure[]> {
@@ -92,6 +107,27 @@ async function measurePacking(context: BenchContext): Promise<Figure[]> {
   } finally {
     floor.close();
   }
+}
+
+const STREAMS = 50;
+const ROWS = 100;
+
+/** A pass of retention over young streams of large rows, which is what it mostly finds. Without its sync, as above. */
+async function measureRetention(context: BenchContext): Promise<Figure> {
+  const store = sqliteStore(':memory:');
+  const times: number[] = [];
+  await withRuntime({ store, workflows: [large] }, async (runtime) => {
+    await (await runtime.start(large, { input: { streams: STREAMS, rows: ROWS } })).result();
+    for (let pass = 0; pass < (context.quick ? 20 : 200); pass += 1) {
+      await delay(5);
+      times.push(await timed(() => store.trim({ olderThanMs: 3_600_000, spare: [], limit: STREAMS })));
+    }
+  });
+  return toPlainFigure('retention with nothing to remove, its longest call', [Math.max(...times)], {
+    store: 'sqlite',
+    unit: 'ms',
+    atMost: MOST_MS,
+  });
 }
 
 /** Writes a stream, then packs it as the runtime does: one part, then a pause, in which others write. */
