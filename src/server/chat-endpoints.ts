@@ -172,7 +172,7 @@ function stop({ runtime }: ServerParts): Endpoint {
 }
 
 function threadStream(parts: ServerParts): Endpoint {
-  const { runtime, connections, frames, threadStates } = parts;
+  const { runtime, connections, encoders, threadStates } = parts;
   return endpoint({
     method: 'get',
     path: '/threads/{id}/stream',
@@ -191,7 +191,7 @@ function threadStream(parts: ServerParts): Endpoint {
         const begins = await positionOf(parts, start);
         const body = createEventBody({ parts, connection, about: { thread: id } }, (wake) => {
           const state = threadStates.open(key);
-          return new ThreadSource(runtime, { key, start, state, frames, wake });
+          return new ThreadSource(runtime, { key, start, state, encode: encoders.runFrames, wake });
         });
         return new Response(body, { headers: { ...STREAM_HEADERS, [NEXT_OFFSET_HEADER]: begins } });
       });

@@ -20,7 +20,6 @@ import { addEndpoint, endpoint } from './endpoint.ts';
 import type { Endpoint } from './endpoint.ts';
 import { createConnections } from './connections.ts';
 import { createEncoders } from './encoders.ts';
-import { createFrames } from './frames.ts';
 import { createHeartbeats } from './heartbeats.ts';
 import { hookEndpoints } from './hook-endpoints.ts';
 import { errorResponse, routeNotFound } from './http-error.ts';
@@ -89,7 +88,6 @@ export function createApp(runtime: Runtime, options: AppOptions = {}): Hono<Env>
     logger,
     random,
     connections: createConnections({ clock, random, limit }),
-    frames: createFrames(),
     encoders: createEncoders(),
     streamType: options.streamType ?? (() => undefined),
     heartbeats: createHeartbeats(clock, HEARTBEAT_MS),

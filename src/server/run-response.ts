@@ -21,8 +21,8 @@ export interface RunResponseOptions {
 
 export function runResponse(parts: ServerParts, options: RunResponseOptions): Response {
   const { run, connection, base, offset, tailIndex, counts } = options;
-  const { runtime, frames, runStates } = parts;
-  const encode = counts ? frames.page : frames.merged;
+  const { runtime, encoders, runStates } = parts;
+  const encode = counts ? encoders.frames : encoders.mergedFrames;
   const body = createEventBody({ parts, connection, about: { run: run.id } }, (wake) => {
     const state = runStates.open(run);
     return new RunSource(runtime, { at: { run: run.id, offset }, state, encode, wake });

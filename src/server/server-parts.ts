@@ -6,7 +6,6 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { Connections } from './connections.ts';
 import type { Encoders } from './encoders.ts';
-import type { Frames } from './frames.ts';
 import type { Heartbeats } from './heartbeats.ts';
 import type { RunKey, RunState } from './run-state.ts';
 import type { SharedStates } from './shared-state.ts';
@@ -22,7 +21,6 @@ export interface ServerParts {
   /** In [0, 1). */
   random(): number;
   connections: Connections;
-  frames: Frames;
   encoders: Encoders;
   heartbeats: Heartbeats;
   runStates: SharedStates<RunKey, RunState>;

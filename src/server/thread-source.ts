@@ -12,9 +12,9 @@ import type { Runtime } from '../app/create-runtime.ts';
 import type { RunInfo } from '../app/run-info.ts';
 import { encodePosition, RUN_EVENT, THREAD_EVENT } from '../streams/wire.ts';
 import type { RunBeginning } from '../streams/wire.ts';
+import type { Encoders } from './encoders.ts';
 import type { FrameSource } from './event-body.ts';
 import { eventFrame, toBytes, unstoredFrame } from './frames.ts';
-import type { Frames } from './frames.ts';
 import type { SharedState } from './shared-state.ts';
 import { StreamPages } from './stream-pages.ts';
 import { runsAfter } from './thread-state.ts';
@@ -27,7 +27,7 @@ export interface ThreadSourceOptions {
   key: ThreadKey;
   start: ThreadStart;
   state: SharedState<ThreadState>;
-  frames: Frames;
+  encode: Encoders['runFrames'];
   wake: () => void;
 }
 
@@ -65,7 +65,7 @@ export class ThreadSource implements FrameSource {
     const next = current.pages.next();
     switch (next.kind) {
       case 'page':
-        return this.#options.frames.ofRun(next.page, current.run.id);
+        return this.#options.encode(next.page, current.run.id);
       case 'end': {
         const ending = (await current.pages.missingEnd()).map(unstoredFrame).join('');
         this.#finish(current);

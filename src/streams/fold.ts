@@ -67,6 +67,18 @@ const DELTAS = {
   'tool-input-delta': { of: 'toolCallId', text: 'inputTextDelta', fields: ['type', 'toolCallId', 'inputTextDelta'] },
 } as const;
 
+/** The same for chunks that stand with something else: of joined ones that of the last stays. Any values may come. */
+export function mergeItems<T extends { chunk: unknown }>(items: Iterable<T>): T[] {
+  const merged: T[] = [];
+  for (const item of items) {
+    const last = merged.at(-1);
+    const chunk = last === undefined ? undefined : joinDeltas(last.chunk, item.chunk);
+    if (chunk === undefined) merged.push(item);
+    else merged[merged.length - 1] = { ...item, chunk };
+  }
+  return merged;
+}
+
 /** Two neighbours as one delta; undefined if they are no deltas of the same part, or if anything else would be lost. Any values may come. */
 export function joinDeltas(first: unknown, second: unknown): UIMessageChunk | undefined {
   if (!isObject(first) || !isObject(second) || first['type'] !== second['type']) return undefined;

@@ -12,7 +12,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { StreamExpiry, StreamPage } from '../runtime/store.ts';
 import { decodeChunk } from '../runtime/chunk.ts';
-import { joinDeltas } from './fold.ts';
+import { mergeItems } from './fold.ts';
 import { createSubscriptions, PAGE_BYTES } from './subscriptions.ts';
 import type { StreamStore, Subscriptions, Topic } from './subscriptions.ts';
 
@@ -195,17 +195,6 @@ function decodePages(
     },
     { highWaterMark: 0 },
   );
-}
-
-function mergeItems(items: StreamItem[]): StreamItem[] {
-  const merged: StreamItem[] = [];
-  for (const item of items) {
-    const last = merged.at(-1);
-    const joined = last === undefined ? undefined : joinDeltas(last.chunk, item.chunk);
-    if (joined === undefined) merged.push(item);
-    else merged[merged.length - 1] = { offset: item.offset, chunk: joined };
-  }
-  return merged;
 }
 
 /** Of anything else no read would ever be at the tail. */

@@ -2,7 +2,7 @@ import { DurableAgent, getWritable, step, workflow } from 'everturn';
 import type { Store } from 'everturn';
 import { memoryStore } from 'everturn/memory';
 import { expect, it } from 'vitest';
-import { createFrames } from '../../src/server/frames.ts';
+import { createEncoders } from '../../src/server/encoders.ts';
 import { encodeChunk } from '../../src/runtime/chunk.ts';
 import { scriptedModel } from '../agent/run-kit.ts';
 import { allFrames, openDirectly, toChunks } from './kit.ts';
@@ -60,16 +60,16 @@ it('a reader that takes nothing is read nothing for', async () => {
 });
 
 it('readers of one place get the same bytes, encoded once', () => {
-  const frames = createFrames();
+  const encoders = createEncoders();
   const chunks = ['a', 'b', 'c'].map((delta) => encodeChunk({ type: 'text-delta', id: '1', delta }));
   const page = { chunks, from: 7, tail: 10, closed: false };
-  expect(frames.page(page)).toBe(frames.page(page));
-  expect(frames.merged(page)).toBe(frames.merged(page));
-  expect(frames.ofRun(page, 'run_1')).toBe(frames.ofRun(page, 'run_1'));
-  expect(new TextDecoder().decode(frames.merged(page))).toBe(
+  expect(encoders.frames(page)).toBe(encoders.frames(page));
+  expect(encoders.mergedFrames(page)).toBe(encoders.mergedFrames(page));
+  expect(encoders.runFrames(page, 'run_1')).toBe(encoders.runFrames(page, 'run_1'));
+  expect(new TextDecoder().decode(encoders.mergedFrames(page))).toBe(
     'id: 0000000000000010\ndata: {"type":"text-delta","id":"1","delta":"abc"}\n\n',
   );
-  expect(new TextDecoder().decode(frames.page(page)).match(/id: \d+/g)).toEqual([
+  expect(new TextDecoder().decode(encoders.frames(page)).match(/id: \d+/g)).toEqual([
     'id: 0000000000000008',
     'id: 0000000000000009',
     'id: 0000000000000010',
