@@ -11,6 +11,7 @@ import { requireContext } from '../runtime/context.ts';
 import type { RunContext } from '../runtime/context.ts';
 import { createUiWriter } from './ui-writer.ts';
 import { DEFAULT_STREAM } from './wire.ts';
+import { checkNamespace } from './writable.ts';
 
 /** What `agent.stream()` answers. */
 export interface StreamedAnswer {
@@ -28,10 +29,12 @@ export interface UIMessageStreamTarget extends Omit<
 /**
  * Writes the answer of `agent.stream()` in a workflow or tool to a stream of the run, as `useChat` reads it; resolves when all is
  * stored. Survives crashes: text is neither lost nor shown twice. One answer at a time on one stream. A failed answer ends with
- * `error` and `finish` chunks; the error itself comes from the result's promises. Throws `outside_run` and `inside_step`.
+ * `error` and `finish` chunks; the error itself comes from the result's promises. Throws `outside_run`, `inside_step` and
+ * `invalid_argument` (a name that code cannot write to).
  */
 export async function writeUIMessageStream(answer: StreamedAnswer, target: UIMessageStreamTarget = {}): Promise<void> {
   const { namespace: stream = DEFAULT_STREAM, ...options } = target;
+  checkNamespace(stream);
   const context = requireContext('writeUIMessageStream()');
   const key = context.nextKey(`ui:${stream}`);
   const chunks = answer.toUIMessageStream({

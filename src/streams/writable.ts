@@ -46,12 +46,13 @@ export interface WritableOptions {
  */
 export function getWritable<T = unknown>(options: WritableOptions = {}): WritableStream<T> {
   const stream = options.namespace ?? DEFAULT_STREAM;
-  checkName(stream);
+  checkNamespace(stream);
   const sink = new Sink<T>(frameOf(), { stream, atEnd: options.commit === 'end' });
   return new WritableStream<T>(sink, { highWaterMark: 1, size: sink.size });
 }
 
-function checkName(stream: string): void {
+/** Throws `invalid_argument` for names that code cannot write to. */
+export function checkNamespace(stream: string): void {
   const why = flawOf(stream);
   if (why === undefined) return;
   throw new DurableError(

@@ -1,5 +1,6 @@
 /** What attempts of steps leave in streams: of those that time out, fail, close, or hold back what they write. */
 
+import type { UIMessageChunk } from 'ai';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createRuntime } from '../../src/app/create-runtime.ts';
 import type { Runtime } from '../../src/app/create-runtime.ts';
@@ -10,6 +11,7 @@ import { workflow } from '../../src/runtime/workflow.ts';
 import type { Workflow } from '../../src/runtime/workflow.ts';
 import { memoryStore } from '../../src/stores/memory/memory-store.ts';
 import { createStreamReader } from '../../src/streams/reader.ts';
+import { writeUIMessageStream } from '../../src/streams/ui-message-stream.ts';
 import { getWritable } from '../../src/streams/writable.ts';
 import { manualClock } from '../../src/testing/manual-clock.ts';
 import type { ManualClock } from '../../src/testing/manual-clock.ts';
@@ -112,7 +114,9 @@ describe('an attempt that has timed out while its ReadableStream was read', () =
 describe('names of streams', () => {
   it.each(['step:fetch', 'step:', '.', '..'])('cannot be "%s"', async (namespace) => {
     const opening = workflow('opening', async () => void getWritable({ namespace }));
-    expect(await outcomeOf(opening)).toMatchObject({ code: 'invalid_argument' });
+    expect(await outcomeOf(opening)).toMatchObject({ code: 'invalid_argument', details: { namespace } });
+    const answer = { toUIMessageStream: () => new ReadableStream<UIMessageChunk>() };
+    await expect(writeUIMessageStream(answer, { namespace })).rejects.toMatchObject({ code: 'invalid_argument' });
   });
 });
 
