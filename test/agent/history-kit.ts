@@ -20,6 +20,8 @@ import { startAnthropicServer } from '../support/anthropic-server.ts';
 import { startRuntime, until } from './run-kit.ts';
 
 const scenarios: ModelServerOptions['scenarios'] = [
+  // First: the server of Anthropic's kind gets messages that nothing stands between as one.
+  { name: 'after', matches: /and now/, replies: [{ text: 'Here I am.' }] },
   {
     name: 'work',
     matches: /work/,
@@ -36,7 +38,6 @@ const scenarios: ModelServerOptions['scenarios'] = [
       { text: 'All of it is done now.' },
     ],
   },
-  { name: 'after', matches: /and now/, replies: [{ text: 'Here I am.' }] },
 ];
 
 /** Time-outs of the agent. */

@@ -66,6 +66,16 @@ async function killedAt({ count, process }: Parameters<Fate>[0]) {
   return { other, run: id, approved: approveAll(other, id) };
 }
 
+/** All that happens to one run takes a second or two; what takes so long does not end. */
+const MOST_MS = 45_000;
+
+function within(ms: number, work: Promise<void>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`has not ended after ${ms} ms`)), ms);
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
 describe.each(providers)('the history that $name gets at every chunk', ({ start, model }) => {
   let server: ModelServer;
   let chunks = 0;
@@ -92,7 +102,11 @@ describe.each(providers)('the history that $name gets at every chunk', ({ start,
         processes.push(started);
         return started;
       };
-      await fate({ count, process }).catch((error: Error) => flaws.push(`chunk ${count}: ${error.message}`));
+      await within(MOST_MS, fate({ count, process })).catch(async (error: Error) => {
+        const { items = [] } = (await processes.at(-1)?.runtime.list()) ?? {};
+        const runs = items.map(({ id, status }) => `${id} ${status}`).join(', ');
+        flaws.push(`chunk ${count}: ${error.message} (${runs})`);
+      });
       await Promise.all(processes.map(({ runtime }) => runtime.close({ graceMs: 0 })));
     };
     // Several at once, since the dead are waited for.
