@@ -8,7 +8,17 @@ import { emptyProject, install, installed, oldestNode, packEverturn, root, run, 
 /** `ai` and `zod` with all that they need are 10. */
 const MOST_PACKAGES = 30;
 const tsc = join(root, 'node_modules/.bin/tsc');
-const entries = ['everturn', 'everturn/memory', 'everturn/sqlite', 'everturn/testing'];
+/** Those that need nothing else to be installed. */
+const entries = [
+  'everturn',
+  'everturn/memory',
+  'everturn/sqlite',
+  'everturn/testing',
+  'everturn/server',
+  'everturn/client',
+];
+/** What `everturn/react` and `serve` need besides, as their pages say. */
+const peers = ['react', '@ai-sdk/react', '@hono/node-server'];
 
 let project: string;
 let packages: string[];
@@ -19,9 +29,9 @@ beforeAll(async () => {
   project = emptyProject();
   await install(project, [tarball, `ai@${versions['ai']}`, `zod@${versions['zod']}`]);
   packages = installed(project);
-  // What hello.ts needs beyond the README's three: a provider; for tsc the types of node, and those that the SDK's own need.
-  const provider = ['@ai-sdk/openai', '@types/node'].map((name) => `${name}@${versions[name]}`);
-  await install(project, [...provider, '@types/json-schema@7.0.15']);
+  // What the programs below need beyond the README's three: a provider; the optional peers; for tsc the types of node, and those that the SDK's own need.
+  const more = ['@ai-sdk/openai', '@types/node', '@types/react', ...peers].map((name) => `${name}@${versions[name]}`);
+  await install(project, [...more, '@types/json-schema@7.0.15']);
   copyFileSync(join(root, 'examples/hello.ts'), join(project, 'hello.ts'));
   model = await startModelServer({ pacingMs: 0 });
 }, 120_000);
@@ -80,6 +90,32 @@ describe('importing the package', () => {
     expect(packagesOf(urls)).not.toContain('ai');
   });
 
+  it('loads everturn/client and nothing that runs agents or serves them', async () => {
+    const urls = await graph('everturn/client');
+    expect(own(urls)).toContain('dist/client/durable-chat-transport.js');
+    expect(
+      own(urls).filter((path) => /^dist\/(server|stores|app|agent|hooks|tools|react|cli|testing)\//.test(path)),
+    ).toEqual([]);
+  });
+
+  it('loads everturn/react with react and the SDK, and nothing of a server', async () => {
+    const urls = await graph('everturn/react');
+    expect(own(urls)).toContain('dist/react/use-durable-agent.js');
+    expect(own(urls).filter((path) => /^dist\/(server|stores|app|agent|hooks|tools|cli|testing)\//.test(path))).toEqual(
+      [],
+    );
+    expect(packagesOf(urls)).toContain('react');
+    expect(packagesOf(urls).filter((name) => /^@hono|^hono$|openapi/.test(name))).toEqual([]);
+  });
+
+  it('loads everturn/server without a store and without a server of Node', async () => {
+    const urls = await graph('everturn/server');
+    expect(own(urls)).toContain('dist/server/create-app.js');
+    expect(own(urls).filter((path) => /^dist\/(stores|client|react|cli|testing)\//.test(path))).toEqual([]);
+    expect(packagesOf(urls)).not.toContain('@hono/node-server');
+    expect(urls).not.toContain('node:sqlite');
+  });
+
   it('loads only packages that a consumer has', async () => {
     const urls = (await Promise.all(entries.map(graph))).flat();
     const names = packages.map((path) => path.slice('node_modules/'.length));
@@ -101,6 +137,11 @@ describe('tsc', () => {
     import { memoryStore } from 'everturn/memory';
     import { sqliteStore } from 'everturn/sqlite';
     import { createTestRuntime, scriptedModel } from 'everturn/testing';
+    import { createApp, serve } from 'everturn/server';
+    import type { RunningServer } from 'everturn/server';
+    import { durableChatTransport, readStream } from 'everturn/client';
+    import { useDurableAgent } from 'everturn/react';
+    import type { DurableAgentHelpers } from 'everturn/react';
 
     const greet: Workflow<string, string> = workflow('greet', async (name: string) => step('greet', () => name.toUpperCase()));
     const agent = new DurableAgent({ model: scriptedModel(['Hello.']) });
@@ -110,6 +151,16 @@ describe('tsc', () => {
     // @ts-expect-error the result is a text, so the types have arrived and are no any
     const wrong: number = await run.result();
     console.log(upper, wrong, createTestRuntime({ workflows: [greet] }).clock.now());
+    const server: RunningServer = await serve(createApp(runtime), { port: 0 });
+    const transport = durableChatTransport({ api: server.url + '/api' });
+    // @ts-expect-error a port is a number
+    console.log(server.port.toUpperCase(), transport.sendMessages, readStream);
+    export function useThread(): DurableAgentHelpers['messages'] {
+      const { messages, approvals } = useDurableAgent({ id: 't' });
+      // @ts-expect-error there is no such decision
+      approvals[0]?.perhaps();
+      return messages;
+    }
   `;
 
   it.each([
@@ -160,6 +211,33 @@ describe('the program everturn', () => {
     expect(await runs(node, [bin()])).toEqual(['greeting']);
     const page = await run(node, [bin(), 'inspect', 'run', 'greeting', '--store', 'cli.db'], { cwd: project });
     expect(page).toMatch(/^greeting {2}completed\n[^]*result +"hi"\n/);
+  });
+});
+
+describe('serve', () => {
+  it.for(['24', '22.13'])('answers on Node %s', { timeout: 60_000 }, async (version, { skip }) => {
+    const node = version === '24' ? process.execPath : await oldestNode();
+    if (node === undefined) return skip('npm has no Node 22.13 for this machine');
+    const script = `
+      import { createRuntime, DurableAgent } from 'everturn';
+      import { sqliteStore } from 'everturn/sqlite';
+      import { createApp, serve } from 'everturn/server';
+      import { scriptedModel } from 'everturn/testing';
+      const agent = new DurableAgent({ model: scriptedModel(['Hello there.']) });
+      const runtime = createRuntime({ store: sqliteStore('serve-${version}.db'), agents: { agent } });
+      const server = await serve(createApp(runtime), { port: 0 });
+      const message = { id: 'm1', role: 'user', parts: [{ type: 'text', text: 'Hi' }] };
+      const body = JSON.stringify({ id: 't1', messages: [message], trigger: 'submit-message' });
+      const answer = await fetch(server.url + '/api/chat', { method: 'POST', headers: { 'content-type': 'application/json' }, body });
+      console.log(process.version, answer.status, await answer.text());
+      await server.close();
+      await runtime.close();
+    `;
+    const output = await run(node, ['--input-type=module', '--eval', script], { cwd: project });
+    expect(output.startsWith(`v${version}.`)).toBe(true);
+    expect(output).toContain(' 200 ');
+    expect(output).toContain('"type":"text-delta"');
+    expect(output).toContain('[DONE]');
   });
 });
 
