@@ -85,7 +85,7 @@ describe.skipIf(noChromium !== undefined)(title, { timeout: 60_000 }, () => {
     expect(waiting.rows).toContainEqual(expect.stringMatching(/^Server lost, run taken over/));
     expect(waiting.rows).toContainEqual(expect.stringMatching(/^Turn \d attempt 2 \d+ tokens$/));
     expect(waiting.rows.at(-1)).toBe('refund waits for a person');
-    const done = waiting.rows.filter((row) => / tokens$/.test(row));
+    const done = waiting.rows.filter((row) => row.endsWith(' tokens'));
     expect(waiting.figures['turns']).toBe(done.length);
     expect(waiting.figures['tools']).toBe(waiting.rows.filter((row) => /^[a-z]/.test(row)).length - 1);
     const tokens = done.map((row) => Number(/(\d+) tokens$/.exec(row)?.[1]));
