@@ -116,9 +116,16 @@ class Sink<T> implements UnderlyingSink<T>, OpenWrites {
   readonly size = (): number => {
     if (this.#isOver) return 1;
     this.#untaken += 1;
-    if (this.#attempt === null) this.#writers.push(this.#writer()); // W5
+    if (this.#attempt === null) this.#writers.push(this.#nextWriter()); // W5
     return 1;
   };
+
+  /** A pipe that begins before the stream has started loses its context: while the attempt that wrote last lives, it writes. */
+  #nextWriter(): Scope {
+    const scope = this.#writer();
+    const last = this.#writers.at(-1) ?? this.#lastWriter;
+    return attemptOf(scope) === null && last !== null && attemptOf(last)?.ended === false ? last : scope;
+  }
 
   #writer(): Scope {
     const frame = currentFrame.getStore();

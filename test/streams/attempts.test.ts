@@ -223,6 +223,25 @@ describe('a writable that a workflow opened and a step closes', () => {
     expect(await inner.read('r', 'log', { from: 2, maxBytes: 10 })).toMatchObject({ closed: true });
   });
 
+  it.each(['soon', 'end'] as const)(
+    'takes all of a pipe as the work of the step, with commit: "%s"',
+    async (commit) => {
+      const piping = workflow('piping', async () => {
+        const writable = getWritable({ namespace: 'log', commit });
+        const start = (to: ReadableStreamDefaultController<number>): void => {
+          for (const n of [1, 2, 3]) to.enqueue(n);
+          to.close();
+        };
+        await step('pipe', () => new ReadableStream<number>({ start }).pipeTo(writable));
+        return 'done';
+      });
+      expect(await outcomeOf(piping)).toBe('done');
+      expect(await written('log')).toEqual([1, 2, 3]);
+      const events = await launch(piping).getRun('r').events();
+      expect(events.map(({ type }) => type)).not.toContain('chunk_written');
+    },
+  );
+
   it('is closed by the workflow at once, although a step wrote to it before', async () => {
     const hold = gate();
     const handing = workflow('handing', async () => {
