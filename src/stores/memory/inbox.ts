@@ -88,8 +88,7 @@ function takePayload(state: MemoryState, taken: Taken): 'ok' {
   const { found, delivery } = taken;
   appendHookMessage(state, taken);
   if (!found.hook.once) return 'ok';
-  if (delivery.by !== undefined)
-    found.hook.responders.push({ by: delivery.by, approved: true, at: state.clock.now() });
+  if (delivery.by !== undefined) found.hook.responders.push({ by: delivery.by, approved: true, at: state.clock.now() });
   resolve(state, taken);
   return 'ok';
 }

@@ -190,7 +190,10 @@ function pending({ test }: Spec): void {
     await deliver('token_2', 'of another hook');
     await held.apply({ seen: 2, ...closing });
     assert.equal((await store.hook('token_1'))?.status, 'closed');
-    assert.equal(only(await store.deliver([{ to: { hook: 'token_1' }, id: 'late', payload: bytes('l') }])).kind, 'gone');
+    assert.equal(
+      only(await store.deliver([{ to: { hook: 'token_1' }, id: 'late', payload: bytes('l') }])).kind,
+      'gone',
+    );
   });
 }
 
