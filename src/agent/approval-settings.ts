@@ -40,19 +40,19 @@ export type OnApprovalRequested = (notice: ApprovalNotice) => unknown;
 /** Throws `invalid_argument` and `invalid_duration`. */
 export function checkApprovalSettings(
   settings: DurableApprovalSettings,
-  { name, holder }: { name: string; holder: 'agent' | 'call' },
+  { name, of }: { name: string; of: 'agent' | 'call' },
 ): void {
   const where = `durable.approvals.${name}`;
   const { needed, approvers, expiresIn, onExpire = 'deny', remindAt = [] } = settings;
   if (needed !== undefined && !(Number.isInteger(needed) && needed >= 1))
     throw invalid(`${where}.needed: ${String(needed)} is no number of people. Write 1 or more.`);
-  checkApprovers(approvers, { where: `${where}.approvers`, holder, needed });
+  checkApprovers(approvers, { where: `${where}.approvers`, of, needed });
   if (expiresIn !== undefined) durationMs(expiresIn, `${where}.expiresIn`);
   for (const moment of [remindAt].flat()) durationMs(moment, `${where}.remindAt`);
   if (onExpire === 'deny') return;
   if (typeof onExpire !== 'object' || onExpire === null)
     throw invalid(`${where}.onExpire: it is neither "deny" nor { escalateTo }.`);
-  checkApprovers(onExpire.escalateTo, { where: `${where}.onExpire.escalateTo`, holder, needed: undefined });
+  checkApprovers(onExpire.escalateTo, { where: `${where}.onExpire.escalateTo`, of, needed: undefined });
   if (onExpire.expiresIn !== undefined) durationMs(onExpire.expiresIn, `${where}.onExpire.expiresIn`);
   if (expiresIn === undefined)
     throw invalid(`${where}.onExpire: nothing expires without ${where}.expiresIn. Say how long the first ones have.`);
@@ -60,11 +60,11 @@ export function checkApprovalSettings(
 
 function checkApprovers(
   approvers: Approvers | undefined,
-  { where, holder, needed = 1 }: { where: string; holder: 'agent' | 'call'; needed: number | undefined },
+  { where, of, needed = 1 }: { where: string; of: 'agent' | 'call'; needed: number | undefined },
 ): void {
   if (approvers === undefined) return;
   if (typeof approvers === 'function') {
-    if (holder === 'agent') return;
+    if (of === 'agent') return;
     throw invalid(
       `${where}: a function among the settings of a call is not there any more when the answer arrives. Write it in the agent's own durable.approvals, or list ids.`,
     );

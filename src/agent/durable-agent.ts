@@ -92,7 +92,7 @@ export class DurableAgent<
 
   constructor(settings: DurableAgentSettings<CALL_OPTIONS, TOOLS, RUNTIME_CONTEXT, OUTPUT>) {
     const { durable = {}, ...sdk } = settings;
-    checkSettings(durable, { tools: settings.tools ?? {}, holder: 'agent' });
+    checkSettings(durable, { tools: settings.tools ?? {}, of: 'agent' });
     const calls = new Map<string, CallState>();
     const prepareCall = durablePrepareCall(settings.prepareCall as never, calls);
     super({ onError: reportError, ...gateCallbacks(sdk, calls), prepareCall } as unknown as ToolLoopAgentSettings<

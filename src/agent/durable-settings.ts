@@ -87,7 +87,7 @@ export function withCallSettings(
   { durable, tools }: { durable: DurableCallSettings | undefined; tools: object },
 ): DurableSettings {
   if (durable === undefined) return settings;
-  checkSettings(durable, { tools, holder: 'call' });
+  checkSettings(durable, { tools, of: 'call' });
   return {
     ...settings,
     tools: { ...settings.tools, ...durable.tools },
@@ -96,19 +96,16 @@ export function withCallSettings(
 }
 
 /** Throws `tool_not_found` for names that are no tool of the agent, or of the call, `invalid_duration` and `invalid_argument`. */
-export function checkSettings(
-  settings: DurableSettings,
-  { tools, holder }: { tools: object; holder: 'agent' | 'call' },
-): void {
+export function checkSettings(settings: DurableSettings, { tools, of }: { tools: object; of: 'agent' | 'call' }): void {
   const known = Object.keys(tools);
   for (const group of ['tools', 'approvals'] as const) {
     for (const name of Object.keys(settings[group] ?? {})) {
-      if (!known.includes(name)) throw unknownTool(name, { group, known, holder });
+      if (!known.includes(name)) throw unknownTool(name, { group, known, of });
     }
   }
   for (const [name, tool] of Object.entries(settings.tools ?? {})) if (tool !== undefined) checkTool(name, tool);
   for (const [name, approval] of Object.entries(settings.approvals ?? {}))
-    if (approval !== undefined) checkApprovalSettings(approval, { name, holder });
+    if (approval !== undefined) checkApprovalSettings(approval, { name, of });
 }
 
 function checkTool(name: string, tool: DurableToolSettings): void {
@@ -124,11 +121,11 @@ function noFunction(option: string): DurableError {
   );
 }
 
-function unknownTool(name: string, where: { group: string; known: string[]; holder: 'agent' | 'call' }): DurableError {
+function unknownTool(name: string, where: { group: string; known: string[]; of: 'agent' | 'call' }): DurableError {
   const list = where.known.length === 0 ? 'none' : where.known.map((tool) => `"${tool}"`).join(', ');
   return new DurableError(
     'tool_not_found',
-    `Cannot configure durable.${where.group}.${name}: the ${where.holder} has no tool "${name}". Its tools: ${list}.`,
+    `Cannot configure durable.${where.group}.${name}: the ${where.of} has no tool "${name}". Its tools: ${list}.`,
     { details: { name, known: where.known } },
   );
 }

@@ -11,7 +11,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { encodeValue } from '../runtime/codec.ts';
 import { requireContext } from '../runtime/context.ts';
-import type { Mailbox, RunContext } from '../runtime/context.ts';
+import type { MessageBuffer, RunContext } from '../runtime/context.ts';
 import { momentOf } from '../runtime/duration.ts';
 import type { Duration } from '../runtime/duration.ts';
 import type { NewHook } from '../runtime/store.ts';
@@ -63,9 +63,9 @@ export function openHook<T>(context: RunContext, options: OpenHookOptions<T>): O
   /** Of a hook that takes one payload: it was taken. Of any: its code closes it. */
   const isOver = new AbortController();
   if (until !== undefined) void expire(context, row, { until, signal: isOver.signal });
-  const mailbox = context.mailbox(row.key);
+  const buffer = context.buffer(row.key);
   const next = async (): Promise<T> => {
-    const value = await nextPayload(context, { row, mailbox, options });
+    const value = await nextPayload(context, { row, buffer, options });
     if (row.once) isOver.abort();
     return value;
   };
@@ -164,11 +164,11 @@ function logFailure(context: RunContext, { key }: NewHook, { error, what }: { er
 /** H4 */
 async function nextPayload<T>(
   context: RunContext,
-  { row, mailbox, options }: { row: NewHook; mailbox: Mailbox; options: OpenHookOptions<T> },
+  { row, buffer, options }: { row: NewHook; buffer: MessageBuffer; options: OpenHookOptions<T> },
 ): Promise<T> {
   const { schema, read } = options;
   for (let refused = 0; ;) {
-    const { value, by, id } = await mailbox.take();
+    const { value, by, id } = await buffer.take();
     if (schema === undefined) return read(value);
     try {
       return await checkPayload(schema, value, { what: `hook "${row.key}"`, next: 'The hook waits for another one.' });

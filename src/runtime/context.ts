@@ -26,7 +26,7 @@ export interface RunContext {
   readonly signal: AbortSignal;
   /** True while recorded completions wait to be released. */
   readonly replaying: boolean;
-  /** The events at the checkpoints that were there when this execution began, in order. Empty if the run had none. */
+  /** The events at the checkpoints that were there when this continuation began, in order. Empty if the run had none. */
   readonly checkpoints: readonly JournalEvent[];
   /** Store time of the last released event (before the first: of the last checkpoint, or the run's creation). The same on replay. */
   now(): number;
@@ -68,11 +68,11 @@ export interface RunContext {
   /** Resolves when the time is reached; recorded as a timer under `key`. Milliseconds from now or a moment. Rejects with the signal's reason. */
   sleep(key: string, until: number | Date, signal?: AbortSignal): Promise<void>;
   /** Messages for a hook or approval key, released ones only. */
-  mailbox(key: string): Mailbox;
+  buffer(key: string): MessageBuffer;
   /** Messages of kind `user`, released ones only, oldest first. `release` order is journal order. */
-  readonly userMessages: Mailbox;
+  readonly userMessages: MessageBuffer;
   /**
-   * Adds a hook row to the next commit; no later body, chunk or child starts before it. Rejections arrive in its mailbox. `schema` checks
+   * Adds a hook row to the next commit; no later body, chunk or child starts before it. Rejections arrive in its buffer. `schema` checks
    * payloads that are delivered in this process. `onCreate` is called when the row is added, not on replay: what it emits is committed with that.
    */
   createHook(hook: NewHook, options?: { schema?: StandardSchemaV1 | undefined; onCreate?: () => void }): void;
@@ -80,7 +80,7 @@ export interface RunContext {
   reopenHook(hook: NewHook, times: number): void;
   /**
    * Closes a hook, unless it takes one answer and has it; resolves with whether it did, recorded under `key`. Then all takes from its
-   * mailbox reject with `hook_expired` (or `hook_closed`, if it is disposed of) once the messages that came before are taken.
+   * buffer reject with `hook_expired` (or `hook_closed`, if it is disposed of) once the messages that came before are taken.
    * `unawaited`: no code goes on when it resolves.
    */
   closeHook(key: string, hook: ClosedHook, options?: { unawaited?: boolean }): Promise<boolean>;
@@ -95,7 +95,7 @@ export interface RunContext {
   emit(stream: string, chunks: Payload[]): Promise<void> | undefined;
   /** Throws `value_too_large` or `stream_full` if the runtime's limits for what users write forbid the chunk. `held`: chunks that are to come before it. */
   checkRoom(stream: string, chunk: Payload, options?: { held?: number }): void;
-  /** How many chunks this execution has emitted to a stream, whoever did. */
+  /** How many chunks this continuation has emitted to a stream, whoever did. */
   emittedTo(stream: string): number;
   /** Closes a stream after what was emitted. */
   closeStream(stream: string): void;
@@ -214,7 +214,7 @@ export interface Append {
 /** A journaled message with its decoded payload. */
 export type ReceivedMessage = Omit<Message, 'payload'> & { readonly value: unknown };
 
-export interface Mailbox {
+export interface MessageBuffer {
   /** The next message, removed. Counts as a durable wait (the run may suspend). */
   take(): Promise<ReceivedMessage>;
   /** The next one if it is there, without removing it. */

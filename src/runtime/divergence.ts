@@ -33,7 +33,7 @@ export class DivergenceWatch {
 
   /** The code rests: is a recorded completion left that it did not ask for? */
   look(): void {
-    const blocked = this.#core.root.activity.state === 'busy' ? undefined : this.#blocked();
+    const blocked = this.#core.root.presence.state === 'busy' ? undefined : this.#blocked();
     if (blocked === undefined || this.#cancel !== undefined) return;
     if (blocked !== this.#entry) this.#heldMs = 0;
     this.#entry = blocked;

@@ -2,7 +2,7 @@
 
 import { decodeText } from './codec.ts';
 import type { Payload } from './codec.ts';
-import { messageMeta } from './mailbox.ts';
+import { messageMeta } from './message-buffer.ts';
 import type { RunCore } from './run-core.ts';
 import type { Message } from './store.ts';
 

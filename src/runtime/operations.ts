@@ -7,7 +7,7 @@
  *  P4 What a body throws because its run leaves the process is no failure: the body runs again where the run goes on.
  */
 
-import type { Activity } from './activity.ts';
+import type { Presence } from './presence.ts';
 import { backoffMs, STEP_BACKOFF } from './backoff.ts';
 import { stringifyThrown, stringifyValue } from './codec.ts';
 import { currentFrame } from './context.ts';
@@ -100,7 +100,7 @@ async function outcomeOf(core: RunCore, { event }: Entry): Promise<unknown> {
 interface OpenOptions<T> {
   operation: Operation<T>;
   scope: RunScope;
-  leaf: Activity;
+  leaf: Presence;
   settle: Await<Entry>;
 }
 
@@ -111,7 +111,7 @@ class OpenOperation<T> {
   readonly #scope: RunScope;
   readonly #settle: Await<Entry>;
   readonly #firstAttempt: number;
-  #activity: Activity;
+  #presence: Presence;
   #detached = false;
   /** That of the last attempt. */
   #attempted: RunScope | undefined;
@@ -121,7 +121,7 @@ class OpenOperation<T> {
     this.#core = options.core;
     this.#operation = open.operation;
     this.#scope = open.scope;
-    this.#activity = open.leaf;
+    this.#presence = open.leaf;
     this.#settle = open.settle;
     this.#firstAttempt = nextAttempt(options.core, open.operation);
   }
@@ -131,7 +131,7 @@ class OpenOperation<T> {
     const { key } = this.#operation;
     const unask = this.#core.ask(key, {
       resolve: (entry) => {
-        this.#activity.leave();
+        this.#presence.leave();
         this.#settle.resolve(entry);
       },
       reject: (error) => this.#settle.reject(error),
@@ -140,7 +140,7 @@ class OpenOperation<T> {
     else this.#core.hold(() => this.#start(), true);
     return () => {
       this.#detached = true;
-      this.#activity.leave();
+      this.#presence.leave();
       unask();
     };
   }
@@ -156,11 +156,11 @@ class OpenOperation<T> {
     if (this.#detached) return;
     const { kind, key } = this.#operation;
     if (kind === 'tool' || kind === 'agent') {
-      const leaf = this.#activity;
-      this.#activity = this.#scope.activity.scope(kind === 'agent' ? key : null);
-      if (kind === 'agent') this.#core.addAgent(this.#activity);
+      const leaf = this.#presence;
+      this.#presence = this.#scope.presence.scope(kind === 'agent' ? key : null);
+      if (kind === 'agent') this.#core.addAgent(this.#presence);
       leaf.leave();
-    } else this.#activity.set('busy');
+    } else this.#presence.set('busy');
     this.#attempts().catch((error: unknown) => this.#core.broken(error));
   }
 
@@ -185,7 +185,7 @@ class OpenOperation<T> {
       const delay = this.#delayOf(outcome.error, failures);
       if ('invalid' in delay) return this.#fail(delay.invalid, attempt);
       await this.#delay(outcome.error, { attempt, ...delay });
-      this.#core.rewindMailboxes(`${this.#operation.key}/`);
+      this.#core.rewindBuffers(`${this.#operation.key}/`);
     }
   }
 
@@ -223,7 +223,7 @@ class OpenOperation<T> {
     const open: Body = {
       key,
       label: label ?? key,
-      activity: this.#activity,
+      presence: this.#presence,
       shielded: this.#scope.shielded,
       abort: (reason) => controller.abort(reason),
     };
@@ -232,7 +232,7 @@ class OpenOperation<T> {
       path: key,
       kind: kind === 'turn' ? 'step' : kind,
       parent: this.#scope,
-      activity: this.#activity,
+      presence: this.#presence,
       onChild,
       place,
       metadata: {
@@ -317,12 +317,12 @@ class OpenOperation<T> {
   #pauseUntil(dueAt: number): Promise<void> {
     const leaf =
       this.#operation.kind === 'tool' || this.#operation.kind === 'agent'
-        ? this.#activity.leaf('waiting')
-        : this.#activity;
+        ? this.#presence.leaf('waiting')
+        : this.#presence;
     leaf.set('waiting');
     return new Promise((resolve) => {
       this.#core.timers.at(dueAt, () => {
-        if (leaf === this.#activity) leaf.set('busy');
+        if (leaf === this.#presence) leaf.set('busy');
         else leaf.leave();
         resolve();
       });
@@ -362,7 +362,7 @@ class OpenOperation<T> {
 
   #reject(error: unknown): void {
     this.#core.forget(this.#operation.key);
-    this.#activity.leave();
+    this.#presence.leave();
     if (!this.#detached) this.#settle.reject(error);
   }
 

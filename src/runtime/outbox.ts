@@ -49,7 +49,7 @@ export class Outbox {
   #flushWaiters: Array<{ upTo: number; resolve: () => void }> = [];
   readonly #closed = new Set<string>();
   readonly #emittedTo = new Map<string, number>();
-  /** Where this execution's chunks begin in a stream. */
+  /** Where this continuation's chunks begin in a stream. */
   readonly #startOf = new Map<string, number>();
   readonly #committedTo = new Map<string, number>();
 

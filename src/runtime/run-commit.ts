@@ -12,7 +12,7 @@ import type { StreamWrite, Then } from './store.ts';
 /** Every branch waits for something from outside, and nothing that was recorded has yet to reach the code. */
 export function mayWait({ queue, root, pending, holding }: RunCore): boolean {
   return (
-    root.activity.state === 'waiting' &&
+    root.presence.state === 'waiting' &&
     queue.empty &&
     queue.resting &&
     !holding &&
@@ -26,7 +26,7 @@ export function takePending(core: RunCore, then: Then): Pending {
   core.pending = emptyPending();
   const { recoveries, run, bodies, retrying } = core;
   // What this process leaves in mid-attempt may have had its effect.
-  const tried = retrying > 0 || [...bodies].some((body) => body.activity.state === 'busy');
+  const tried = retrying > 0 || [...bodies].some((body) => body.presence.state === 'busy');
   const left = then.kind === 'yield' && tried;
   const attempts = recoveries + (left ? 1 : 0);
   if (attempts > 0 && (pending.events.length > 0 || then.kind === 'park' || then.kind === 'yield')) {
@@ -35,7 +35,7 @@ export function takePending(core: RunCore, then: Then): Pending {
     core.recoveriesInFlight += attempts;
   }
   if (then.kind === 'end') {
-    pending.starts.push(...leftoverRuns(run, core.mailbox('').drain()));
+    pending.starts.push(...leftoverRuns(run, core.buffer('').drain()));
     if (then.status !== 'completed') pending.cancels.push(...core.children.values());
   }
   return pending;

@@ -1,12 +1,12 @@
 /** What user code and the agent see of a run: `RunContext` over the run's core. */
 
 import type { StandardSchemaV1 } from '@standard-schema/spec';
-import type { Activity } from './activity.ts';
+import type { Presence } from './presence.ts';
 import { addAppend } from './append.ts';
 import { stringifyValue } from './codec.ts';
 import type { Payload } from './codec.ts';
 import { currentFrame } from './context.ts';
-import type { Append, Mailbox, NewScope, Operation, RunContext } from './context.ts';
+import type { Append, MessageBuffer, NewScope, Operation, RunContext } from './context.ts';
 import { DurableError } from './errors.ts';
 import type { JournalEvent } from './event.ts';
 import { closingMeta, wasClosed } from './hook-closing.ts';
@@ -21,7 +21,7 @@ import { hasBegun } from './store.ts';
 import { signHex } from './signature.ts';
 import type { EndStatus, NewHook, NewRun, Run, StreamPage } from './store.ts';
 
-export interface ExecutionContextOptions extends OperationsOptions {
+export interface LiveRunContextOptions extends OperationsOptions {
   secret: Uint8Array;
   publicUrl: string | undefined;
   guards: Guard[];
@@ -34,11 +34,11 @@ export interface Guard {
   diverged: (error: DurableError) => void;
 }
 
-export class ExecutionContext implements RunContext {
-  readonly #options: ExecutionContextOptions;
+export class LiveRunContext implements RunContext {
+  readonly #options: LiveRunContextOptions;
   readonly #core: RunCore;
 
-  constructor(options: ExecutionContextOptions) {
+  constructor(options: LiveRunContextOptions) {
     this.#options = options;
     this.#core = options.core;
   }
@@ -67,8 +67,8 @@ export class ExecutionContext implements RunContext {
     return this.#core.journal.checkpoints;
   }
 
-  get userMessages(): Mailbox {
-    return this.#core.mailbox('');
+  get userMessages(): MessageBuffer {
+    return this.#core.buffer('');
   }
 
   now(): number {
@@ -89,11 +89,11 @@ export class ExecutionContext implements RunContext {
 
   within<T>(options: NewScope, body: () => T): T {
     const parent = this.#core.scope();
-    const activity = options.kind === 'agent' ? parent.activity.scope(options.path) : parent.activity;
-    if (options.kind === 'agent') this.#core.addAgent(activity);
-    const scope = new RunScope({ ...options, parent, activity });
+    const presence = options.kind === 'agent' ? parent.presence.scope(options.path) : parent.presence;
+    if (options.kind === 'agent') this.#core.addAgent(presence);
+    const scope = new RunScope({ ...options, parent, presence });
     const result = currentFrame.run({ context: this, scope }, body);
-    if (activity !== parent.activity) leaveAfter(activity, result);
+    if (presence !== parent.presence) leaveAfter(presence, result);
     return result;
   }
 
@@ -203,8 +203,8 @@ export class ExecutionContext implements RunContext {
       .then(() => undefined);
   }
 
-  mailbox(key: string): Mailbox {
-    return this.#core.mailbox(key);
+  buffer(key: string): MessageBuffer {
+    return this.#core.buffer(key);
   }
 
   createHook(
@@ -295,7 +295,7 @@ export class ExecutionContext implements RunContext {
     else if (!isStarted || !isDerived) core.hold(isStarted ? confirm : start, !isStarted);
     core.children.set(key, run.id);
     try {
-      const message = await core.mailbox(key).take();
+      const message = await core.buffer(key).take();
       core.children.delete(key);
       if (message.status === 'completed') return message.value;
       throw message.value ?? childEnded(run.id, message.status);
@@ -311,7 +311,7 @@ export class ExecutionContext implements RunContext {
   async #confirmChild(id: string, { key, answered }: { key: string; answered: { yet: boolean } }): Promise<void> {
     const core = this.#core;
     if (answered.yet) return;
-    const leaf = core.root.activity.leaf('busy');
+    const leaf = core.root.presence.leaf('busy');
     let other: Run | null | undefined;
     while (other === undefined && !core.dropped && !answered.yet) {
       other = await core.store.get(id).catch(() => undefined);
@@ -355,7 +355,7 @@ export class ExecutionContext implements RunContext {
 
   async readStream(stream: string, from: number): Promise<StreamPage> {
     // Code that waits for nothing but this does not count as waiting.
-    const leaf = this.#core.root.activity.leaf('busy');
+    const leaf = this.#core.root.presence.leaf('busy');
     const page = await this.#core.store
       .read(this.run.id, stream, { from, maxBytes: 1_048_576 })
       .finally(() => leaf.leave());
@@ -396,21 +396,21 @@ function childEnded(run: string, status: EndStatus | null): DurableError {
   return new DurableError('cancelled', `The child run "${run}" was cancelled.`, { details });
 }
 
-function leaveAfter(activity: Activity, result: unknown): void {
+function leaveAfter(presence: Presence, result: unknown): void {
   if (!(result instanceof Promise)) {
-    activity.leave();
+    presence.leave();
     return;
   }
-  const leave = (): void => activity.leave();
+  const leave = (): void => presence.leave();
   result.then(leave, leave);
 }
 
-type Arm = (settle: Await<unknown>, activity: Activity) => () => void;
+type Arm = (settle: Await<unknown>, presence: Presence) => () => void;
 
 /** An await that its code takes back. The code does so in answer to what was released, so it does the same on replay. */
 function abortable(arm: Arm, signal: AbortSignal | undefined): Arm {
   if (signal === undefined) return arm;
-  return (settle, activity) => {
+  return (settle, presence) => {
     const takeBack = (): void => {
       disarm();
       settle.reject(signal.reason);
@@ -428,7 +428,7 @@ function abortable(arm: Arm, signal: AbortSignal | undefined): Arm {
           settle.reject(error);
         },
       },
-      activity,
+      presence,
     );
     return () => {
       left();

@@ -1,6 +1,6 @@
 /**
- * The state of one run in this process that its parts share: journal, release queue, pending commit, chunks, activity.
- * It knows nothing of leases; `execution.ts` drives it.
+ * The state of one run in this process that its parts share: journal, release queue, pending commit, chunks, presence.
+ * It knows nothing of leases; `held-run.ts` drives it.
  *
  *  K1 A completion resolves an await only through the release queue, after its commit.
  *  K2 After cancel was released, pending and later awaits outside a shield reject with `cancelled`.
@@ -8,8 +8,8 @@
  */
 
 import type { StandardSchemaV1 } from '@standard-schema/spec';
-import { Activity } from './activity.ts';
-import type { ActivityState } from './activity.ts';
+import { Presence } from './presence.ts';
+import type { PresenceState } from './presence.ts';
 import type { Clock } from './clock.ts';
 import { COMPLETIONS, currentFrame } from './context.ts';
 import type { RunContext } from './context.ts';
@@ -19,7 +19,7 @@ import { closingError, hookOf, wasClosed } from './hook-closing.ts';
 import type { Ids } from './ids.ts';
 import type { Entry, Journal } from './journal.ts';
 import type { Logger } from './logger.ts';
-import { messageOf, RunMailbox } from './mailbox.ts';
+import { messageOf, RunMessageBuffer } from './message-buffer.ts';
 import { Outbox } from './outbox.ts';
 import type { StreamLimits } from './outbox.ts';
 import { emptyPending, pendingEvent } from './pending.ts';
@@ -61,7 +61,7 @@ export interface Await<T> {
 export interface Body {
   key: string;
   label: string;
-  activity: Activity;
+  presence: Presence;
   shielded: boolean;
   abort: (reason: unknown) => void;
 }
@@ -109,19 +109,19 @@ export class RunCore {
   misled = false;
   /** The last await of user code that settled has led to no other yet: the code may await something plain, which nobody sees. */
   codeMayRun = true;
-  /** The context that user code sees; set once by the execution. */
+  /** The context that user code sees; set once by the held run. */
   context!: RunContext;
   #now: number;
   #storeTime: { now: number; at: number };
   readonly #asked = new Map<string, Await<Entry> | null>();
   readonly #released = new Set<string>();
-  readonly #mailboxes = new Map<string, RunMailbox>();
+  readonly #buffers = new Map<string, RunMessageBuffer>();
   /** Messages to hooks of agent calls that have ended: code that runs again finds them at once. */
   readonly #passed: ReadonlyMap<string, JournalEvent[]>;
   /** Those of the held that the journal has nothing of. */
   #heldAnew = 0;
   readonly #cancellable = new Map<(error: unknown) => void, RunScope>();
-  readonly #agents = new Set<Activity>();
+  readonly #agents = new Set<Presence>();
   #held: Array<() => void> = [];
   #releasedSeq = -1;
   /** Of the times of the events that were recorded here, which an estimate may pass in either direction. */
@@ -145,7 +145,7 @@ export class RunCore {
     this.strayed = options.strayed;
     this.#now = options.journal.checkpoints.at(-1)?.at ?? options.run.createdAt;
     this.#storeTime = { now: options.run.updatedAt, at: options.clock.monotonic() };
-    this.root = new RunScope({ path: '', kind: 'workflow', parent: null, activity: Activity.root(options.evaluate) });
+    this.root = new RunScope({ path: '', kind: 'workflow', parent: null, presence: Presence.root(options.evaluate) });
     this.timers = new Timers(options.clock, () => this.storeNow());
     this.outbox = new Outbox(options);
     this.queue = new ReleaseQueue({
@@ -260,20 +260,20 @@ export class RunCore {
    */
   wait<T>(options: {
     scope: RunScope;
-    state: ActivityState;
+    state: PresenceState;
     unawaited?: boolean | undefined;
-    arm: (settle: Await<T>, activity: Activity) => () => void;
+    arm: (settle: Await<T>, presence: Presence) => () => void;
   }): Promise<T> {
     const { scope, state, arm, unawaited = false } = options;
     if (!unawaited) this.codeMayRun = false;
     if (this.dropped) this.strayed();
     if (this.cancelled !== undefined && !scope.shielded) return Promise.reject(this.cancelled);
     return new Promise((resolve, reject) => {
-      const activity = scope.activity.leaf(state);
+      const presence = scope.presence.leaf(state);
       const done = (): void => {
         if (!unawaited) this.codeMayRun = true;
         this.#cancellable.delete(onCancel);
-        activity.leave();
+        presence.leave();
       };
       const settle: Await<T> = {
         resolve: (value) => {
@@ -292,7 +292,7 @@ export class RunCore {
       this.#cancellable.set(onCancel, scope);
       let disarm = (): void => {};
       try {
-        disarm = arm(settle, activity);
+        disarm = arm(settle, presence);
       } catch (error) {
         settle.reject(error);
       }
@@ -343,23 +343,23 @@ export class RunCore {
     return (this.#received.get(hook) ?? 0) > (this.refusals.get(hook) ?? 0);
   }
 
-  mailbox(key: string): RunMailbox {
-    let mailbox = this.#mailboxes.get(key);
-    if (mailbox === undefined) {
-      mailbox = new RunMailbox(key, ({ arm }) => this.wait({ scope: this.scope(), state: 'waiting', arm }));
-      this.#mailboxes.set(key, mailbox);
-      for (const event of this.#passed.get(key) ?? []) mailbox.put(messageOf(event));
+  buffer(key: string): RunMessageBuffer {
+    let buffer = this.#buffers.get(key);
+    if (buffer === undefined) {
+      buffer = new RunMessageBuffer(key, ({ arm }) => this.wait({ scope: this.scope(), state: 'waiting', arm }));
+      this.#buffers.set(key, buffer);
+      for (const event of this.#passed.get(key) ?? []) buffer.put(messageOf(event));
       const conflict = this.journal.completion(key)?.event;
-      if (conflict?.type === 'hook_conflict' && this.isReleased(key)) mailbox.fail(conflict.value);
+      if (conflict?.type === 'hook_conflict' && this.isReleased(key)) buffer.fail(conflict.value);
     }
-    return mailbox;
+    return buffer;
   }
 
   /** The next attempt of what has these keys gets all messages that were released to the former one. */
-  rewindMailboxes(prefix: string): void {
-    for (const [key, mailbox] of this.#mailboxes) {
+  rewindBuffers(prefix: string): void {
+    for (const [key, buffer] of this.#buffers) {
       if (!key.startsWith(prefix)) continue;
-      mailbox.rewind(this.journal.messagesUpTo(this.#releasedSeq, key).map(messageOf));
+      buffer.rewind(this.journal.messagesUpTo(this.#releasedSeq, key).map(messageOf));
     }
   }
 
@@ -368,8 +368,8 @@ export class RunCore {
     return this.recoveries + this.recoveriesInFlight + this.journal.recoveredAfter(Math.max(since, this.#releasedSeq));
   }
 
-  addAgent(activity: Activity): void {
-    this.#agents.add(activity);
+  addAgent(presence: Presence): void {
+    this.#agents.add(presence);
   }
 
   /** The continuation is dropped: nothing of it is awaited any more (K3). */
@@ -402,10 +402,10 @@ export class RunCore {
     this.#releasedSeq = Math.max(this.#releasedSeq, entry.seq);
     if (event.type === 'message_received') this.#releaseMessage(event);
     else if (event.type === 'cancel_requested') this.#cancel();
-    else if (event.type === 'hook_conflict') this.mailbox(event.key).fail(event.value);
+    else if (event.type === 'hook_conflict') this.buffer(event.key).fail(event.value);
     else {
       this.#released.add(event.key);
-      if (wasClosed(event)) this.mailbox(hookOf(event).key).fail(closingError(hookOf(event), this.run.id));
+      if (wasClosed(event)) this.buffer(hookOf(event).key).fail(closingError(hookOf(event), this.run.id));
       this.#asked.get(event.key)?.resolve(entry);
     }
     return true;
@@ -416,7 +416,7 @@ export class RunCore {
     // A wake has done its work: the run was claimed.
     if (message.kind !== 'wake') {
       // Decoded now: one that cannot be read breaks the run here, and not the code that takes it.
-      this.mailbox(event.key).put({ ...message, value: event.value });
+      this.buffer(event.key).put({ ...message, value: event.value });
     }
     this.#unreleased -= 1;
     if (this.#unreleased === 0) for (const resolve of this.#onReleased.splice(0)) resolve();

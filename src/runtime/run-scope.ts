@@ -1,13 +1,13 @@
 /** Scopes: key prefixes with counters. */
 
-import type { Activity } from './activity.ts';
+import type { Presence } from './presence.ts';
 import type { ChildListener, MessagePlace, OpenWrites, OperationMetadata, Scope, ScopeKind } from './context.ts';
 
 export interface RunScopeOptions {
   path: string;
   kind: ScopeKind;
   parent: RunScope | null;
-  activity: Activity;
+  presence: Presence;
   shielded?: boolean;
   metadata?: OperationMetadata;
   onChild?: ChildListener | undefined;
@@ -18,7 +18,7 @@ export class RunScope implements Scope {
   readonly path: string;
   readonly kind: ScopeKind;
   readonly parent: RunScope | null;
-  readonly #activity: Activity;
+  readonly #presence: Presence;
   readonly shielded: boolean;
   readonly metadata?: OperationMetadata;
   readonly onChild?: ChildListener;
@@ -31,7 +31,7 @@ export class RunScope implements Scope {
     this.path = options.path;
     this.kind = options.kind;
     this.parent = options.parent;
-    this.#activity = options.activity;
+    this.#presence = options.presence;
     this.shielded = options.shielded ?? options.parent?.shielded ?? false;
     const metadata = options.metadata ?? (options.kind === 'shield' ? options.parent?.metadata : undefined);
     if (metadata !== undefined) this.metadata = metadata;
@@ -42,8 +42,8 @@ export class RunScope implements Scope {
   }
 
   /** Where children are counted: this scope's node, or the nearest one that is still open. */
-  get activity(): Activity {
-    return this.#activity.open || this.parent === null ? this.#activity : this.parent.activity;
+  get presence(): Presence {
+    return this.#presence.open || this.parent === null ? this.#presence : this.parent.presence;
   }
 
   get ended(): boolean {

@@ -15,8 +15,8 @@ import type { Clock } from './clock.ts';
 import { decodeValue } from './codec.ts';
 import { Committer } from './committer.ts';
 import type { DurableError } from './errors.ts';
-import { Execution } from './execution.ts';
-import type { ExecutionHost } from './execution.ts';
+import { HeldRun } from './held-run.ts';
+import type { HeldRunHost } from './held-run.ts';
 import { isUnreadable } from './handback.ts';
 import type { Ids } from './ids.ts';
 import { Journal } from './journal.ts';
@@ -67,7 +67,7 @@ const DEFAULTS: Required<WorkerOptions> = {
 /** Between two questions for news of all runs, where the store cannot say which has some. */
 const SWEEP_MS = 1_000;
 
-export class Worker implements ExecutionHost {
+export class Worker implements HeldRunHost {
   /** The way in for what this process starts and delivers. */
   readonly admission: Admission;
   readonly #parts: WorkerParts;
@@ -75,12 +75,12 @@ export class Worker implements ExecutionHost {
   readonly #upkeep: Upkeep;
   readonly #committer: Committer;
   readonly #calls: StoreCalls;
-  readonly #executing = new Map<string, Execution>();
+  readonly #executing = new Map<string, HeldRun>();
   /** Runs that were claimed and do not execute yet, with their attempts. */
   readonly #loading = new Map<string, number>();
   /** Claims on their way, and what becomes of them. */
   readonly #arriving = new Set<Promise<void>>();
-  readonly #warm: LRUCache<string, Execution>;
+  readonly #warm: LRUCache<string, HeldRun>;
   #state: 'idle' | 'open' | 'closing' | 'closed' = 'idle';
   #polling = false;
   #pollAgain = false;
@@ -114,8 +114,8 @@ export class Worker implements ExecutionHost {
       perf: { now: () => Math.max(1, parts.clock.monotonic()) },
       ttlResolution: 0, // else it sets a timer of its own
       // Not `dispose`: that is called in mid-change, and a drop changes the cache.
-      disposeAfter: (execution, _id, reason) => {
-        if (reason !== 'delete') execution.evict();
+      disposeAfter: (held, _id, reason) => {
+        if (reason !== 'delete') held.evict();
       },
     });
   }
@@ -149,22 +149,22 @@ export class Worker implements ExecutionHost {
     this.#cancelPoll?.();
     this.#unwatch?.();
     this.#warm.purgeStale();
-    for (const execution of Array.from(this.#warm.values())) {
-      execution.drop('runtime_closed', `The run "${execution.id}" waits; it goes on in another process.`);
+    for (const held of Array.from(this.#warm.values())) {
+      held.drop('runtime_closed', `The run "${held.id}" waits; it goes on in another process.`);
     }
-    for (const execution of this.#executing.values()) {
-      if (execution.state === 'stale') this.stale(execution);
-      else execution.drain('boundary');
+    for (const held of this.#executing.values()) {
+      if (held.state === 'stale') this.stale(held);
+      else held.drain('boundary');
     }
     while (this.#arriving.size > 0) await Promise.all(this.#arriving);
     await this.#untilEmpty(graceMs);
-    for (const execution of this.#executing.values()) execution.drain('now');
+    for (const held of this.#executing.values()) held.drain('now');
     // After its lease a run goes on elsewhere anyway.
     await this.#untilEmpty(Math.min(this.#options.storeTimeoutMs, this.#options.leaseMs));
-    for (const execution of this.#executing.values()) {
-      execution.drop(
+    for (const held of this.#executing.values()) {
+      held.drop(
         'runtime_closed',
-        `The run "${execution.id}" could not be yielded before the runtime closed; it goes on when its lease has ended.`,
+        `The run "${held.id}" could not be yielded before the runtime closed; it goes on when its lease has ended.`,
       );
     }
     this.#cancelTick?.();
@@ -173,46 +173,43 @@ export class Worker implements ExecutionHost {
     this.#state = 'closed';
   }
 
-  request(execution: Execution): void {
-    this.#committer.request(execution);
+  request(held: HeldRun): void {
+    this.#committer.request(held);
   }
 
-  requestFlush(execution: Execution): void {
-    this.#committer.requestFlush(execution);
+  requestFlush(held: HeldRun): void {
+    this.#committer.requestFlush(held);
   }
 
-  suspended(execution: Execution): void {
-    this.#remove(execution);
-    if (this.#state === 'open') this.#keepWarm(execution);
-    else execution.drop('runtime_closed', `The run "${execution.id}" waits; it goes on in another process.`);
+  suspended(held: HeldRun): void {
+    this.#remove(held);
+    if (this.#state === 'open') this.#keepWarm(held);
+    else held.drop('runtime_closed', `The run "${held.id}" waits; it goes on in another process.`);
     this.#pollSoon();
   }
 
   /** W2 */
-  #keepWarm(execution: Execution): void {
-    if (this.#options.warm.max > 0) this.#warm.set(execution.id, execution);
-    else execution.evict();
+  #keepWarm(held: HeldRun): void {
+    if (this.#options.warm.max > 0) this.#warm.set(held.id, held);
+    else held.evict();
   }
 
-  finished(execution: Execution, how: 'ended' | 'parked' | 'yielded' | 'lost'): void {
-    if (how === 'lost') this.#upkeep.left(execution.id);
-    if (how === 'lost' && this.#warm.peek(execution.id) === execution) this.#warm.delete(execution.id);
-    this.#remove(execution);
+  finished(held: HeldRun, how: 'ended' | 'parked' | 'yielded' | 'lost'): void {
+    if (how === 'lost') this.#upkeep.left(held.id);
+    if (how === 'lost' && this.#warm.peek(held.id) === held) this.#warm.delete(held.id);
+    this.#remove(held);
     if (how !== 'yielded') this.#pollSoon();
   }
 
-  stale(execution: Execution): void {
+  stale(held: HeldRun): void {
     if (this.#state === 'open') this.#pollSoon();
     else
-      execution.drop(
-        'runtime_closed',
-        `The run "${execution.id}" goes on elsewhere: its lease ended before the runtime closed.`,
-      );
+      held.drop('runtime_closed', `The run "${held.id}" goes on elsewhere: its lease ended before the runtime closed.`);
   }
 
-  wake(execution: Execution): void {
-    const { evicted } = execution;
-    void this.#calls.wake(execution.id, () => (evicted ? this.#state === 'open' : execution.state === 'suspended'));
+  wake(held: HeldRun): void {
+    const { evicted } = held;
+    void this.#calls.wake(held.id, () => (evicted ? this.#state === 'open' : held.state === 'suspended'));
   }
 
   /** A run of which nothing was heard for a while is alive: the next one of its kind may come. */
@@ -220,8 +217,8 @@ export class Worker implements ExecutionHost {
     this.#pollSoon();
   }
 
-  #remove(execution: Execution): void {
-    if (this.#executing.get(execution.id) === execution) this.#executing.delete(execution.id);
+  #remove(held: HeldRun): void {
+    if (this.#executing.get(held.id) === held) this.#executing.delete(held.id);
     if (this.#executing.size === 0) for (const resolve of this.#emptied.splice(0)) resolve();
   }
 
@@ -250,7 +247,7 @@ export class Worker implements ExecutionHost {
     const now = this.#parts.clock.monotonic();
     if (now - this.#lastSweep < SWEEP_MS) return;
     this.#lastSweep = now;
-    for (const execution of this.#executing.values()) execution.heartbeat();
+    for (const held of this.#executing.values()) held.heartbeat();
   }
 
   /** No hint comes from other processes. */
@@ -327,20 +324,20 @@ export class Worker implements ExecutionHost {
 
   #staleCount(): number {
     let count = 0;
-    for (const execution of this.#executing.values()) if (execution.state === 'stale') count += 1;
+    for (const held of this.#executing.values()) if (held.state === 'stale') count += 1;
     return count;
   }
 
   /** Stale runs that another worker has claimed meanwhile. */
   async #dropTakenOver(): Promise<void> {
-    for (const execution of this.#executing.values()) {
-      if (execution.state !== 'stale') continue;
-      const row = await this.#calls.inTime((store) => store.get(execution.id));
-      if (row === null || row.epoch > execution.epoch) {
-        if (execution.state === 'stale')
-          execution.drop(
+    for (const held of this.#executing.values()) {
+      if (held.state !== 'stale') continue;
+      const row = await this.#calls.inTime((store) => store.get(held.id));
+      if (row === null || row.epoch > held.epoch) {
+        if (held.state === 'stale')
+          held.drop(
             'lease_lost',
-            `The lease of run "${execution.id}" was lost while this process stalled; another worker has it.`,
+            `The lease of run "${held.id}" was lost while this process stalled; another worker has it.`,
           );
       }
     }
@@ -374,14 +371,14 @@ export class Worker implements ExecutionHost {
     void arrival.finally(() => this.#arriving.delete(arrival));
   }
 
-  async #continue(execution: Execution, claim: Claim, options: { claimedAt: number; now: number }): Promise<void> {
-    const adopted = execution.state !== 'suspended';
+  async #continue(held: HeldRun, claim: Claim, options: { claimedAt: number; now: number }): Promise<void> {
+    const adopted = held.state !== 'suspended';
     this.#warm.delete(claim.run.id);
-    this.#executing.set(claim.run.id, execution);
-    const messages = claim.run.inboxHead > execution.received ? await this.#calls.messages(claim) : [];
-    if (execution.state === 'finished') return;
+    this.#executing.set(claim.run.id, held);
+    const messages = claim.run.inboxHead > held.received ? await this.#calls.messages(claim) : [];
+    if (held.state === 'finished') return;
     if (this.#state !== 'open') {
-      execution.drop('runtime_closed', `The run "${execution.id}" waits; it goes on in another process.`);
+      held.drop('runtime_closed', `The run "${held.id}" waits; it goes on in another process.`);
       return this.#leave(claim);
     }
     if (adopted)
@@ -389,7 +386,7 @@ export class Worker implements ExecutionHost {
         { run: claim.run.id, code: 'lease_lost', epoch: claim.token.epoch },
         'the run is still ours after the stall; it goes on in place',
       );
-    execution.resume(claim, { ...options, messages });
+    held.resume(claim, { ...options, messages });
   }
 
   async #begin(claim: Claim, options: { claimedAt: number; now: number }): Promise<void> {
@@ -408,7 +405,7 @@ export class Worker implements ExecutionHost {
     const loaded = fresh ? null : await this.#calls.inTime((from) => from.load(run.id));
     if (!fresh && (loaded === null || loaded.run.epoch !== claim.token.epoch)) return;
     if (this.#state !== 'open') return this.#leave(claim);
-    const execution = new Execution({
+    const held = new HeldRun({
       claim,
       claimedAt: options.claimedAt,
       leaseMs: this.#options.leaseMs,
@@ -434,9 +431,9 @@ export class Worker implements ExecutionHost {
           strayed: () => self.strayed(),
         }),
     });
-    this.#executing.set(run.id, execution);
-    execution.core.syncTime(options.now);
-    execution.start(loaded?.messages ?? []);
+    this.#executing.set(run.id, held);
+    held.core.syncTime(options.now);
+    held.start(loaded?.messages ?? []);
   }
 
   #scheduleTick(): void {
@@ -448,13 +445,13 @@ export class Worker implements ExecutionHost {
     const stalled = now - this.#lastTick > (this.#options.leaseMs * 2) / 3;
     this.#lastTick = now;
     this.#warm.purgeStale();
-    for (const execution of this.#executing.values()) {
-      if (execution.holdsLease()) execution.heartbeat();
-      else if (stalled) execution.markStale();
-      else if (execution.state === 'running') {
-        execution.drop(
+    for (const held of this.#executing.values()) {
+      if (held.holdsLease()) held.heartbeat();
+      else if (stalled) held.markStale();
+      else if (held.state === 'running') {
+        held.drop(
           'lease_lost',
-          `The lease of run "${execution.id}" could not be extended in time; the run goes on with its next holder.`,
+          `The lease of run "${held.id}" could not be extended in time; the run goes on with its next holder.`,
         );
       }
     }
@@ -463,8 +460,6 @@ export class Worker implements ExecutionHost {
 }
 
 /** The continuation in this process is the one that the claim is for. */
-function goesOn(execution: Execution, claim: Claim): boolean {
-  return (
-    execution.state !== 'finished' && claim.token.epoch === execution.epoch + 1 && claim.run.head === execution.head
-  );
+function goesOn(held: HeldRun, claim: Claim): boolean {
+  return held.state !== 'finished' && claim.token.epoch === held.epoch + 1 && claim.run.head === held.head;
 }

@@ -1,7 +1,7 @@
 /**
  * What a re-executed agent loop has to write again, given what its segment had written before. Pure.
  *
- *  R1 A step whose `finish-step` is stored is complete: the re-execution's chunks of it are dropped.
+ *  R1 A step whose `finish-step` is stored is complete: the new pass's chunks of it are dropped.
  *  R2 Of the step after those, whatever is stored is taken back by one `reset-step`, and the whole step follows. A client
  *     keeps its `step-start` part on `reset-step` (AI SDK, process-ui-message-stream.ts), so `start-step` is not repeated.
  *     Data parts with an id are written again after the `reset-step`, each with its last value: tools write them, and one that
@@ -12,7 +12,7 @@
  *     `finish` no other end follows: who stops a message that is finished stops nothing. Where the message went on
  *     after its `finish`, that one does not count.
  *  R5 Crashing at any point and executing again gives a client the same message as no crash, if the loop repeats what it
- *     had completed. (Of an incomplete step the second execution counts.)
+ *     had completed. (Of an incomplete step the second pass counts.)
  */
 
 import type { UIMessageChunk } from 'ai';
@@ -82,7 +82,7 @@ function addStored(plan: MutablePlan, chunk: UIMessageChunk): void {
   }
 }
 
-/** A filter for one re-execution from the segment's start. An empty plan lets everything pass. */
+/** A filter for a new pass from the segment's start. An empty plan lets everything pass. */
 export function createRecoveryFilter(plan: RecoveryPlan): RecoveryFilter {
   const outside = new Map(plan.outside);
   let step = -1;

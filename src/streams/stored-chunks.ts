@@ -11,7 +11,7 @@ export interface StoredChunks {
   before?: UIMessageChunk;
 }
 
-/** Reads what everybody has written so far; what this execution has emitted is committed first. */
+/** Reads what everybody has written so far; what this pass has emitted is committed first. */
 export async function readStoredChunks(
   context: RunContext,
   { stream, from }: { stream: string; from: number },

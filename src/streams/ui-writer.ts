@@ -1,10 +1,10 @@
 /**
- * Writes an agent's UI message chunks to a durable stream, over any number of executions of the same segment: what an earlier
- * execution had stored is read back and `recovery.ts` decides what is appended. Chunks that tools write to the same
+ * Writes an agent's UI message chunks to a durable stream, over any number of passes of the same segment: what an earlier
+ * pass had stored is read back and `recovery.ts` decides what is appended. Chunks that tools write to the same
  * stream by `getWritable` do not pass here.
  *
- *  U1 At creation everything that earlier executions emitted is committed and known; the `reset-step` of an open step is
- *     appended then, before a tool of this execution can write.
+ *  U1 At creation everything that earlier passes emitted is committed and known; the `reset-step` of an open step is
+ *     appended then, before a tool of this pass can write.
  *  U2 A cancelled run is not reset: what the user saw when he stopped it stays.
  *  U3 `error` and `abort` chunks end a client's message for good, so they are never piped: the caller decides whether the
  *     segment is entered again, or writes the end at last.
@@ -24,7 +24,7 @@ import type { StoredChunks } from './stored-chunks.ts';
 
 export interface UiWriterOptions {
   stream: string;
-  /** The stream's tail when the segment began; null if this execution is the first (nothing is read then). */
+  /** The stream's tail when the segment began; null if this pass is the first (nothing is read then). */
   from: number | null;
 }
 
@@ -32,7 +32,7 @@ export interface UiWriterOptions {
 export type PipeEnd = { kind: 'finished' } | { kind: 'aborted' } | { kind: 'failed'; errorText: string };
 
 export interface UiWriter {
-  /** Appends the chunk unless an earlier execution did. A promise means: the buffer is full, await it. */
+  /** Appends the chunk unless an earlier pass did. A promise means: the buffer is full, await it. */
   write(chunk: UIMessageChunk): Promise<void> | undefined;
   /** Writes all chunks, reading on only while the buffer has room. Rejects as the stream does. */
   pipe(chunks: ReadableStream<UIMessageChunk>): Promise<PipeEnd>;
@@ -49,7 +49,7 @@ export interface Written {
   count: number;
 }
 
-/** A writer for one execution of a segment. Create it before anything of this execution writes to the stream. */
+/** A writer for one pass of a segment. Create it before anything of this pass writes to the stream. */
 export async function createUiWriter(context: RunContext, options: UiWriterOptions): Promise<UiWriter> {
   const copy = new Copy(context, options.stream);
   const { stored, before }: StoredChunks =

@@ -253,7 +253,7 @@ class OnceWriter {
     this.#stored = context.facts(this.#key).length;
   }
 
-  /** The next write has been stored by an earlier execution. */
+  /** The next write has been stored by an earlier pass. */
   isStored(): boolean {
     if (this.#stored === 0) return false;
     this.#stored -= 1;

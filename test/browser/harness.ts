@@ -16,7 +16,7 @@ import type { Child } from '../support/child.ts';
 import { noChromium } from './chromium.ts';
 import { screenOf, shownParts } from './screen.ts';
 import type { Screen } from './screen.ts';
-import type { ApproveInCode, ServerTask } from './server-process.ts';
+import type { ApproveInCode, ServerOptions } from './server-process.ts';
 
 /** Skipped, visibly, where there is no Chromium; in CI that is a failure. */
 export function inBrowser(name: string, tests: () => void): void {
@@ -54,7 +54,7 @@ export interface Stage {
 }
 
 export interface StageOptions {
-  access?: ServerTask['access'];
+  access?: ServerOptions['access'];
 }
 
 type ServerMessage = { kind: 'listening'; url: string; port: number };
@@ -65,7 +65,7 @@ export async function openStage({ access = 'local' }: StageOptions = {}): Promis
   await bundlePage(script);
   const database = join(folder, 'runs.db');
   const [witness, posts] = [join(folder, 'witness'), join(folder, 'posts')];
-  const task: ServerTask = { port: 0, database, witness, posts, script, access };
+  const task: ServerOptions = { port: 0, database, witness, posts, script, access };
   let child: Child<ServerMessage>;
   const start = async (): Promise<ServerMessage> => {
     child = startChild<ServerMessage>(new URL('server-process.ts', import.meta.url), task);

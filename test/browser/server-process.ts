@@ -11,7 +11,7 @@ import type { Authorize } from 'everturn/server';
 import { sqliteStore } from 'everturn/sqlite';
 import { z } from 'zod';
 
-export interface ServerTask {
+export interface ServerOptions {
   port: number;
   database: string;
   /** What the tools did, a line each. */
@@ -30,7 +30,7 @@ export interface ApproveInCode {
   id: string;
 }
 
-const { port, database, witness, posts, script, access } = JSON.parse(process.argv[2] ?? '') as ServerTask;
+const { port, database, witness, posts, script, access } = JSON.parse(process.argv[2] ?? '') as ServerOptions;
 
 type Model = MockLanguageModelV4;
 type Options = Parameters<Model['doStream']>[0];

@@ -7,7 +7,7 @@ import { sqliteStore } from 'everturn/sqlite';
 import { z } from 'zod';
 import { tellWitness } from '../support/witness.ts';
 
-export interface ChargeTask {
+export interface ChargeOptions {
   file: string;
   modelUrl: string;
   witnessUrl: string;
@@ -21,7 +21,7 @@ export type ChargeMessage =
   | { kind: 'charged' }
   | { kind: 'ended'; text: string };
 
-const { file, modelUrl, witnessUrl, fastFrom } = JSON.parse(process.argv[2] ?? '') as ChargeTask;
+const { file, modelUrl, witnessUrl, fastFrom } = JSON.parse(process.argv[2] ?? '') as ChargeOptions;
 const SLOW_MS = 6_000;
 
 const tell = (message: ChargeMessage): void => void process.send?.(message);

@@ -3,7 +3,7 @@ import { createRuntime, DurableError, getStepMetadata, step, workflow } from 'ev
 import type { Logger } from 'everturn';
 import { sqliteStore } from 'everturn/sqlite';
 
-export interface DiskTask {
+export interface DiskOptions {
   file: string;
   steps: number;
   bytes: number;
@@ -15,7 +15,7 @@ export type DiskMessage =
   | { kind: 'ended'; result: unknown }
   | { kind: 'refused'; code: string; message: string };
 
-const { file, steps, bytes } = JSON.parse(process.argv[2] ?? '') as DiskTask;
+const { file, steps, bytes } = JSON.parse(process.argv[2] ?? '') as DiskOptions;
 const tell = (message: DiskMessage): void => void process.send?.(message);
 const at =
   (level: string): Logger['warn'] =>

@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { tellWitness } from '../support/witness.ts';
 import type { WitnessRecord } from '../support/witness.ts';
 
-export interface DoubtTask {
+export interface DoubtOptions {
   file: string;
   witness: { url: string; file: string };
   run: string;
@@ -21,7 +21,7 @@ export interface DoubtTask {
 
 export type DoubtMessage = { kind: 'stopped' } | { kind: 'waiting' } | { kind: 'ended'; text: string };
 
-const task = JSON.parse(process.argv[2] ?? '') as DoubtTask;
+const task = JSON.parse(process.argv[2] ?? '') as DoubtOptions;
 const tell = (message: DoubtMessage): void => void process.send?.(message);
 
 function stop(): Promise<never> {

@@ -8,7 +8,7 @@ import { startChild } from '../support/child.ts';
 import type { Child } from '../support/child.ts';
 import { startWitness } from '../support/witness.ts';
 import type { Witness } from '../support/witness.ts';
-import type { DoubtMessage, DoubtTask } from './doubt-process.ts';
+import type { DoubtMessage, DoubtOptions } from './doubt-process.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'everturn-doubt-'));
 const file = join(folder, 'runs.db');
@@ -21,7 +21,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-function live(task: Omit<DoubtTask, 'file' | 'witness'>): Child<DoubtMessage> {
+function live(task: Omit<DoubtOptions, 'file' | 'witness'>): Child<DoubtMessage> {
   const { url } = witness;
   return startChild(new URL('doubt-process.ts', import.meta.url), {
     ...task,

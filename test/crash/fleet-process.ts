@@ -8,7 +8,7 @@ import { sqliteStore } from 'everturn/sqlite';
 import { z } from 'zod';
 import { tellWitness } from '../support/witness.ts';
 
-export interface FleetTask {
+export interface FleetOptions {
   file: string;
   modelUrl: string;
   witnessUrl: string;
@@ -30,7 +30,7 @@ export type FleetMessage =
   | { kind: 'warning'; code: unknown; message: string; run: unknown }
   | { kind: 'closed'; tookMs: number };
 
-const task = JSON.parse(process.argv[2] ?? '') as FleetTask;
+const task = JSON.parse(process.argv[2] ?? '') as FleetOptions;
 const tell = (message: FleetMessage): void => void process.send?.(message);
 
 interface Work {

@@ -12,13 +12,13 @@ import { startChild } from '../support/child.ts';
 import type { Child } from '../support/child.ts';
 import { startWitness } from '../support/witness.ts';
 import type { Witness } from '../support/witness.ts';
-import type { FleetMessage, FleetTask } from './fleet-process.ts';
+import type { FleetMessage, FleetOptions } from './fleet-process.ts';
 
 export interface Fleet {
   witness: Witness;
   model: ModelServer;
   /** A process on the fleet's file. */
-  live(task: Omit<FleetTask, 'file' | 'modelUrl' | 'witnessUrl'>): Child<FleetMessage>;
+  live(task: Omit<FleetOptions, 'file' | 'modelUrl' | 'witnessUrl'>): Child<FleetMessage>;
   /** All runs, as another process sees them. */
   runs(): Promise<RunInfo[]>;
   ended(): Promise<boolean>;

@@ -8,7 +8,7 @@ import { sqliteStore } from 'everturn/sqlite';
 import { z } from 'zod';
 import { tellWitness } from '../support/witness.ts';
 
-export interface PoisonTask {
+export interface PoisonOptions {
   file: string;
   modelUrl: string;
   witnessUrl: string;
@@ -24,7 +24,7 @@ export interface PoisonMessage {
     | { status: 'parked'; message: string; parked: unknown; logged: LogFields[] };
 }
 
-const { file, modelUrl, witnessUrl, healthy, cured } = JSON.parse(process.argv[2] ?? '') as PoisonTask;
+const { file, modelUrl, witnessUrl, healthy, cured } = JSON.parse(process.argv[2] ?? '') as PoisonOptions;
 const errors: LogFields[] = [];
 const logger: Logger = { debug() {}, info() {}, warn() {}, error: (fields) => void errors.push(fields) };
 

@@ -7,7 +7,7 @@ import type { ModelServer } from '../../examples/model-server/server.ts';
 import { startChild } from '../support/child.ts';
 import { startWitness } from '../support/witness.ts';
 import type { Witness } from '../support/witness.ts';
-import type { PoisonMessage, PoisonTask } from './poison-process.ts';
+import type { PoisonMessage, PoisonOptions } from './poison-process.ts';
 
 const HEALTHY = 20;
 /** A supervisor that gives up is of no use to a poisoned run; this is far more than it needs. */
@@ -25,7 +25,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-async function supervise(task: PoisonTask): Promise<{ lives: number; message: PoisonMessage }> {
+async function supervise(task: PoisonOptions): Promise<{ lives: number; message: PoisonMessage }> {
   for (let lives = 1; lives <= MOST_LIVES; lives += 1) {
     const child = startChild<PoisonMessage>(new URL('poison-process.ts', import.meta.url), task);
     const { code, signal } = await child.ended;

@@ -7,7 +7,7 @@ import { sqliteStore } from 'everturn/sqlite';
 import { z } from 'zod';
 import { tellWitness } from '../support/witness.ts';
 
-export interface StallTask {
+export interface StallOptions {
   file: string;
   modelUrl: string;
   witnessUrl: string;
@@ -25,7 +25,7 @@ export type StallMessage =
   | { kind: 'commit'; answer: string; at: number }
   | { kind: 'ended'; result: string };
 
-const task = JSON.parse(process.argv[2] ?? '') as StallTask;
+const task = JSON.parse(process.argv[2] ?? '') as StallOptions;
 const tell = (message: StallMessage): void => void process.send?.(message);
 
 const act = (name: string): Promise<void> => {

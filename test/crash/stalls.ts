@@ -7,10 +7,10 @@ import { startModelServer } from '../../examples/model-server/server.ts';
 import { startChild } from '../support/child.ts';
 import type { Child } from '../support/child.ts';
 import { startWitness } from '../support/witness.ts';
-import type { StallMessage, StallTask } from './stall-process.ts';
+import type { StallMessage, StallOptions } from './stall-process.ts';
 
 export interface Stall {
-  what: StallTask['what'];
+  what: StallOptions['what'];
   leaseMs: number;
   busyMs: number;
   /** Another process has the file open and takes over what falls due. */
@@ -29,7 +29,7 @@ async function stall({ what, leaseMs, busyMs, helped }: Stall): Promise<Outcome>
   const folder = mkdtempSync(join(tmpdir(), 'everturn-stall-'));
   const file = join(folder, 'runs.db');
   const task = { file, modelUrl: model.baseURL, witnessUrl: witness.url, leaseMs, busyMs, what };
-  const live = (role: StallTask['role']): Child<StallMessage> =>
+  const live = (role: StallOptions['role']): Child<StallMessage> =>
     startChild(new URL('stall-process.ts', import.meta.url), { ...task, role });
   try {
     const helper = helped ? live('help') : undefined;

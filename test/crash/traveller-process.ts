@@ -13,7 +13,7 @@ import type { Death } from '../support/deadly-store.ts';
 import { createTraveller } from './traveller.ts';
 import type { Surroundings } from './traveller.ts';
 
-export interface TravellerTask {
+export interface TravellerOptions {
   at: Surroundings;
   trips: Trip[];
 }
@@ -45,7 +45,7 @@ export interface Recorded {
   chunks: UIMessageChunk[];
 }
 
-const { at, trips } = JSON.parse(process.argv[2] ?? '') as TravellerTask;
+const { at, trips } = JSON.parse(process.argv[2] ?? '') as TravellerOptions;
 await Promise.all(trips.map(travel));
 process.disconnect();
 

@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { DiskMessage, DiskTask } from '../crash/disk-process.ts';
+import type { DiskMessage, DiskOptions } from '../crash/disk-process.ts';
 import { startChild } from '../support/child.ts';
 import type { Child } from '../support/child.ts';
 
@@ -38,7 +38,7 @@ function smallDisk(bytes: number): string | null {
   return folder;
 }
 
-function start(task: DiskTask, uid?: number): Child<DiskMessage> {
+function start(task: DiskOptions, uid?: number): Child<DiskMessage> {
   return startChild(new URL('../crash/disk-process.ts', import.meta.url), task, uid === undefined ? {} : { uid });
 }
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { foldMessage, mergeDeltas } from '../../src/streams/fold.ts';
 import { createRecoveryFilter, recoveryPlan } from '../../src/streams/recovery.ts';
 
-/** What an execution that repeats `again` appends to what is stored. */
+/** What an pass that repeats `again` appends to what is stored. */
 function append(stored: UIMessageChunk[], again: UIMessageChunk[]): UIMessageChunk[] {
   const filter = createRecoveryFilter(recoveryPlan(stored));
   return again.flatMap((chunk) => filter.next(chunk));
@@ -193,7 +193,7 @@ function deltas(type: 'text-delta' | 'reasoning-delta', of: { id: string; at: st
   return [`(${of.at} `, 'and ', 'more)'].map((delta) => ({ type, id: of.id, delta }));
 }
 
-interface Execution {
+interface Pass {
   /** How many chunks of what it appends are stored before it dies. */
   survives: number;
   /** How many turns it commits, beyond those that were. */
@@ -202,10 +202,10 @@ interface Execution {
 
 const segment = fc.record({
   steps: fc.array(fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 3 }), { minLength: 1, maxLength: 4 }),
-  executions: fc.array(fc.record({ survives: fc.nat({ max: 60 }), commits: fc.nat({ max: 2 }) }), { maxLength: 5 }),
+  passes: fc.array(fc.record({ survives: fc.nat({ max: 60 }), commits: fc.nat({ max: 2 }) }), { maxLength: 5 }),
 });
 
-/** The sequence of an execution: turns that were committed come from the journal (deltas merged), others are new. */
+/** The sequence of an pass: turns that were committed come from the journal (deltas merged), others are new. */
 function sequence(steps: number[][], versions: string[], committed: number): UIMessageChunk[] {
   return [
     { type: 'tool-approval-response', approvalId: 'a0', approved: true },
@@ -221,15 +221,15 @@ function sequence(steps: number[][], versions: string[], committed: number): UIM
 }
 
 /** Runs a segment through its crashes: what is stored, and the turns' final versions. */
-function runSegment(steps: number[][], executions: Execution[]): { stored: UIMessageChunk[]; versions: string[] } {
+function runSegment(steps: number[][], passes: Pass[]): { stored: UIMessageChunk[]; versions: string[] } {
   const stored: UIMessageChunk[] = [];
   let versions: string[] = steps.map(() => '');
   let committed = 0;
-  for (const [attempt, { survives, commits }] of [...executions, { survives: Infinity, commits: Infinity }].entries()) {
+  for (const [attempt, { survives, commits }] of [...passes, { survives: Infinity, commits: Infinity }].entries()) {
     versions = versions.map((version, n) => (n < committed ? version : `v${attempt}.${n}`));
     const appended = append(stored, sequence(steps, versions, committed));
     const reach = Math.min(steps.length, committed + commits);
-    // A step ends, and the next begins, only after its turn's commit: an execution that committed `reach` turns shows no more than
+    // A step ends, and the next begins, only after its turn's commit: an pass that committed `reach` turns shows no more than
     // a part of the turn after them.
     const limit = lengthUpToStep(appended, reach - recoveryPlan(stored).completedSteps);
     stored.push(...appended.slice(0, Math.min(survives, limit)));
@@ -249,13 +249,13 @@ function lengthUpToStep(chunks: UIMessageChunk[], n: number): number {
   return chunks.length;
 }
 
-describe('any sequence of steps, cuts and re-executions', () => {
+describe('any sequence of steps, cuts and re-passes', () => {
   const before = foldMessage(history);
 
   it('folds to the message of a run without faults', async () => {
     await fc.assert(
-      fc.asyncProperty(segment, async ({ steps, executions }) => {
-        const { stored, versions } = runSegment(steps, executions);
+      fc.asyncProperty(segment, async ({ steps, passes }) => {
+        const { stored, versions } = runSegment(steps, passes);
         const message = (await before) as UIMessage;
         const got = await foldMessage(stored, { message });
         const expected = await foldMessage(sequence(steps, versions, 0), { message });
@@ -267,8 +267,8 @@ describe('any sequence of steps, cuts and re-executions', () => {
 
   it('never shows text of an abandoned turn after its reset, at any cut', async () => {
     await fc.assert(
-      fc.asyncProperty(segment, fc.nat(), async ({ steps, executions }, at) => {
-        const { stored } = runSegment(steps, executions);
+      fc.asyncProperty(segment, fc.nat(), async ({ steps, passes }, at) => {
+        const { stored } = runSegment(steps, passes);
         const cut = stored.slice(0, at % (stored.length + 1));
         const message = await foldMessage(cut, { message: (await before) as UIMessage });
         const versionsPerStep = (message?.parts ?? [])
@@ -284,8 +284,8 @@ describe('any sequence of steps, cuts and re-executions', () => {
 
   it('is a fixed point: executing once more appends nothing', () => {
     fc.assert(
-      fc.property(segment, ({ steps, executions }) => {
-        const { stored, versions } = runSegment(steps, executions);
+      fc.property(segment, ({ steps, passes }) => {
+        const { stored, versions } = runSegment(steps, passes);
         expect(append(stored, sequence(steps, versions, steps.length))).toEqual([]);
       }),
     );

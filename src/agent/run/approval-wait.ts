@@ -69,7 +69,7 @@ export async function waitForAnswers(
 }
 
 async function waitForClient(context: RunContext, call: PendingClientTool, options: WaitOptions): Promise<Answer> {
-  const { value } = await context.mailbox(call.key).take();
+  const { value } = await context.buffer(call.key).take();
   const { chunk, part, ...answer } = toClientOutput(call, value as ClientToolOutput);
   // crash here: the answer is journaled and its chunk may not be stored; it is written again then, once
   options.answered({ call, parts: [part], ...answer });
@@ -82,7 +82,7 @@ async function waitForPerson(context: RunContext, call: PendingApproval, options
   const { onApprovalRequested } = options;
   const take = async (): Promise<Decision | undefined> => {
     try {
-      const { value } = await context.mailbox(call.key).take();
+      const { value } = await context.buffer(call.key).take();
       isAnswered.abort();
       return value as Decision;
     } catch (error) {

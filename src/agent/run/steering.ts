@@ -6,7 +6,7 @@
  *  S3 What was steered in after the last turn of a call has not reached the model; it goes back to the front of the queue.
  */
 
-import type { Mailbox } from '../../runtime/context.ts';
+import type { MessageBuffer } from '../../runtime/context.ts';
 import type { CommittedTurn, SteeredMessage } from '../call/agent-call.ts';
 import { toUserMessages } from '../agent-input.ts';
 import type { StoredInput } from '../agent-input.ts';
@@ -15,14 +15,14 @@ import type { QueuedMessage } from './agent-state.ts';
 export class Steering {
   /** Who has sent messages since the segment began. */
   readonly senders: Set<string> = new Set();
-  readonly #userMessages: Mailbox;
+  readonly #userMessages: MessageBuffer;
   #waiting: QueuedMessage[];
   /** Taken by the last committed turn. */
   #afterLastTurn: QueuedMessage[] = [];
   /** Taken by turns of this segment, so that its re-entry can tell them from new ones. */
   readonly #taken = new Map<string, QueuedMessage>();
 
-  constructor(userMessages: Mailbox, queued: readonly QueuedMessage[]) {
+  constructor(userMessages: MessageBuffer, queued: readonly QueuedMessage[]) {
     this.#userMessages = userMessages;
     this.#waiting = [...queued];
   }

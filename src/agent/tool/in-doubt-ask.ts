@@ -42,7 +42,7 @@ export function createInDoubtAsk(context: RunContext, options: InDoubtAskOptions
     };
     // crash here: the question is open, and is found open under the same key
     context.createHook(approvalHook(key, { details, needed: 1 }));
-    const { value } = await context.mailbox(key).take();
+    const { value } = await context.buffer(key).take();
     return toAnswer(value as Decision);
   };
 }

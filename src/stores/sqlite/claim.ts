@@ -6,7 +6,7 @@ import { attemptsAfterClaim, claimedFrom } from '../rules.ts';
 import type { Origin } from '../rules.ts';
 import { allRows } from './rows.ts';
 import type { Runs } from './runs.ts';
-import type { Session } from './session.ts';
+import type { OpenFile } from './open-file.ts';
 
 export interface Claims {
   /** The answer to a claim that finds nothing due, without a transaction; null if there is something to do. */
@@ -41,12 +41,12 @@ export const DUE_QUERIES = {
  */
 const REMEMBERED = 256;
 
-export function prepareClaims(session: Session, runs: Runs): Claims {
-  const { db, clock } = session;
+export function prepareClaims(file: OpenFile, runs: Runs): Claims {
+  const { db, clock } = file;
   const got = new Map<string, string[]>();
   const first = db.prepare(DUE_QUERIES.first);
-  const take = prepareTake(session, runs);
-  const pick = preparePick(session);
+  const take = prepareTake(file, runs);
+  const pick = preparePick(file);
 
   const remember = (nonce: string, ids: string[]): void => {
     got.set(nonce, [...(got.get(nonce) ?? []), ...ids]);
@@ -91,7 +91,7 @@ function toClaim(runs: Runs, run: Run): Claim {
   return { run, token: { epoch: run.epoch, nonce: run.nonce ?? '' }, from: runs.brief(run.id)?.origin ?? 'lease' };
 }
 
-function prepareTake({ db, clock }: Session, runs: Runs): Claims['take'] {
+function prepareTake({ db, clock }: OpenFile, runs: Runs): Claims['take'] {
   const update = db.prepare(
     "UPDATE runs SET status = 'running', epoch = epoch + 1, nonce = ?, commits = 0, attempts = ?, origin = ?, due_at = ?, updated_at = ? WHERE key = ?",
   );
@@ -109,7 +109,7 @@ function prepareTake({ db, clock }: Session, runs: Runs): Claims['take'] {
 type Pick = (request: ClaimRequest, held: Set<string>) => { ids: string[]; nextDueInMs: number | null };
 
 /** S8, S9. Reads of each queue only the rows that it may need: one more than the limit, and the suspects that may pass. */
-function preparePick({ db, clock }: Session): Pick {
+function preparePick({ db, clock }: OpenFile): Pick {
   const clean = db.prepare(DUE_QUERIES.clean);
   const suspects = db.prepare(DUE_QUERIES.suspects);
   const later = db.prepare(DUE_QUERIES.later);

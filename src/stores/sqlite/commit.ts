@@ -9,7 +9,7 @@ import { allRows, toMessage } from './rows.ts';
 import type { BriefRow, Row } from './rows.ts';
 import { tellThread } from './runs.ts';
 import type { Runs } from './runs.ts';
-import type { Session } from './session.ts';
+import type { OpenFile } from './open-file.ts';
 import type { Starts } from './start.ts';
 import type { StreamRows, Streams } from './streams.ts';
 import type { Ledger } from './ledger.ts';
@@ -49,8 +49,8 @@ interface Pair {
  * Hot: one event of 1 KB in a run of 1,000, and the same in 200 runs at once (bench `steps`). It reads the row, writes the row
  * without touching an index, and inserts the event; what else there may be to write stands behind a check.
  */
-export function prepareCommit(session: Session, parts: Parts): (commit: Commit) => CommitResult {
-  const { db, clock } = session;
+export function prepareCommit(file: OpenFile, parts: Parts): (commit: Commit) => CommitResult {
+  const { db, clock } = file;
   const find = db.prepare(
     'SELECT key, status, due_at, epoch, nonce, head, checkpoint, inbox_head, cancel, attempts, suspects, last_commit, commits FROM runs WHERE id = ?',
   );
@@ -61,7 +61,7 @@ export function prepareCommit(session: Session, parts: Parts): (commit: Commit) 
       const holder = parts.hooks.holder(token);
       return holder?.run === commit.run && findUnseen.get(row.key, commit.seen, holder.key) !== undefined;
     });
-  const apply = prepareApply(session, parts);
+  const apply = prepareApply(file, parts);
   const messagesFrom = ({ row, commit }: Pair): Message[] =>
     row.inbox_head > commit.received ? allRows<Row>(findMessages, row.key, commit.received).map(toMessage) : [];
   const applied = (pair: Pair, extended: boolean): CommitResult => ({
@@ -138,11 +138,11 @@ function tailsOf({ commit, streams }: Pair): Record<string, number> {
 }
 
 /** S15. Answers whether the lease moved. */
-function prepareApply(session: Session, parts: Parts): (pair: Pair) => boolean {
-  const { db } = session;
+function prepareApply(file: OpenFile, parts: Parts): (pair: Pair) => boolean {
+  const { db } = file;
   const insertEvent = db.prepare('INSERT INTO events (run, seq, data) VALUES (?, ?, ?)');
   const insertCheckpoint = db.prepare('INSERT INTO checkpoints (run, seq) VALUES (?, ?) ON CONFLICT DO NOTHING');
-  const update = prepareUpdate(session, parts);
+  const update = prepareUpdate(file, parts);
   return (pair) => {
     const { row, commit } = pair;
     let seq = row.head;
@@ -201,11 +201,11 @@ const NEXT_COLUMNS =
 export const PLAIN_UPDATE: string = `UPDATE runs SET ${NEXT_COLUMNS} WHERE key = ?`;
 
 /** S17. Answers whether the lease moved. */
-function prepareUpdate(session: Session, { endings, runs }: Parts): (pair: Pair) => boolean {
-  const { db, clock } = session;
+function prepareUpdate(file: OpenFile, { endings, runs }: Parts): (pair: Pair) => boolean {
+  const { db, clock } = file;
   const stay = db.prepare(PLAIN_UPDATE);
   const move = db.prepare(`UPDATE runs SET ${NEXT_COLUMNS}, due_at = ? WHERE key = ?`);
-  const leave = prepareLeave(session);
+  const leave = prepareLeave(file);
   return (pair) => {
     const { row, commit } = pair;
     const { then } = commit;
@@ -230,7 +230,7 @@ interface Leaving {
   then: Exclude<Commit['then'], { kind: 'run' | 'end' }>;
 }
 
-function prepareLeave({ db, clock, hints }: Session): (leaving: Leaving) => void {
+function prepareLeave({ db, clock, hints }: OpenFile): (leaving: Leaving) => void {
   const leave = db.prepare('UPDATE runs SET status = ?, origin = ?, due_at = ? WHERE key = ?');
   const park = db.prepare("UPDATE runs SET status = 'parked', due_at = NULL WHERE key = ?");
   const setDetails = db.prepare('UPDATE payloads SET park_code = ?, park_details = ? WHERE run = ?');

@@ -10,7 +10,7 @@ import { allRows, toMessage } from './rows.ts';
 import type { BriefRow, Row } from './rows.ts';
 import { tellThread } from './runs.ts';
 import type { Runs } from './runs.ts';
-import type { Session } from './session.ts';
+import type { OpenFile } from './open-file.ts';
 
 export interface Endings {
   /** S18 */
@@ -26,11 +26,11 @@ interface Parts {
   hooks: Hooks;
 }
 
-export function prepareEndings(session: Session, parts: Parts): Endings {
-  const end = prepareEnd(session, parts);
-  const cancel = prepareCancel(session, { ...parts, end });
-  const resume = prepareResume(session, parts);
-  const terminate = prepareTerminate(session, { ...parts, end, cancel });
+export function prepareEndings(file: OpenFile, parts: Parts): Endings {
+  const end = prepareEnd(file, parts);
+  const cancel = prepareCancel(file, { ...parts, end });
+  const resume = prepareResume(file, parts);
+  const terminate = prepareTerminate(file, { ...parts, end, cancel });
   const apply = (run: BriefRow, control: Control): boolean => {
     switch (control) {
       case 'cancel':
@@ -55,8 +55,8 @@ export function prepareEndings(session: Session, parts: Parts): Endings {
   };
 }
 
-function prepareEnd(session: Session, parts: Parts): Endings['end'] {
-  const { db, clock, hints } = session;
+function prepareEnd(file: OpenFile, parts: Parts): Endings['end'] {
+  const { db, clock, hints } = file;
   const { runs, hooks } = parts;
   const end = db.prepare(
     'UPDATE runs SET status = ?, due_at = NULL, error_code = ?, updated_at = ?, ended_at = ? WHERE key = ?',
@@ -102,7 +102,7 @@ function tellParent({ runs, inbox }: Parts, { run, ending }: { run: BriefRow; en
 }
 
 function prepareCancel(
-  { db, clock, hints }: Session,
+  { db, clock, hints }: OpenFile,
   { runs, end }: Parts & { end: Endings['end'] },
 ): Endings['cancel'] {
   const setFlag = db.prepare('UPDATE runs SET cancel = 1, updated_at = ? WHERE key = ?');
@@ -128,7 +128,7 @@ function cancelChildren(runs: Runs, { run, cancel }: { run: BriefRow; cancel: En
   }
 }
 
-function prepareResume({ db }: Session, { runs }: Parts): (run: BriefRow) => boolean {
+function prepareResume({ db }: OpenFile, { runs }: Parts): (run: BriefRow) => boolean {
   const reset = db.prepare("UPDATE runs SET attempts = 0, suspects = NULL, origin = 'yield' WHERE key = ?");
   const unpark = db.prepare('UPDATE payloads SET park_code = NULL, park_details = NULL WHERE run = ?');
   return (run) => {
@@ -140,7 +140,7 @@ function prepareResume({ db }: Session, { runs }: Parts): (run: BriefRow) => boo
   };
 }
 
-function prepareTerminate({ db }: Session, parts: Parts & Pick<Endings, 'end' | 'cancel'>): (run: BriefRow) => void {
+function prepareTerminate({ db }: OpenFile, parts: Parts & Pick<Endings, 'end' | 'cancel'>): (run: BriefRow) => void {
   const { runs, end, cancel } = parts;
   const unread = db.prepare("SELECT * FROM messages WHERE run = ? AND seq >= ? AND kind = 'user' ORDER BY seq");
   return (row) => {

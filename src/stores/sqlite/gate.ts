@@ -3,7 +3,7 @@
 import { closedError } from '../rules.ts';
 import { toStoreError } from './failure.ts';
 import type { ProcessLock } from './lock.ts';
-import type { Session } from './session.ts';
+import type { OpenFile } from './open-file.ts';
 import { prepareWatchers } from './watch.ts';
 import type { Watchers } from './watch.ts';
 import { prepareWrites } from './writes.ts';
@@ -25,10 +25,10 @@ export interface GateOptions {
   watchMs: number;
 }
 
-export function createGate(session: Session, { path, lock, watchMs }: GateOptions): Gate {
-  const { db, clock } = session;
+export function createGate(file: OpenFile, { path, lock, watchMs }: GateOptions): Gate {
+  const { db, clock } = file;
   const watchers = prepareWatchers(db, { clock, everyMs: watchMs });
-  const takeHints = (): Session['hints'] => session.hints.splice(0);
+  const takeHints = (): OpenFile['hints'] => file.hints.splice(0);
   const writes = prepareWrites(db, {
     clock,
     onCommit: () => watchers.tell(takeHints()),

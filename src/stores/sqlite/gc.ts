@@ -1,7 +1,7 @@
 /** Removing old runs, and the store's own secret. */
 
 import { allRows } from './rows.ts';
-import type { Session } from './session.ts';
+import type { OpenFile } from './open-file.ts';
 
 export interface Upkeep {
   /** S25 */
@@ -22,7 +22,7 @@ const DELETES = [
   'DELETE FROM runs WHERE key = ?',
 ];
 
-export function prepareUpkeep({ db, clock }: Session): Upkeep {
+export function prepareUpkeep({ db, clock }: OpenFile): Upkeep {
   const old = db.prepare('SELECT key FROM runs WHERE ended_at < ? ORDER BY ended_at, key LIMIT ?');
   const deletes = DELETES.map((sql) => db.prepare(sql));
   const propose = db.prepare("INSERT INTO settings (name, value) VALUES ('secret', ?) ON CONFLICT (name) DO NOTHING");

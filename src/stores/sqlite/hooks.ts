@@ -6,7 +6,7 @@ import { pageSize } from '../rules.ts';
 import { ITEMS_PER_PAGE, isTenant, toPage, where } from './paging.ts';
 import { allRows, toHook, toPayload } from './rows.ts';
 import type { Row } from './rows.ts';
-import type { Session } from './session.ts';
+import type { OpenFile } from './open-file.ts';
 
 export interface Hooks {
   get(tokenHash: string): Hook | null;
@@ -28,20 +28,20 @@ export interface HookHolder {
 
 const FULL_HOOKS = `SELECT hooks.*, runs.id AS run_id, runs.workflow, runs.thread, runs.tenant FROM hooks JOIN runs ON runs.key = hooks.run`;
 
-export function prepareHooks(session: Session): Hooks {
-  const { db } = session;
+export function prepareHooks(file: OpenFile): Hooks {
+  const { db } = file;
   const full = db.prepare(`${FULL_HOOKS} WHERE token_hash = ?`);
   const keyOf = db.prepare('SELECT key FROM hooks WHERE token_hash = ?');
   const notes = db.prepare('SELECT note FROM notes WHERE hook = ? ORDER BY key');
   const insertNote = db.prepare('INSERT INTO notes (hook, note) VALUES (?, ?)');
   const toFull = (row: Row): Hook => toHook(row, notesOf(notes, Number(row['key'])));
   return {
-    ...prepareChanges(session),
+    ...prepareChanges(file),
     get(tokenHash) {
       const row = full.get(tokenHash);
       return row === undefined ? null : toFull(row);
     },
-    list: (query) => listHooks(session, { query, toFull }),
+    list: (query) => listHooks(file, { query, toFull }),
     note(tokenHash, note) {
       const row = keyOf.get(tokenHash) as { key: number } | undefined;
       if (row === undefined) return false;
@@ -55,7 +55,7 @@ function notesOf(statement: StatementSync, hook: number): Payload[] {
   return allRows<Row>(statement, hook).map((row) => toPayload(row['note']));
 }
 
-function prepareChanges({ db, clock }: Session): Pick<Hooks, 'holder' | 'create' | 'close' | 'closeAll'> {
+function prepareChanges({ db, clock }: OpenFile): Pick<Hooks, 'holder' | 'create' | 'close' | 'closeAll'> {
   const holder = db.prepare(
     `SELECT runs.id AS run, hooks.target AS key
      FROM hooks JOIN runs ON runs.key = hooks.run WHERE token_hash = ? AND hooks.status <> 'closed' AND runs.ended_at IS NULL`,
@@ -97,7 +97,7 @@ function prepareChanges({ db, clock }: Session): Pick<Hooks, 'holder' | 'create'
   };
 }
 
-function listHooks({ db }: Session, { query, toFull }: { query: HookQuery; toFull: (row: Row) => Hook }): Page<Hook> {
+function listHooks({ db }: OpenFile, { query, toFull }: { query: HookQuery; toFull: (row: Row) => Hook }): Page<Hook> {
   const size = pageSize(query.limit, ITEMS_PER_PAGE);
   // A plus keeps SQLite from the indexes of hooks: the runs of a thread are few, and all hooks that are open may be many.
   const ofThread = query.thread === undefined ? '' : '+';

@@ -8,7 +8,7 @@ import type { Hooks } from './hooks.ts';
 import { toAnswers } from './rows.ts';
 import type { BriefRow, Row } from './rows.ts';
 import type { Runs } from './runs.ts';
-import type { Session } from './session.ts';
+import type { OpenFile } from './open-file.ts';
 
 export type NewMessage = Omit<Message, 'seq' | 'at'>;
 
@@ -18,8 +18,8 @@ export interface Inbox {
   append(run: BriefRow, message: NewMessage): number;
 }
 
-export function prepareInbox(session: Session, runs: Runs): Inbox {
-  const { db, clock, hints } = session;
+export function prepareInbox(file: OpenFile, runs: Runs): Inbox {
+  const { db, clock, hints } = file;
   const find = db.prepare('SELECT 1 FROM messages WHERE id = ? AND run = ?');
   const insert = db.prepare(
     'INSERT INTO messages (run, seq, id, kind, target, payload, status, input_hash, sender, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
@@ -59,9 +59,9 @@ interface Parts {
 
 export type Deliver = (delivery: Delivery, claim: DeliverClaim | undefined) => DeliverResult;
 
-export function prepareDeliveries(session: Session, parts: Parts): Deliver {
+export function prepareDeliveries(file: OpenFile, parts: Parts): Deliver {
   const { runs, claims } = parts;
-  const toHook = prepareHookDeliveries(session, parts);
+  const toHook = prepareHookDeliveries(file, parts);
   return (delivery, claim) => {
     const answer =
       'run' in delivery.to
@@ -70,7 +70,7 @@ export function prepareDeliveries(session: Session, parts: Parts): Deliver {
     const run = claim === undefined || answer.kind !== 'ok' ? undefined : runs.brief(answer.run);
     if (answer.kind !== 'ok' || claim === undefined || run === undefined) return answer;
     if (!isClaimedWithDelivery(run, { claim, origin: run.origin })) return answer;
-    return { ...answer, claimed: { claim: claims.take(run.id, claim), now: session.clock.now() } };
+    return { ...answer, claimed: { claim: claims.take(run.id, claim), now: file.clock.now() } };
   };
 }
 
@@ -104,7 +104,7 @@ interface Taken {
 
 /** S21 */
 function prepareHookDeliveries(
-  { db, clock }: Session,
+  { db, clock }: OpenFile,
   { runs, inbox, hooks }: Parts,
 ): (delivery: Delivery, token: string) => DeliverResult {
   const find = db.prepare('SELECT answers FROM hooks WHERE token_hash = ?');

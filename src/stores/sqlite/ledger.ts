@@ -4,7 +4,7 @@ import type { LedgerQuery, LedgerRow, Page } from '../../runtime/store.ts';
 import { pageSize } from '../rules.ts';
 import { isTenant, toPage, where } from './paging.ts';
 import { toLedgerRow } from './rows.ts';
-import type { Session } from './session.ts';
+import type { OpenFile } from './open-file.ts';
 
 export interface Ledger {
   /** Does nothing if there is a row of that id. */
@@ -14,7 +14,7 @@ export interface Ledger {
 
 const ROWS_PER_PAGE = { normal: 500, most: 5000 };
 
-export function prepareLedger({ db }: Session): Ledger {
+export function prepareLedger({ db }: OpenFile): Ledger {
   const insert = db.prepare(
     `INSERT INTO ledger (id, run, thread, tenant, turn, attempt, provider, model, outcome, input_tokens, output_tokens, details, at)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,

@@ -12,26 +12,26 @@ import { prepareLedger } from './ledger.ts';
 import { prepareReads } from './read.ts';
 import { prepareRetention } from './retention.ts';
 import { prepareRuns } from './runs.ts';
-import type { Session } from './session.ts';
+import type { OpenFile } from './open-file.ts';
 import { prepareStarts } from './start.ts';
 import { prepareStreams } from './streams.ts';
 
 type Operations = Omit<Store, 'name' | 'capabilities' | 'watch' | 'close'>;
 
-export function prepareOperations(session: Session, { join, read, write, writeAll }: Gate): Operations {
-  const runs = prepareRuns(session);
-  const hooks = prepareHooks(session);
-  const streams = prepareStreams(session);
-  const ledger = prepareLedger(session);
-  const inbox = prepareInbox(session, runs);
-  const claims = prepareClaims(session, runs);
-  const endings = prepareEndings(session, { runs, inbox, hooks });
-  const starts = prepareStarts(session, { runs, inbox, endings, claims });
-  const commit = prepareCommit(session, { runs, hooks, streams, starts, endings, ledger });
-  const deliver = prepareDeliveries(session, { runs, inbox, hooks, claims });
-  const reads = prepareReads(session, runs);
-  const upkeep = prepareUpkeep(session);
-  const retention = prepareRetention(session);
+export function prepareOperations(file: OpenFile, { join, read, write, writeAll }: Gate): Operations {
+  const runs = prepareRuns(file);
+  const hooks = prepareHooks(file);
+  const streams = prepareStreams(file);
+  const ledger = prepareLedger(file);
+  const inbox = prepareInbox(file, runs);
+  const claims = prepareClaims(file, runs);
+  const endings = prepareEndings(file, { runs, inbox, hooks });
+  const starts = prepareStarts(file, { runs, inbox, endings, claims });
+  const commit = prepareCommit(file, { runs, hooks, streams, starts, endings, ledger });
+  const deliver = prepareDeliveries(file, { runs, inbox, hooks, claims });
+  const reads = prepareReads(file, runs);
+  const upkeep = prepareUpkeep(file);
+  const retention = prepareRetention(file);
   return {
     async start(news, claim) {
       if (claim !== undefined) join();

@@ -9,7 +9,7 @@ import { allRows, toMessage, toPayload, toRun } from './rows.ts';
 import type { Row } from './rows.ts';
 import { FULL_RUNS } from './runs.ts';
 import type { Runs } from './runs.ts';
-import type { Session } from './session.ts';
+import type { OpenFile } from './open-file.ts';
 
 export interface Reads {
   load(id: string, from?: number): Loaded | null;
@@ -25,8 +25,8 @@ function payloads(statement: StatementSync, ...values: number[]): Payload[] {
 /** `hasBegun`, in SQL. */
 const HAS_BEGUN = "status <> 'queued' AND (ended_at IS NULL OR epoch > 0)";
 
-export function prepareReads(session: Session, runs: Runs): Reads {
-  const { db, clock } = session;
+export function prepareReads(file: OpenFile, runs: Runs): Reads {
+  const { db, clock } = file;
   const keyOf = db.prepare('SELECT key FROM runs WHERE id = ?');
   const events = db.prepare('SELECT data FROM events WHERE run = ? AND seq >= ? ORDER BY seq');
   const formerCheckpoints = db.prepare(
@@ -63,8 +63,8 @@ export function prepareReads(session: Session, runs: Runs): Reads {
         commit.run();
       }
     },
-    list: (query) => listRuns(session, query),
-    backlog: (without) => countBacklog(session, without),
+    list: (query) => listRuns(file, query),
+    backlog: (without) => countBacklog(file, without),
     thread: (id, tenant) => allRows<Row>(ofThread, id, tenant, id, tenant).map(toRun),
   };
 }
@@ -79,7 +79,7 @@ const BACKLOG = `
   SELECT queue, (SELECT count(*) FROM runs WHERE ended_at IS NULL AND queue = queues.queue) AS runs
     FROM queues WHERE queue IS NOT NULL AND queue NOT IN (SELECT value FROM json_each(?))`;
 
-function countBacklog({ db }: Session, without: readonly string[]): Backlog[] {
+function countBacklog({ db }: OpenFile, without: readonly string[]): Backlog[] {
   return allRows<Row>(db.prepare(BACKLOG), JSON.stringify(without)).map(({ queue, runs }) => ({
     queue: String(queue),
     runs: Number(runs),
@@ -90,7 +90,7 @@ function countBacklog({ db }: Session, without: readonly string[]): Backlog[] {
 const HAS_ATTRIBUTES = `NOT EXISTS (SELECT 1 FROM json_each(?) AS want WHERE NOT EXISTS
   (SELECT 1 FROM json_each(payloads.attributes) AS has WHERE has.key = want.key AND has.value = want.value))`;
 
-function listRuns({ db }: Session, query: RunQuery): Page<Run> {
+function listRuns({ db }: OpenFile, query: RunQuery): Page<Run> {
   const size = pageSize(query.limit, ITEMS_PER_PAGE);
   const filter = where([
     ['status IN (SELECT value FROM json_each(?))', query.status && JSON.stringify(query.status)],

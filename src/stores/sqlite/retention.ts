@@ -5,7 +5,7 @@ import { isSpared } from '../rules.ts';
 import type { Payload, StreamExpiry, TrimRequest, TrimResult } from '../../runtime/store.ts';
 import { allRows } from './rows.ts';
 import type { Row } from './rows.ts';
-import type { Session } from './session.ts';
+import type { OpenFile } from './open-file.ts';
 import { chunksOf, FORMAT, ROW_BYTES, ROW_SPAN_MS } from './streams.ts';
 
 export interface Retention {
@@ -13,8 +13,8 @@ export interface Retention {
   trim(request: TrimRequest): TrimResult;
 }
 
-export function prepareRetention(session: Session): Retention {
-  return { compact: prepareCompact(session), trim: prepareTrim(session) };
+export function prepareRetention(file: OpenFile): Retention {
+  return { compact: prepareCompact(file), trim: prepareTrim(file) };
 }
 
 /** Rows that a pass looks at, and bytes that it writes anew: a millisecond's work (bench `stream`). */
@@ -39,7 +39,7 @@ interface CompactRow {
   is_closed: number;
 }
 
-function prepareCompact({ db }: Session): Retention['compact'] {
+function prepareCompact({ db }: OpenFile): Retention['compact'] {
   const find = db.prepare(
     `SELECT streams.key, last_key, compacted, closed OR ended_at IS NOT NULL AS is_closed
      FROM streams JOIN runs ON runs.key = streams.run WHERE runs.id = ? AND streams.name = ?`,
@@ -140,7 +140,10 @@ interface TrimRow {
 }
 
 /** Before the offset that is answered rows are too old, as far as one pass goes. */
-function prepareYoungFrom({ db, clock }: Pick<Session, 'db' | 'clock'>): (row: TrimRow, olderThanMs: number) => number {
+function prepareYoungFrom({
+  db,
+  clock,
+}: Pick<OpenFile, 'db' | 'clock'>): (row: TrimRow, olderThanMs: number) => number {
   const ages = db.prepare(
     `SELECT first, count, at FROM chunks WHERE stream = ? AND first >= ? ORDER BY first LIMIT ${MOST_REMOVED}`,
   );
@@ -158,7 +161,7 @@ function prepareYoungFrom({ db, clock }: Pick<Session, 'db' | 'clock'>): (row: T
   };
 }
 
-function prepareTrim({ db, clock }: Session): Retention['trim'] {
+function prepareTrim({ db, clock }: OpenFile): Retention['trim'] {
   const streams = db.prepare(
     `SELECT streams.key, name, tail, trimmed, trimmed_by, ended_at, updated_at
      FROM streams JOIN runs ON runs.key = streams.run WHERE streams.key > ? ORDER BY streams.key LIMIT ?`,

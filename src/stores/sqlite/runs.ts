@@ -4,7 +4,7 @@ import type { Hint, NewRun, Run } from '../../runtime/store.ts';
 import { createdRun } from '../rules.ts';
 import { allRows, BRIEF_COLUMNS, toRun } from './rows.ts';
 import type { BriefRow } from './rows.ts';
-import type { Session } from './session.ts';
+import type { OpenFile } from './open-file.ts';
 
 type OfThread = Pick<Run, 'thread' | 'tenant'>;
 
@@ -25,8 +25,8 @@ export interface Runs {
 
 export const FULL_RUNS = 'SELECT * FROM runs JOIN payloads ON payloads.run = runs.key';
 
-export function prepareRuns(session: Session): Runs {
-  const { db, clock, hints } = session;
+export function prepareRuns(file: OpenFile): Runs {
+  const { db, clock, hints } = file;
   const full = db.prepare(`${FULL_RUNS} WHERE id = ?`);
   const brief = db.prepare(`SELECT ${BRIEF_COLUMNS} FROM runs WHERE id = ?`);
   const ready = db.prepare("UPDATE runs SET status = 'ready', due_at = ?, updated_at = ? WHERE key = ?");
@@ -36,7 +36,7 @@ export function prepareRuns(session: Session): Runs {
   const children = db.prepare(
     `SELECT ${BRIEF_COLUMNS} FROM runs WHERE parent_run = ? AND ended_at IS NULL ORDER BY key`,
   );
-  const insert = prepareInsert(session);
+  const insert = prepareInsert(file);
   const liveOfThread = ({ thread, tenant }: OfThread): BriefRow[] => allRows<BriefRow>(ofThread, thread, tenant);
   const read = (id: string): Run | null => {
     const row = full.get(id);
@@ -67,7 +67,7 @@ export function tellThread(hints: Hint[], { id, thread, tenant }: Pick<Run, 'id'
   if (thread !== null) hints.push({ kind: 'thread', thread, tenant, run: id });
 }
 
-function prepareInsert({ db, clock, hints }: Session): Runs['insert'] {
+function prepareInsert({ db, clock, hints }: OpenFile): Runs['insert'] {
   const insert = db.prepare(
     `INSERT INTO runs (id, status, due_at, queue, workflow, version, thread, tenant, input_hash, parent_run, parent_key, supersedes, created_at, updated_at)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,

@@ -10,7 +10,7 @@ import { openDatabase } from './connection.ts';
 import { createGate } from './gate.ts';
 import { noLock, processLock } from './lock.ts';
 import { prepareOperations } from './operations.ts';
-import type { Session } from './session.ts';
+import type { OpenFile } from './open-file.ts';
 
 export interface SqliteStoreOptions {
   /** The file; it is made if there is none. `:memory:` for one that lives as long as the store. */
@@ -43,9 +43,9 @@ export function sqliteStore(where: string | SqliteStoreOptions): Store {
     busyTimeoutMs: options.busyTimeoutMs ?? 2_000,
     pragmas: options.pragmas ?? {},
   });
-  const session: Session = { db, clock, hints: [] };
+  const file: OpenFile = { db, clock, hints: [] };
   const isShared = path !== ':memory:' && path !== '';
-  const gate = createGate(session, {
+  const gate = createGate(file, {
     path,
     lock: isShared ? processLock(`${path}.lock`) : noLock(),
     watchMs: isShared ? (options.watchMs ?? 20) : 0,
@@ -57,7 +57,7 @@ export function sqliteStore(where: string | SqliteStoreOptions): Store {
       push: true,
       flushMs: 2,
     },
-    ...prepareOperations(session, gate),
+    ...prepareOperations(file, gate),
     watch: gate.watch,
     close: gate.close,
   };

@@ -7,7 +7,7 @@ import type { Endings } from './end.ts';
 import type { Inbox } from './inbox.ts';
 import type { BriefRow } from './rows.ts';
 import type { Runs } from './runs.ts';
-import type { Session } from './session.ts';
+import type { OpenFile } from './open-file.ts';
 
 export interface Starts {
   start(run: NewRun, claim: ClaimOptions | undefined): StartResult;
@@ -22,9 +22,9 @@ interface Parts {
   claims: Claims;
 }
 
-export function prepareStarts(session: Session, parts: Parts): Starts {
+export function prepareStarts(file: OpenFile, parts: Parts): Starts {
   const { runs } = parts;
-  const findSteered = session.db.prepare(
+  const findSteered = file.db.prepare(
     "SELECT runs.id FROM messages JOIN runs ON runs.key = messages.run WHERE messages.id = ? AND messages.kind = 'user' AND runs.thread = ? AND runs.tenant IS ? ORDER BY runs.key LIMIT 1",
   );
   const statusFor = (start: NewRun): 'ready' | 'queued' =>
@@ -33,13 +33,13 @@ export function prepareStarts(session: Session, parts: Parts): Starts {
     start(start, claim) {
       const known = runs.full(start.id);
       if (known !== null) return { kind: isSameStart(known, start) ? 'exists' : 'conflict', run: known };
-      if (start.thread === null) return create(parts, { start, claim, status: 'ready', now: session.clock.now() });
+      if (start.thread === null) return create(parts, { start, claim, status: 'ready', now: file.clock.now() });
       // S12
       const steered = findSteered.get(start.id, start.thread, start.tenant) as { id: string } | undefined;
       if (steered !== undefined) return { kind: 'steered', active: runs.known(steered.id) };
       const active = runs.activeOfThread(start);
-      if (active === undefined) return create(parts, { start, claim, status: 'ready', now: session.clock.now() });
-      return startBusy(parts, { start, claim, active, now: session.clock.now() });
+      if (active === undefined) return create(parts, { start, claim, status: 'ready', now: file.clock.now() });
+      return startBusy(parts, { start, claim, active, now: file.clock.now() });
     },
     startFromCommit(start) {
       if (runs.brief(start.id) === undefined) runs.insert(start, statusFor(start));

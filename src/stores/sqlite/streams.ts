@@ -8,7 +8,7 @@ import type { Payload, StreamPage, StreamWrite } from '../../runtime/store.ts';
 import { ChunkPacker, unpackChunks } from '../packing.ts';
 import { allRows, toPayload, unpackFlat } from './rows.ts';
 import type { Row } from './rows.ts';
-import type { Session } from './session.ts';
+import type { OpenFile } from './open-file.ts';
 
 /** The rows of streams by name, as far as they are there; `write` keeps them as the tables are. */
 export type StreamRows = Map<string, StreamRow>;
@@ -43,8 +43,8 @@ export const ROW_SPAN_MS = 3_600_000;
 
 const NEW_STREAM = { tail: 0, closed: 0, last_key: null, last_at: null, last_size: 0, last_base: null };
 
-export function prepareStreams(session: Session): Streams {
-  const { db, hints } = session;
+export function prepareStreams(file: OpenFile): Streams {
+  const { db, hints } = file;
   const find = db.prepare(
     'SELECT key, tail, closed, last_key, last_at, last_size, last_base FROM streams WHERE run = ? AND name = ?',
   );
@@ -52,7 +52,7 @@ export function prepareStreams(session: Session): Streams {
   const update = db.prepare(
     'UPDATE streams SET tail = ?, closed = ?, last_key = ?, last_at = ?, last_size = ?, last_base = ? WHERE key = ?',
   );
-  const add = prepareAdd(session);
+  const add = prepareAdd(file);
   return {
     rows(run, writes) {
       const rows: StreamRows = new Map();
@@ -72,12 +72,12 @@ export function prepareStreams(session: Session): Streams {
       run.streams.set(stream, row);
       hints.push({ kind: 'stream', run: run.id, stream });
     },
-    read: prepareRead(session),
+    read: prepareRead(file),
   };
 }
 
 /** Hot: each flush of each stream (bench `stream`). Adds chunks to the tables, and says in the row what became of the stream. */
-function prepareAdd({ db, clock }: Session): (row: StreamRow, chunks: Payload[]) => void {
+function prepareAdd({ db, clock }: OpenFile): (row: StreamRow, chunks: Payload[]) => void {
   const packer = new ChunkPacker();
   const insert = db.prepare(
     `INSERT INTO chunks (stream, first, count, bytes, format, at) VALUES (?, ?, ?, ?, ${FORMAT.packed}, ?)`,
@@ -125,7 +125,7 @@ interface ReadRow {
   ended_at: number | null;
 }
 
-function prepareRead({ db }: Session): Streams['read'] {
+function prepareRead({ db }: OpenFile): Streams['read'] {
   // One statement: an end between two reads would close a stream that has a later tail.
   const find = db.prepare(
     `SELECT streams.key, streams.tail, streams.closed, streams.trimmed, streams.trimmed_by, runs.ended_at

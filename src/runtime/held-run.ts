@@ -26,37 +26,37 @@ import { nextLookAt } from './next-look.ts';
 import { isEmptyPending, joinPending } from './pending.ts';
 import { Parking } from './parking.ts';
 import type { WorkflowDefinition } from './registrable.ts';
-import { ExecutionContext } from './run-context.ts';
+import { LiveRunContext } from './run-context.ts';
 import type { RunCore } from './run-core.ts';
 import { stepsAtStall } from './stall.ts';
 import type { Claim, Commit, CommitResult, Message, NewRun, Run, StreamWrite, Then } from './store.ts';
 
-export type ExecutionState = 'running' | 'suspended' | 'stale' | 'finished';
+export type HeldRunState = 'running' | 'suspended' | 'stale' | 'finished';
 
-export interface ExecutionHost {
+export interface HeldRunHost {
   /** It waits; its continuation may be kept. */
-  suspended(execution: Execution): void;
+  suspended(held: HeldRun): void;
   /** It has left this process: ended, parked, yielded or lost. */
-  finished(execution: Execution, how: 'ended' | 'parked' | 'yielded' | 'lost'): void;
+  finished(held: HeldRun, how: 'ended' | 'parked' | 'yielded' | 'lost'): void;
   /** Its lease ran out while this process did not look; it writes nothing until a claim says who holds it. */
-  stale(execution: Execution): void;
+  stale(held: HeldRun): void;
   /** A run that had made no progress over several claims has made some. */
-  progressed(execution: Execution): void;
+  progressed(held: HeldRun): void;
   /** A suspended continuation asked for something durable. */
-  wake(execution: Execution): void;
-  request(execution: Execution): void;
+  wake(held: HeldRun): void;
+  request(held: HeldRun): void;
   /** It has chunks for the next flush. */
-  requestFlush(execution: Execution): void;
+  requestFlush(held: HeldRun): void;
 }
 
-export interface ExecutionOptions extends HoldingOptions {
+export interface HeldRunOptions extends HoldingOptions {
   definition: WorkflowDefinition;
   input: unknown;
   secret: Uint8Array;
   publicUrl: string | undefined;
   childRun: (parent: Run, target: unknown, options: { id: string; input: unknown }) => Promise<NewRun>;
-  host: ExecutionHost;
-  core: (execution: Execution) => RunCore;
+  host: HeldRunHost;
+  core: (held: HeldRun) => RunCore;
 }
 
 /** How long a cancelled run may clean up. */
@@ -64,16 +64,16 @@ const CANCEL_GRACE_MS = 30_000;
 /** A run claimed this often without progress is parked. */
 export const MAX_ATTEMPTS = 5;
 
-export class Execution implements CommitSource {
+export class HeldRun implements CommitSource {
   readonly id: string;
   readonly core: RunCore;
-  readonly #options: ExecutionOptions;
+  readonly #options: HeldRunOptions;
   readonly #parking: Parking;
   readonly #holding: Holding;
   readonly #divergence: DivergenceWatch;
   readonly #intake: Intake;
   readonly #ending: RunEnding;
-  #state: ExecutionState = 'running';
+  #state: HeldRunState = 'running';
   #inFlight: InFlight | undefined;
   #heartbeatDue = false;
   #suspects: string[] | undefined;
@@ -83,7 +83,7 @@ export class Execution implements CommitSource {
   #woken = false;
   #evicted = false;
 
-  constructor(options: ExecutionOptions) {
+  constructor(options: HeldRunOptions) {
     const { claim } = options;
     this.#options = options;
     this.id = claim.run.id;
@@ -94,7 +94,7 @@ export class Execution implements CommitSource {
       request: () => this.requested(),
       giveUp: (why) => this.drop('lease_lost', why),
     });
-    this.core.context = new ExecutionContext({
+    this.core.context = new LiveRunContext({
       core: this.core,
       secret: options.secret,
       publicUrl: options.publicUrl,
@@ -113,7 +113,7 @@ export class Execution implements CommitSource {
     this.#divergence = new DivergenceWatch(this.core, (difference) => this.#parking.diverged(difference));
   }
 
-  get state(): ExecutionState {
+  get state(): HeldRunState {
     return this.#state;
   }
 
@@ -256,7 +256,7 @@ export class Execution implements CommitSource {
   evaluate(): void {
     if (this.#evaluateScheduled || this.#state === 'finished') return;
     const { root, holding } = this.core;
-    if (root.activity.state === 'busy' && !holding && !this.#ending.hasOutcome && this.#draining === 'no') return;
+    if (root.presence.state === 'busy' && !holding && !this.#ending.hasOutcome && this.#draining === 'no') return;
     this.#evaluateScheduled = true;
     const { clock } = this.core;
     void clock
@@ -345,7 +345,7 @@ export class Execution implements CommitSource {
 
   #mayYield(): boolean {
     if (this.#draining === 'no') return false;
-    return this.#draining === 'now' || [...this.core.bodies].every((body) => body.activity.state !== 'busy');
+    return this.#draining === 'now' || [...this.core.bodies].every((body) => body.presence.state !== 'busy');
   }
 
   #applied(sent: InFlight, answer: Extract<CommitResult, { kind: 'applied' }>, sentAt: number): void {
@@ -439,14 +439,14 @@ export class Execution implements CommitSource {
     this.core.startHeld();
     if (this.#draining !== 'no') this.#options.host.request(this);
     if (this.#ending.hasOutcome) this.#end();
-    else if (this.core.root.activity.state !== 'busy') this.#atRest();
+    else if (this.core.root.presence.state !== 'busy') this.#atRest();
   }
 
   #atRest(): void {
     this.#divergence.look();
     // What fell due before the run was claimed: a wait for it would only bring the next claim.
     if (this.core.mayStart) this.core.timers.fire(this.core.storeNow());
-    if (this.core.root.activity.state !== 'waiting' || this.#inFlight !== undefined || !mayWait(this.core)) return;
+    if (this.core.root.presence.state !== 'waiting' || this.#inFlight !== undefined || !mayWait(this.core)) return;
     this.#wantsWait = true;
     this.#options.host.request(this);
   }

@@ -8,21 +8,21 @@
  *  A3 A run is quiescent when its root is not busy, and may suspend when its root is waiting.
  */
 
-export type ActivityState = 'busy' | 'held' | 'waiting';
+export type PresenceState = 'busy' | 'held' | 'waiting';
 
-export class Activity {
-  readonly parent: Activity | null;
+export class Presence {
+  readonly parent: Presence | null;
   /** Key prefix of an agent call; null for other nodes. */
   readonly agentPath: string | null;
   readonly #onChange: () => void;
-  readonly #counts: Record<ActivityState, number> = { busy: 0, held: 0, waiting: 0 };
+  readonly #counts: Record<PresenceState, number> = { busy: 0, held: 0, waiting: 0 };
   readonly #fixed: boolean;
-  #state: ActivityState;
+  #state: PresenceState;
   #open = true;
 
   private constructor(
-    parent: Activity | null,
-    options: { state: ActivityState; fixed: boolean; agentPath: string | null; onChange: () => void },
+    parent: Presence | null,
+    options: { state: PresenceState; fixed: boolean; agentPath: string | null; onChange: () => void },
   ) {
     this.parent = parent;
     this.#state = options.state;
@@ -32,21 +32,21 @@ export class Activity {
     if (parent !== null) parent.#count(this.#state, 1);
   }
 
-  static root(onChange: () => void): Activity {
-    return new Activity(null, { state: 'busy', fixed: false, agentPath: null, onChange });
+  static root(onChange: () => void): Presence {
+    return new Presence(null, { state: 'busy', fixed: false, agentPath: null, onChange });
   }
 
   /** A scope: its state follows its children. */
-  scope(agentPath: string | null = null): Activity {
-    return new Activity(this, { state: 'busy', fixed: false, agentPath, onChange: this.#onChange });
+  scope(agentPath: string | null = null): Presence {
+    return new Presence(this, { state: 'busy', fixed: false, agentPath, onChange: this.#onChange });
   }
 
   /** A body or a wait: its state is set. */
-  leaf(state: ActivityState): Activity {
-    return new Activity(this, { state, fixed: true, agentPath: null, onChange: this.#onChange });
+  leaf(state: PresenceState): Presence {
+    return new Presence(this, { state, fixed: true, agentPath: null, onChange: this.#onChange });
   }
 
-  get state(): ActivityState {
+  get state(): PresenceState {
     return this.#state;
   }
 
@@ -54,7 +54,7 @@ export class Activity {
     return this.#open;
   }
 
-  set(state: ActivityState): void {
+  set(state: PresenceState): void {
     if (!this.#open || state === this.#state) return;
     const before = this.#state;
     this.#state = state;
@@ -69,12 +69,12 @@ export class Activity {
     if (this.parent !== null) this.parent.#count(this.#state, -1);
   }
 
-  #count(state: ActivityState, by: number): void {
+  #count(state: PresenceState, by: number): void {
     this.#counts[state] += by;
     this.#derive();
   }
 
-  #move(from: ActivityState, to: ActivityState): void {
+  #move(from: PresenceState, to: PresenceState): void {
     this.#counts[from] -= 1;
     this.#counts[to] += 1;
     this.#derive();

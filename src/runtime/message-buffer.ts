@@ -1,10 +1,10 @@
 /** Messages that were released to a run and that its code has not taken yet. */
 
-import type { Mailbox, ReceivedMessage } from './context.ts';
+import type { MessageBuffer, ReceivedMessage } from './context.ts';
 import type { JournalEvent } from './event.ts';
 import type { EndStatus, Message, MessageKind } from './store.ts';
 
-/** How a mailbox waits: the execution marks the wait, and rejects it on cancel. */
+/** How a buffer waits: the held run marks the wait, and rejects it on cancel. */
 export type WaitFor = (wait: { key: string; arm: (settle: Settle) => () => void }) => Promise<ReceivedMessage>;
 
 export interface Settle {
@@ -12,7 +12,7 @@ export interface Settle {
   reject: (error: unknown) => void;
 }
 
-export class RunMailbox implements Mailbox {
+export class RunMessageBuffer implements MessageBuffer {
   readonly key: string;
   readonly #waitFor: WaitFor;
   #messages: ReceivedMessage[] = [];

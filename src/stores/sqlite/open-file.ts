@@ -4,7 +4,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Hint } from '../../runtime/store.ts';
 
-export interface Session {
+export interface OpenFile {
   db: DatabaseSync;
   clock: Clock;
   /** What the transaction under way will tell watchers once it is durable. */
