@@ -12,6 +12,7 @@ export const describeTrim: DescribeOperation = describeOperation('trim', (spec) 
   byCount(spec);
   byAge(spec);
   choice(spec);
+  turns(spec);
 });
 
 async function trimAll(store: Store, change: Partial<TrimRequest>): Promise<number> {
@@ -134,7 +135,9 @@ function choice({ test }: Spec): void {
     await held.end();
     assert.equal(await trimAll(store, { keep: 1, spare: ['step:'] }), 2);
   });
+}
 
+function turns({ test }: Spec): void {
   test('pages of streams come in turn, each stream once', async ({ store, hold }) => {
     for (const id of ['a', 'b', 'c', 'd', 'e']) await write(await hold({ id }), numbered(0, 4));
     let passes = 0;
