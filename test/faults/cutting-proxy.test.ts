@@ -19,6 +19,7 @@ inBrowser('behind a proxy that cuts each response at 25 s', () => {
   const holdSession = async (client: string): Promise<void> => {
     const { screen, id } = await theatre.open(client, { url: proxy.url });
     screen.page.setDefaultTimeout(200_000);
+    await screen.is('ready');
     const statuses = await watchStatuses(screen.page);
     await screen.send('count 1000 100');
     await screen.shows('w999');
@@ -52,9 +53,10 @@ inBrowser('behind a proxy that cuts each response at 25 s', () => {
 async function watchStatuses(page: Page): Promise<() => Promise<string[]>> {
   await page.evaluate(() => {
     const main = document.querySelector('main');
-    const statuses = [main?.getAttribute('data-status') ?? ''];
-    const observer = new MutationObserver(() => statuses.push(main?.getAttribute('data-status') ?? ''));
-    if (main !== null) observer.observe(main, { attributes: true });
+    if (main === null) throw new Error('The page has not begun.');
+    const statuses = [main.getAttribute('data-status') ?? ''];
+    const observer = new MutationObserver(() => statuses.push(main.getAttribute('data-status') ?? ''));
+    observer.observe(main, { attributes: true });
     Object.assign(globalThis, { statuses });
   });
   return () => page.evaluate(() => (globalThis as unknown as { statuses: string[] }).statuses);
