@@ -1,67 +1,22 @@
 /** What attempts of steps leave in streams: of those that time out, fail, close, or hold back what they write. */
 
 import type { UIMessageChunk } from 'ai';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createRuntime } from '../../src/app/create-runtime.ts';
-import type { Runtime } from '../../src/app/create-runtime.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { StreamOptions } from '../../src/app/stream-options.ts';
 import { step } from '../../src/runtime/step.ts';
-import type { Store } from '../../src/runtime/store.ts';
 import { workflow } from '../../src/runtime/workflow.ts';
 import type { Workflow } from '../../src/runtime/workflow.ts';
-import { memoryStore } from '../../src/stores/memory/memory-store.ts';
-import { createStreamReader } from '../../src/streams/reader.ts';
 import { writeUIMessageStream } from '../../src/streams/ui-message-stream.ts';
 import { getWritable } from '../../src/streams/writable.ts';
-import { manualClock } from '../../src/testing/manual-clock.ts';
-import type { ManualClock } from '../../src/testing/manual-clock.ts';
+import { useLives } from './lives.ts';
 import { killable } from '../support/killable.ts';
 
-const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-
-let clock: ManualClock;
-let inner: Store;
-let runtimes: Runtime[];
-
-beforeEach(() => {
-  clock = manualClock();
-  inner = memoryStore({ clock });
-  runtimes = [];
-});
-
-afterEach(async () => {
-  const closed = Promise.all(runtimes.map((runtime) => runtime.close({ graceMs: 0 })));
-  await clock.advance(10_000);
-  await closed;
-});
-
-function launch(
-  definition: Workflow<void>,
-  { store = inner, streams = {} }: { store?: Store; streams?: StreamOptions } = {},
-): Runtime {
-  const runtime = createRuntime({ store, workflows: [definition], clock, logger: silent, streams });
-  runtimes.push(runtime);
-  return runtime;
-}
+const lives = useLives();
 
 /** The run's result, or what it failed with, while time passes. */
 async function outcomeOf(definition: Workflow<void>, streams: StreamOptions = {}): Promise<unknown> {
-  const run = await launch(definition, { streams }).start(definition.name, { id: 'r' });
-  return passingTime(run.result().catch((error: Error) => error.cause ?? error));
-}
-
-async function passingTime<T>(settled: Promise<T>): Promise<T> {
-  for (;;) {
-    const outcome = await Promise.race([settled.then((value) => ({ value })), clock.advance(500)]);
-    if (outcome !== undefined) return outcome.value;
-  }
-}
-
-async function written(stream: string): Promise<unknown[]> {
-  const chunks: unknown[] = [];
-  for await (const { chunk } of createStreamReader({ store: inner, clock }).chunks({ run: 'r', stream, follow: false }))
-    chunks.push(chunk);
-  return chunks;
+  const run = await lives.launch([definition], { streams }).start(definition.name, { id: 'r' });
+  return lives.passingTime(run.result().catch((error: Error) => error.cause ?? error));
 }
 
 interface Gate {
@@ -99,14 +54,14 @@ describe('an attempt that has timed out while its ReadableStream was read', () =
       for await (const chunk of fetched) chunks.push(chunk);
       return chunks;
     });
-    const run = await launch(fetching).start(fetching, { id: 'r' });
+    const run = await lives.launch([fetching]).start(fetching, { id: 'r' });
     const result = run.result();
-    await passingTime(begun[1]?.opened ?? Promise.reject(new Error('no second attempt')));
+    await lives.passingTime(begun[1]?.opened ?? Promise.reject(new Error('no second attempt')));
     gates[0]?.open();
-    await clock.advance(100);
+    await lives.clock.advance(100);
     gates[1]?.open();
-    expect(await passingTime(result)).toEqual(['1:0', '1:1', '1:2']);
-    expect((await written('step:fetch')).slice(-3)).toEqual(['1:0', '1:1', '1:2']);
+    expect(await lives.passingTime(result)).toEqual(['1:0', '1:1', '1:2']);
+    expect((await lives.written('step:fetch')).slice(-3)).toEqual(['1:0', '1:1', '1:2']);
     expect(cancelled).toMatchObject([{ code: 'step_timeout' }]);
   });
 });
@@ -134,7 +89,7 @@ describe('a stream that a step closes', () => {
         const writer = getWritable({ namespace: 'log', commit }).getWriter();
         await writer.write(attempts);
         await writer.close();
-        await new Promise<void>((resolve) => clock.schedule(resolve, 100));
+        await new Promise<void>((resolve) => lives.clock.schedule(resolve, 100));
         if (attempts === 1) throw new Error('again');
       });
       return attempts;
@@ -142,7 +97,7 @@ describe('a stream that a step closes', () => {
 
   it.each(['soon', 'end'] as const)('is closed by the attempt that succeeds, with commit: "%s"', async (commit) => {
     expect(await outcomeOf(closing(commit))).toBe(2);
-    expect(await written('log')).toEqual(commit === 'end' ? [2] : [1, 2]);
+    expect(await lives.written('log')).toEqual(commit === 'end' ? [2] : [1, 2]);
   });
 
   it('is closed with the completion of the step, whatever the run does then', async () => {
@@ -158,32 +113,32 @@ describe('a stream that a step closes', () => {
       });
       await step('after', () => new Promise(() => {}));
     });
-    await launch(slow).start(slow, { id: 'r' });
+    await lives.launch([slow]).start(slow, { id: 'r' });
     await inside.opened;
-    await clock.advance(1_000);
-    expect(await inner.read('r', 'log', { from: 0, maxBytes: 1_000 })).toMatchObject({ tail: 1, closed: false });
+    await lives.clock.advance(1_000);
+    expect(await lives.inner.read('r', 'log', { from: 0, maxBytes: 1_000 })).toMatchObject({ tail: 1, closed: false });
     hold.open();
-    await clock.advance(1_000);
-    expect(await inner.read('r', 'log', { from: 0, maxBytes: 1_000 })).toMatchObject({ tail: 1, closed: true });
+    await lives.clock.advance(1_000);
+    expect(await lives.inner.read('r', 'log', { from: 0, maxBytes: 1_000 })).toMatchObject({ tail: 1, closed: true });
   });
 
   it('has what every attempt wrote, and ends, wherever the process dies', async () => {
     for (let commit = 1; ; commit += 1) {
-      inner = memoryStore({ clock });
+      lives.reset();
       attempts = 1;
       const definition = closing('soon');
       const death = gate();
       let died = false;
-      const { store } = killable(inner, (count) => {
+      const { store } = killable(lives.inner, (count) => {
         if (count !== commit) return 'go';
         died = true;
         death.open();
         return 'die after';
       });
-      const first = await launch(definition, { store }).start(definition, { id: 'r' });
-      await passingTime(Promise.race([first.result().catch(() => {}), death.opened]));
-      if (died) await passingTime(launch(definition).getRun('r').result());
-      const chunks = await written('log');
+      const first = await lives.launch([definition], { store }).start(definition, { id: 'r' });
+      await lives.passingTime(Promise.race([first.result().catch(() => {}), death.opened]));
+      if (died) await lives.passingTime(lives.launch([definition]).getRun('r').result());
+      const chunks = await lives.written('log');
       expect(chunks.at(-1), `death after commit ${commit}`).toBe(attempts);
       expect(chunks).toHaveLength(attempts - 1);
       if (!died) break;
@@ -203,7 +158,7 @@ describe('a stream that a step closes', () => {
       return 'done';
     });
     expect(await outcomeOf(both)).toBe('done');
-    expect(await written('log')).toEqual(['soon', 'late']);
+    expect(await lives.written('log')).toEqual(['soon', 'late']);
   });
 });
 
@@ -219,8 +174,8 @@ describe('a writable that a workflow opened and a step closes', () => {
       return 'done';
     });
     expect(await outcomeOf(handing)).toBe('done');
-    expect(await written('log')).toEqual([1, 2]);
-    expect(await inner.read('r', 'log', { from: 2, maxBytes: 10 })).toMatchObject({ closed: true });
+    expect(await lives.written('log')).toEqual([1, 2]);
+    expect(await lives.inner.read('r', 'log', { from: 2, maxBytes: 10 })).toMatchObject({ closed: true });
   });
 
   it.each(['soon', 'end'] as const)(
@@ -236,8 +191,8 @@ describe('a writable that a workflow opened and a step closes', () => {
         return 'done';
       });
       expect(await outcomeOf(piping)).toBe('done');
-      expect(await written('log')).toEqual([1, 2, 3]);
-      const events = await launch(piping).getRun('r').events();
+      expect(await lives.written('log')).toEqual([1, 2, 3]);
+      const events = await lives.launch([piping]).getRun('r').events();
       expect(events.map(({ type }) => type)).not.toContain('chunk_written');
     },
   );
@@ -250,11 +205,11 @@ describe('a writable that a workflow opened and a step closes', () => {
       await writer.close();
       await step('after', () => hold.opened);
     });
-    const run = await launch(handing).start(handing, { id: 'r' });
-    await clock.advance(1_000);
-    expect(await inner.read('r', 'log', { from: 0, maxBytes: 10 })).toMatchObject({ tail: 1, closed: true });
+    const run = await lives.launch([handing]).start(handing, { id: 'r' });
+    await lives.clock.advance(1_000);
+    expect(await lives.inner.read('r', 'log', { from: 0, maxBytes: 10 })).toMatchObject({ tail: 1, closed: true });
     hold.open();
-    await passingTime(run.result());
+    await lives.passingTime(run.result());
   });
 });
 
@@ -274,6 +229,6 @@ describe("what a step holds back with commit: 'end'", () => {
       code: 'stream_full',
       details: { stream: 'log', chunks: 5, limit: 5 },
     });
-    expect(await written('log')).toEqual([]);
+    expect(await lives.written('log')).toEqual([]);
   });
 });

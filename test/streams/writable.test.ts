@@ -1,48 +1,21 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { createRuntime } from '../../src/app/create-runtime.ts';
-import type { Runtime } from '../../src/app/create-runtime.ts';
 import { currentFrame } from '../../src/runtime/context.ts';
 import { step } from '../../src/runtime/step.ts';
-import type { Store } from '../../src/runtime/store.ts';
 import { shield, workflow } from '../../src/runtime/workflow.ts';
 import type { Workflow } from '../../src/runtime/workflow.ts';
-import { memoryStore } from '../../src/stores/memory/memory-store.ts';
-import { createStreamReader } from '../../src/streams/reader.ts';
 import { getWritable } from '../../src/streams/writable.ts';
-import { manualClock } from '../../src/testing/manual-clock.ts';
-import type { ManualClock } from '../../src/testing/manual-clock.ts';
+import { useLives } from './lives.ts';
 import { killable } from '../support/killable.ts';
-
-const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 type Runnable = Workflow<void>;
 
-let clock: ManualClock;
-let inner: Store;
-let runtimes: Runtime[];
-
-beforeEach(() => {
-  clock = manualClock();
-  inner = memoryStore({ clock });
-  runtimes = [];
-});
-
-afterEach(async () => {
-  const closed = Promise.all(runtimes.map((runtime) => runtime.close({ graceMs: 0 })));
-  await clock.advance(10_000);
-  await closed;
-});
+const lives = useLives();
 
 interface Death {
   /** From 1. */
   commit: number;
   when: 'before' | 'after';
-}
-
-function launch(workflows: Runnable[], store: Store = inner): Runtime {
-  const runtime = createRuntime({ store, workflows, clock, logger: silent });
-  runtimes.push(runtime);
-  return runtime;
 }
 
 /** Starts the workflow in a process that dies as told (if it gets there), and ends it in another one. */
@@ -55,33 +28,19 @@ async function runThrough(
   const killed = new Promise<'died'>((resolve) => {
     died = () => resolve('died');
   });
-  const { store } = killable(inner, (commit) => {
+  const { store } = killable(lives.inner, (commit) => {
     if (commit !== death?.commit) return 'go';
     died();
     return death.when === 'before' ? 'die before' : 'die after';
   });
-  const run = await launch([definition], store).start(definition.name, { id: 'r' });
+  const run = await lives.launch([definition], { store }).start(definition.name, { id: 'r' });
   const settled = Promise.race([run.result().then(() => 'ended'), killed]);
-  const outcome = failing ? await passingTime(settled) : await settled;
+  const outcome = failing ? await lives.passingTime(settled) : await settled;
   if (outcome === 'ended') return { died: false };
-  const result = launch([definition]).getRun('r').result();
-  await clock.advance(20_000);
+  const result = lives.launch([definition]).getRun('r').result();
+  await lives.clock.advance(20_000);
   await result;
   return { died: true };
-}
-
-async function passingTime<T>(settled: Promise<T>): Promise<T> {
-  for (;;) {
-    const outcome = await Promise.race([settled.then((value) => ({ value })), clock.advance(500)]);
-    if (outcome !== undefined) return outcome.value;
-  }
-}
-
-async function written(stream = 'default'): Promise<unknown[]> {
-  const chunks: unknown[] = [];
-  for await (const { chunk } of createStreamReader({ store: inner, clock }).chunks({ run: 'r', stream, follow: false }))
-    chunks.push(chunk);
-  return chunks;
 }
 
 describe("what a workflow's own code writes", () => {
@@ -105,16 +64,16 @@ describe("what a workflow's own code writes", () => {
 
   it('is in the stream once, in order', async () => {
     await runThrough(progress);
-    expect(await written()).toEqual(whole);
+    expect(await lives.written()).toEqual(whole);
   });
 
   it('is there once although the process dies before or after any commit', async () => {
     let deaths = 0;
     for (const when of ['before', 'after'] as const) {
       for (let commit = 1; ; commit += 1) {
-        inner = memoryStore({ clock });
+        lives.reset();
         const { died } = await runThrough(progress, { commit, when });
-        expect(await written(), `death ${when} commit ${commit}`).toEqual(whole);
+        expect(await lives.written(), `death ${when} commit ${commit}`).toEqual(whole);
         if (!died) break;
         deaths += 1;
       }
@@ -123,7 +82,7 @@ describe("what a workflow's own code writes", () => {
   });
 
   it('is an event of the journal each, and nothing is skipped in a first execution', async () => {
-    const runtime = launch([progress]);
+    const runtime = lives.launch([progress]);
     const run = await runtime.start('progress', { id: 'r' });
     await run.result();
     const facts = (await run.events()).filter((event) => event.type === 'chunk_written');
@@ -149,12 +108,12 @@ describe('what a step writes', () => {
         if (attempts === 1) throw new Error('again');
       });
     });
-    const runtime = launch([flaky]);
+    const runtime = lives.launch([flaky]);
     const run = await runtime.start('flaky', { id: 'r' });
     const result = run.result();
-    await clock.advance(60_000);
+    await lives.clock.advance(60_000);
     await result;
-    expect(await written('log')).toEqual([{ attempt: 1 }, { attempt: 2 }]);
+    expect(await lives.written('log')).toEqual([{ attempt: 1 }, { attempt: 2 }]);
   });
 
   it('is committed with its completion or before, however much it is', async () => {
@@ -167,9 +126,9 @@ describe('what a step writes', () => {
       await step('after', () => 1);
     });
     for (let commit = 1; ; commit += 1) {
-      inner = memoryStore({ clock });
+      lives.reset();
       const { died } = await runThrough(large, { commit, when: 'after' });
-      const seen = new Set((await written()).map((chunk) => String(chunk)[0]));
+      const seen = new Set((await lives.written()).map((chunk) => String(chunk)[0]));
       expect(seen.size, `death after commit ${commit}`).toBe(9);
       if (!died) break;
     }
@@ -182,7 +141,7 @@ describe('what a step writes', () => {
       }),
     );
     await runThrough(bytes);
-    expect(await written('file')).toEqual([new Uint8Array([1, 2, 3])]);
+    expect(await lives.written('file')).toEqual([new Uint8Array([1, 2, 3])]);
   });
 });
 
@@ -191,7 +150,7 @@ describe("what a step writes with commit: 'end'", () => {
     let deaths = 0;
     for (const when of ['before', 'after'] as const) {
       for (let commit = 1; ; commit += 1) {
-        inner = memoryStore({ clock });
+        lives.reset();
         let attempts = 0;
         const careful = workflow('careful', async () => {
           await step('first', () => 1);
@@ -207,8 +166,8 @@ describe("what a step writes with commit: 'end'", () => {
           await step('last', () => 2);
         });
         const { died } = await runThrough(careful, { commit, when }, { failing: true });
-        expect(await written('log'), `death ${when} commit ${commit}`).toEqual(['one', 'two']);
-        expect(await written('soon')).toContain('seen');
+        expect(await lives.written('log'), `death ${when} commit ${commit}`).toEqual(['one', 'two']);
+        expect(await lives.written('soon')).toContain('seen');
         if (!died) break;
         deaths += 1;
       }
@@ -225,7 +184,7 @@ describe("what a step writes with commit: 'end'", () => {
       });
     });
     await runThrough(closing);
-    expect(await written('log')).toEqual(['only']);
+    expect(await lives.written('log')).toEqual(['only']);
   });
 
   it('is refused when it is more than fits into memory', async () => {
@@ -251,9 +210,9 @@ describe("a step's end", () => {
       });
     });
     for (let commit = 1; ; commit += 1) {
-      inner = memoryStore({ clock });
+      lives.reset();
       const { died } = await runThrough(hasty, { commit, when: 'after' });
-      expect((await written()).slice(-50)).toEqual(Array.from({ length: 50 }, (_, n) => n));
+      expect((await lives.written()).slice(-50)).toEqual(Array.from({ length: 50 }, (_, n) => n));
       if (!died) break;
     }
   });
@@ -273,8 +232,8 @@ describe("a step's end", () => {
       });
     });
     await runThrough(failing);
-    expect(await written('failed')).toEqual([1]);
-    expect(await written('closed')).toEqual([1]);
+    expect(await lives.written('failed')).toEqual([1]);
+    expect(await lives.written('closed')).toEqual([1]);
   });
 
   it('ends its writables: a later write says so', async () => {
@@ -293,7 +252,7 @@ describe("a step's end", () => {
     await runThrough(leaking);
     expect(late).toMatchObject({ code: 'stream_closed', details: { stream: 'default', key: 'open' } });
     expect(String(late)).toContain('has ended');
-    expect(await written()).toEqual(['in time']);
+    expect(await lives.written()).toEqual(['in time']);
   });
 
   it('holds no lock: another step writes to the same stream, whatever was left open', async () => {
@@ -302,7 +261,7 @@ describe("a step's end", () => {
       await step('b', () => getWritable<string>().getWriter().write('b'));
     });
     await runThrough(open);
-    expect(await written()).toEqual(['a', 'b']);
+    expect(await lives.written()).toEqual(['a', 'b']);
   });
 });
 
@@ -330,9 +289,9 @@ describe('a writable that a workflow opened', () => {
   it('takes what its steps write as theirs: nothing is missing or doubled on replay', async () => {
     for (const when of ['before', 'after'] as const) {
       for (let commit = 1; ; commit += 1) {
-        inner = memoryStore({ clock });
+        lives.reset();
         const { died } = await runThrough(shared, { commit, when });
-        const chunks = await written();
+        const chunks = await lives.written();
         expect(chunks.filter((chunk, index) => chunk !== chunks[index - 1])).toEqual([
           'own 1',
           'step a',
@@ -360,7 +319,7 @@ describe('a ReadableStream as the result of a step', () => {
   it('is stored, and read by the workflow and by each attempt of its steps', async () => {
     for (const when of ['before', 'after'] as const) {
       for (let commit = 1; ; commit += 1) {
-        inner = memoryStore({ clock });
+        lives.reset();
         let fetched = 0;
         let used = 0;
         const seen: unknown[] = [];
@@ -404,7 +363,7 @@ describe('a ReadableStream as the result of a step', () => {
       await step('fetch', () => source('it'));
     });
     await runThrough(streaming);
-    expect(await written('step:fetch')).toHaveLength(3);
+    expect(await lives.written('step:fetch')).toHaveLength(3);
   });
 });
 
@@ -430,14 +389,14 @@ describe('chunks for a stream that an earlier process closed', () => {
     });
     expect((await runThrough(closing, { commit: 1, when: 'after' })).died).toBe(true);
     expect(flushed).toBe(1);
-    expect(await written('log')).toEqual([]);
-    expect(await written()).toEqual(['written', 'kept']);
+    expect(await lives.written('log')).toEqual([]);
+    expect(await lives.written()).toEqual(['written', 'kept']);
   });
 });
 
 describe('a writable', () => {
   async function failureOf(body: () => Promise<unknown>): Promise<unknown> {
-    const runtime = launch([workflow('failing', body)]);
+    const runtime = lives.launch([workflow('failing', body)]);
     const run = await runtime.start('failing', { id: 'r' });
     const error: unknown = await run.result().catch((reason: unknown) => reason);
     return error instanceof Error ? error.cause : error;
@@ -477,7 +436,7 @@ describe('a writable', () => {
       await writer.close();
       await step('slow', () => gate);
     });
-    const runtime = launch([closing]);
+    const runtime = lives.launch([closing]);
     const run = await runtime.start('closing', { id: 'r' });
     const read = [];
     for await (const chunk of run.stream()) read.push(chunk);
@@ -503,28 +462,21 @@ describe('a writable', () => {
           for (let n = 0; n < 3; n += 1) await writer.write(n);
         }).catch((error: unknown) => failures.push(error));
     });
-    const runtime = createRuntime({
-      store: inner,
-      workflows: [filling],
-      clock,
-      logger: silent,
-      streams: { maxChunkBytes: 100, maxChunks: 5 },
-    });
-    runtimes.push(runtime);
+    const runtime = lives.launch([filling], { streams: { maxChunkBytes: 100, maxChunks: 5 } });
     const run = await runtime.start('filling', { id: 'r' });
     const result = run.result();
-    await clock.advance(120_000);
+    await lives.clock.advance(120_000);
     await result;
     expect(failures).toMatchObject([
       { code: 'value_too_large', details: { stream: 'large', bytes: 202, limit: 100 } },
       { code: 'stream_full', details: { stream: 'default', limit: 5 } },
     ]);
-    expect(await written()).toEqual([0, 1, 2, 0, 1]);
+    expect(await lives.written()).toEqual([0, 1, 2, 0, 1]);
   });
 
   it('wants whole numbers for its limits', () => {
     for (const streams of [{ maxChunks: -1 }, { maxChunkBytes: 1.5 }, { keep: { chunks: Number.NaN } }])
-      expect(() => createRuntime({ store: inner, streams })).toThrow(
+      expect(() => createRuntime({ store: lives.inner, streams })).toThrow(
         expect.objectContaining({ code: 'invalid_argument' }),
       );
   });
@@ -539,7 +491,7 @@ describe('a writable', () => {
     const written: unknown = await failureOf(async () => ({ log: getWritable() }));
     expect(written).toMatchObject({ code: 'value_not_serializable', details: { path: '.log' } });
     expect(String(written)).toContain('Return its namespace');
-    inner = memoryStore({ clock });
+    lives.reset();
     const read: unknown = await failureOf(async () => new Blob(['x']).stream());
     expect(read).toMatchObject({ code: 'value_not_serializable', details: { path: '' } });
     expect(String(read)).toContain('pipeTo(getWritable({ namespace }))');
