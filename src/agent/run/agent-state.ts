@@ -5,7 +5,7 @@
 
 import type { FinishReason, LanguageModelUsage, ModelMessage, UIMessage, UserModelMessage } from 'ai';
 import { NO_USAGE } from '../turn/usage.ts';
-import type { ApprovalTerms } from './approval-terms.ts';
+import type { ApprovalTerms } from '../tool/approval-terms.ts';
 
 export interface AgentState {
   /** Segments that ended; the next one's number. */

@@ -5,11 +5,10 @@
 
 import type { JSONValue, ToolModelMessage, UIMessageChunk } from 'ai';
 import type { RunContext } from '../../runtime/context.ts';
-import { DurableError } from '../../runtime/errors.ts';
+import type { OnApprovalRequested } from '../approval-settings.ts';
 import type { Decision } from '../tool/approval.ts';
 import type { Pending, PendingApproval, PendingClientTool } from './agent-state.ts';
-import { watchApproval } from './approval-watch.ts';
-import type { WatchOptions } from './approval-watch.ts';
+import { decisionOf } from '../tool/approval-watch.ts';
 import { expiredResult, unstartedResult } from '../history/valid-history.ts';
 import type { ToolResult } from '../history/valid-history.ts';
 import type { ClientOutput } from '../history/client-output.ts';
@@ -37,7 +36,8 @@ export interface Answered {
 /** What a client-side tool answered. */
 export type ClientToolOutput = { output: unknown } | { errorText: string };
 
-export interface WaitOptions extends Pick<WatchOptions, 'onApprovalRequested'> {
+export interface WaitOptions {
+  onApprovalRequested: OnApprovalRequested | undefined;
   write: (chunk: UIMessageChunk) => Promise<void> | undefined;
   /** Told of each answer as it comes. */
   answered: (answer: Answered) => void;
@@ -77,24 +77,11 @@ async function waitForClient(context: RunContext, call: PendingClientTool, optio
   return { parts: [part] };
 }
 
-async function waitForPerson(context: RunContext, call: PendingApproval, options: WaitOptions): Promise<Answer> {
-  const isAnswered = new AbortController();
-  const { onApprovalRequested } = options;
-  const take = async (): Promise<Decision | undefined> => {
-    try {
-      const { value } = await context.buffer(call.key).take();
-      isAnswered.abort();
-      return value as Decision;
-    } catch (error) {
-      if (DurableError.is(error, 'hook_expired')) return undefined;
-      throw error;
-    }
-  };
-  const [answer] = await Promise.all([
-    take().then((decision) => (decision === undefined ? expire(call, options) : decide(call, decision, options))),
-    watchApproval(context, call, { answered: isAnswered.signal, onApprovalRequested }),
-  ]);
-  return answer;
+function waitForPerson(context: RunContext, call: PendingApproval, options: WaitOptions): Promise<Answer> {
+  return decisionOf(context, call, {
+    onApprovalRequested: options.onApprovalRequested,
+    settle: (decision) => (decision === undefined ? expire(call, options) : decide(call, decision, options)),
+  });
 }
 
 async function decide(call: PendingApproval, decision: Decision, options: WaitOptions): Promise<Answer> {

@@ -10,7 +10,7 @@ import type { ApprovalDetails } from '../tool/approval.ts';
 import { keyPart } from '../../runtime/key-part.ts';
 import type { Pending, PendingApproval, PendingClientTool } from './agent-state.ts';
 import type { DurableApprovalSettings } from '../approval-settings.ts';
-import { termsOf } from './approval-terms.ts';
+import { termsOf } from '../tool/approval-terms.ts';
 import { interruptedResult } from '../history/valid-history.ts';
 import type { AgentCallEnd, PreparedCall } from '../call/agent-call.ts';
 import type { EndedCall } from './segment.ts';

@@ -10,20 +10,61 @@
 import type { RunContext } from '../../runtime/context.ts';
 import { DurableError, reasonOf } from '../../runtime/errors.ts';
 import type { OnApprovalRequested } from '../approval-settings.ts';
-import { encodeNote } from '../tool/approval-audit.ts';
-import type { AuditNote } from '../tool/approval-audit.ts';
-import { createLinks } from '../tool/approval-link.ts';
-import type { ApprovalNotice, NoticedApproval } from '../tool/approval-notice.ts';
-import type { PendingApproval } from './agent-state.ts';
+import type { ApprovalDetails, Decision } from './approval.ts';
+import { encodeNote } from './approval-audit.ts';
+import type { AuditNote } from './approval-audit.ts';
+import { createLinks } from './approval-link.ts';
+import type { ApprovalNotice, NoticedApproval } from './approval-notice.ts';
+import type { ApprovalTerms } from './approval-terms.ts';
 
-export interface WatchOptions {
+/** An approval whose row is written. */
+export interface WatchedApproval extends Pick<ApprovalDetails, 'tool' | 'toolCallId' | 'input' | 'reason'> {
+  /** The hook's key. */
+  key: string;
+  tokenHash: string;
+  approvalId: string;
+  terms: ApprovalTerms;
+  /** Default `execute`. */
+  question?: ApprovalDetails['question'];
+}
+
+interface WatchOptions {
   /** Aborted by the answer. */
   answered: AbortSignal;
   onApprovalRequested: OnApprovalRequested | undefined;
 }
 
+/**
+ * Waits for the decision and tells of the approval meanwhile. `settle` is called at once with the decision, or with none when the approval has
+ * expired; what it answers comes when nothing more is to be told.
+ */
+export async function decisionOf<T>(
+  context: RunContext,
+  call: WatchedApproval,
+  { onApprovalRequested, settle }: Pick<WatchOptions, 'onApprovalRequested'> & { settle: Settle<T> },
+): Promise<T> {
+  const isAnswered = new AbortController();
+  const take = async (): Promise<Decision | undefined> => {
+    try {
+      const { value } = await context.buffer(call.key).take();
+      isAnswered.abort();
+      return value as Decision;
+    } catch (error) {
+      if (DurableError.is(error, 'hook_expired')) return undefined;
+      throw error;
+    }
+  };
+  const [settled] = await Promise.all([
+    take().then(settle),
+    watchApproval(context, call, { answered: isAnswered.signal, onApprovalRequested }),
+  ]);
+  return settled;
+}
+
+type Settle<T> = (decision: Decision | undefined) => T | Promise<T>;
+
 /** Resolves when the approval has expired, or was answered and nothing more is to be told of it. */
-export async function watchApproval(context: RunContext, call: PendingApproval, options: WatchOptions): Promise<void> {
+async function watchApproval(context: RunContext, call: WatchedApproval, options: WatchOptions): Promise<void> {
   try {
     await watch(context, call, options);
   } catch (error) {
@@ -31,7 +72,7 @@ export async function watchApproval(context: RunContext, call: PendingApproval, 
   }
 }
 
-async function watch(context: RunContext, call: PendingApproval, options: WatchOptions): Promise<void> {
+async function watch(context: RunContext, call: WatchedApproval, options: WatchOptions): Promise<void> {
   const { remindAt, expiresAt, escalatedForMs, isTold } = call.terms;
   const until = (name: string, at: number): Promise<void> =>
     context.sleep(`${call.key}/${name}`, new Date(at), options.answered);
@@ -55,7 +96,7 @@ async function watch(context: RunContext, call: PendingApproval, options: WatchO
 }
 
 interface Telling extends WatchOptions {
-  call: PendingApproval;
+  call: WatchedApproval;
   reason: ApprovalNotice['reason'];
   name: string;
   more: Partial<AuditNote>;
@@ -121,7 +162,7 @@ function aborted(signal: AbortSignal): Promise<false> {
 async function record(
   context: RunContext,
   key: string,
-  { call, note }: { call: PendingApproval; note: Pick<AuditNote, 'type'> & Partial<AuditNote> },
+  { call, note }: { call: WatchedApproval; note: Pick<AuditNote, 'type'> & Partial<AuditNote> },
 ): Promise<void> {
   const whole: AuditNote = { at: context.now(), by: null, from: null, ...note, id: key };
   await context.perform<void>({
@@ -133,13 +174,13 @@ async function record(
   });
 }
 
-function noticed(context: RunContext, call: PendingApproval, expiresAt: number | null): NoticedApproval {
-  const { approvalId: id, tool, toolCallId, input, reason, terms } = call;
+function noticed(context: RunContext, call: WatchedApproval, expiresAt: number | null): NoticedApproval {
+  const { approvalId: id, question = 'execute', tool, toolCallId, input, reason, terms } = call;
   const { run } = context;
   const { turn, requestedAt, requestedBy, prompt } = terms;
   return {
     id,
-    question: 'execute',
+    question,
     tool,
     toolCallId,
     input,

@@ -4,8 +4,8 @@ import { durationMs } from '../../runtime/duration.ts';
 import type { Duration } from '../../runtime/duration.ts';
 import type { Logger } from '../../runtime/logger.ts';
 import type { Approvers, DurableApprovalSettings } from '../approval-settings.ts';
-import { UNASKED } from '../tool/approval.ts';
-import type { ApprovalDetails } from '../tool/approval.ts';
+import { UNASKED } from './approval.ts';
+import type { ApprovalDetails } from './approval.ts';
 
 export interface ApprovalTerms extends Pick<
   ApprovalDetails,
