@@ -89,11 +89,23 @@
  *      is left to do. No answer of any other operation changes by it, whoever writes or reads meanwhile.
  *  S29 `backlog` answers how many runs that have not ended stand in each queue that is not among those named, by the queue's name. It costs
  *      as much as it counts, whatever else the store holds: each process asks when it opens.
+ * Parts: a large value stands beside what refers to it. The runtime cuts, hashes and refers (docs/decisions/0018); to a store they are bytes.
+ *  S35 `putParts` keeps parts under an id, each by its hash. One that is there stays as it is, and counts as put anew. The id is that of a
+ *      run or of a user message, which may be there or come later. What refers to a part is handed in after the part was acknowledged.
+ *  S36 `getParts` answers the parts of an id in the order of the hashes, null for one that is not there.
+ *  S37 A part stays while there is a run of its id, or a run whose inbox has a user message of that id. `gc` removes those of other ids an hour
+ *      after the last was put there (they came before a start or a delivery that was refused, or that never came), and those of a run that
+ *      it removes without delay: in this call or, as each does a bounded part of the work, in the calls after it.
  */
 
 import type { Payload } from './codec.ts';
 
 export type { Payload } from './codec.ts';
+
+/** The largest part. */
+export const MAX_PART_BYTES = 262_144;
+/** S37: how old parts of an id without a run have to be before they are removed. */
+export const ORPHAN_MS = 3_600_000;
 
 /**
  * From this many claims without progress on a run is suspected of taking its process along (S8), and the keys in flight are stored
@@ -455,6 +467,13 @@ export interface Backlog {
   runs: number;
 }
 
+/** A piece of a large value. */
+export interface Part {
+  /** Hex SHA-256 of the bytes. */
+  hash: string;
+  bytes: Uint8Array;
+}
+
 export type Control = 'cancel' | 'resume' | 'terminate';
 
 export type ControlResult = { kind: 'ok'; run: Run } | { kind: 'refused'; run: Run } | { kind: 'not_found' };
@@ -476,6 +495,8 @@ export interface Capabilities {
   push: boolean;
   /** Least time between two stream flushes of a run that the store asks for. */
   flushMs: number;
+  /** How many bytes of parts one call may bring or ask for; at least `MAX_PART_BYTES`. */
+  maxRequestBytes: number;
 }
 
 export interface Store {
@@ -507,6 +528,9 @@ export interface Store {
   gc(options: { olderThanMs: number; limit: number }): Promise<number>;
   /** Removes old chunks of streams. */
   trim(request: TrimRequest): Promise<TrimResult>;
+  /** At most `capabilities.maxRequestBytes` in a call. */
+  putParts(id: string, parts: readonly Part[]): Promise<void>;
+  getParts(id: string, hashes: readonly string[]): Promise<Array<Uint8Array | null>>;
   /** Packs what a stream holds; true if there is more to do. Nothing to do for a run that is not there. */
   compact(run: string, stream: string): Promise<boolean>;
   watch?(listener: (hint: Hint) => void): () => void;

@@ -164,6 +164,8 @@ function mortalStore(inner: Store, { pulse, nonces, commit }: MortalStoreParts):
     gc: mortal((options) => inner.gc(options)),
     trim: mortal((request) => inner.trim(request)),
     compact: mortal((run, stream) => inner.compact(run, stream)),
+    putParts: mortal((id, parts) => inner.putParts(id, parts)),
+    getParts: mortal((id, hashes) => inner.getParts(id, hashes)),
     watch: (listener) => inner.watch?.((hint) => pulse.alive && listener(hint)) ?? (() => {}),
     // The store outlives the process; the test runtime closes it.
     close: () => Promise.resolve(),

@@ -167,6 +167,8 @@ export function mortalStore(
     gc: alive((...args: Parameters<Store['gc']>) => inner.gc(...args)),
     trim: alive((...args: Parameters<Store['trim']>) => inner.trim(...args)),
     compact: alive((...args: Parameters<Store['compact']>) => inner.compact(...args)),
+    putParts: alive((...args: Parameters<Store['putParts']>) => inner.putParts(...args)),
+    getParts: alive((...args: Parameters<Store['getParts']>) => inner.getParts(...args)),
     watch: (listener) => inner.watch?.((hint) => dead || listener(hint)) ?? (() => {}),
     close: () => Promise.resolve(),
     commit: async (batch): Promise<CommitResult[]> => {

@@ -86,6 +86,8 @@ export class Network {
       gc: (options) => this.#call('gc', () => store.gc(options)),
       trim: (request) => this.#call('trim', () => store.trim(request)),
       compact: (run, stream) => this.#call('compact', () => store.compact(run, stream)),
+      putParts: (id, parts) => this.#call('putParts', () => store.putParts(id, parts)),
+      getParts: (id, hashes) => this.#call('getParts', () => store.getParts(id, hashes)),
       ...(store.capabilities.push ? { watch: (listener: (hint: Hint) => void) => this.#watch(listener) } : {}),
       close: () => Promise.resolve(),
     };

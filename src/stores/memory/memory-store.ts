@@ -14,6 +14,7 @@ import { commit } from './commit.ts';
 import { control } from './end.ts';
 import { deliver } from './inbox.ts';
 import { backlog, gc, ledger, list, listHooks, load, thread } from './read.ts';
+import { getParts, putParts } from './parts.ts';
 import { start } from './start.ts';
 import { copyHook, copyRun, createState } from './state.ts';
 import type { MemoryState } from './state.ts';
@@ -30,7 +31,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
   const { watch, transition, close } = createGate(state);
   return {
     name: 'memory',
-    capabilities: { durability: 'none', push: true, flushMs: 2 },
+    capabilities: { durability: 'none', push: true, flushMs: 2, maxRequestBytes: 1_048_576 },
     start: (runs, claimed) => transition(() => runs.map((run) => start(state, { start: run, claim: claimed }))),
     claim: (request) => transition(() => claim(state, request)),
     load: (id, from) => transition(() => load(state, { id, from })),
@@ -50,6 +51,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     secret: (proposed) => transition(() => (state.secret ??= proposed.slice())),
     gc: (limits) => transition(() => gc(state, limits)),
     trim: (request) => transition(() => trim(state, request)),
+    putParts: (id, parts) => transition(() => putParts(state, { id, parts })),
+    getParts: (id, hashes) => transition(() => getParts(state, { id, hashes })),
     // S28: an array of chunks is as small as it gets.
     compact: () => transition(() => false),
     watch,

@@ -14,6 +14,7 @@ import type {
   RunQuery,
 } from '../../runtime/store.ts';
 import { pageSize } from '../rules.ts';
+import { removeOrphans } from './parts.ts';
 import { copyHook, copyRun, dropThread, findThread } from './state.ts';
 import type { MemoryState, RunRecord } from './state.ts';
 
@@ -139,6 +140,7 @@ export function gc(state: MemoryState, options: { olderThanMs: number; limit: nu
     .toSorted((a, b) => (a.run.endedAt ?? 0) - (b.run.endedAt ?? 0) || a.order - b.order)
     .slice(0, options.limit);
   for (const record of old) remove(state, record);
+  removeOrphans(state, { gone: old.map(({ run }) => run.id) });
   return old.length;
 }
 

@@ -41,6 +41,12 @@ export interface HookRecord {
   answers: Set<string>;
 }
 
+export interface PartsRecord {
+  /** When the last one was put. */
+  at: number;
+  bytes: Map<string, Uint8Array>;
+}
+
 interface ThreadRecord {
   runs: RunRecord[];
   active: RunRecord | null;
@@ -59,6 +65,8 @@ export interface MemoryState {
   /** Runs by the nonce that holds them. */
   held: Map<string, Set<RunRecord>>;
   ledger: Map<string, { row: LedgerRow; order: number }>;
+  /** By id. */
+  parts: Map<string, PartsRecord>;
   secret: Uint8Array | null;
   /** Counts what was created, for the order of pages. */
   created: number;
@@ -76,6 +84,7 @@ export function createState(clock: Clock): MemoryState {
     due: new Map(),
     held: new Map(),
     ledger: new Map(),
+    parts: new Map(),
     secret: null,
     created: 0,
     hints: [],

@@ -1,7 +1,8 @@
 /** Removing old runs, and the store's own secret. */
 
-import { allRows } from './rows.ts';
 import type { OpenFile } from './open-file.ts';
+import type { Parts } from './parts.ts';
+import { allRows } from './rows.ts';
 
 export interface Upkeep {
   /** S25 */
@@ -22,15 +23,19 @@ const DELETES = [
   'DELETE FROM runs WHERE key = ?',
 ];
 
-export function prepareUpkeep({ db, clock }: OpenFile): Upkeep {
-  const old = db.prepare('SELECT key FROM runs WHERE ended_at < ? ORDER BY ended_at, key LIMIT ?');
+export function prepareUpkeep({ db, clock }: OpenFile, parts: Parts): Upkeep {
+  const old = db.prepare('SELECT key, id FROM runs WHERE ended_at < ? ORDER BY ended_at, key LIMIT ?');
   const deletes = DELETES.map((sql) => db.prepare(sql));
   const propose = db.prepare("INSERT INTO settings (name, value) VALUES ('secret', ?) ON CONFLICT (name) DO NOTHING");
   const secret = db.prepare("SELECT value FROM settings WHERE name = 'secret'");
   return {
     gc({ olderThanMs, limit }) {
-      const rows = allRows<{ key: number }>(old, clock.now() - olderThanMs, limit);
-      for (const { key } of rows) for (const statement of deletes) statement.run(key);
+      const rows = allRows<{ key: number; id: string }>(old, clock.now() - olderThanMs, limit);
+      for (const { key, id } of rows) {
+        for (const statement of deletes) statement.run(key);
+        parts.release(id);
+      }
+      parts.removeOrphans();
       return rows.length;
     },
     secret(proposed) {

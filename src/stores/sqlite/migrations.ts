@@ -145,6 +145,11 @@ export const MIGRATIONS: readonly string[] = [
      WHERE thread IS NOT NULL AND status IN ('ready', 'running', 'waiting', 'parked');`,
 
   `CREATE INDEX runs_open ON runs (queue) WHERE ended_at IS NULL;`,
+
+  `CREATE TABLE part_ids (key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at INTEGER NOT NULL);
+   CREATE INDEX part_ids_at ON part_ids (at);
+   CREATE TABLE parts (key INTEGER PRIMARY KEY, home INTEGER NOT NULL, hash TEXT NOT NULL, bytes BLOB);
+   CREATE UNIQUE INDEX parts_home ON parts (home, hash);`,
 ];
 
 /**

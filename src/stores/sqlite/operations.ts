@@ -9,6 +9,7 @@ import { prepareUpkeep } from './gc.ts';
 import { prepareHooks } from './hooks.ts';
 import { prepareDeliveries, prepareInbox } from './inbox.ts';
 import { prepareLedger } from './ledger.ts';
+import { prepareParts } from './parts.ts';
 import { prepareReads } from './read.ts';
 import { prepareRetention } from './retention.ts';
 import { prepareRuns } from './runs.ts';
@@ -30,7 +31,8 @@ export function prepareOperations(file: OpenFile, { join, read, write, writeAll 
   const commit = prepareCommit(file, { runs, hooks, streams, starts, endings, ledger });
   const deliver = prepareDeliveries(file, { runs, inbox, hooks, claims });
   const reads = prepareReads(file, runs);
-  const upkeep = prepareUpkeep(file);
+  const parts = prepareParts(file);
+  const upkeep = prepareUpkeep(file, parts);
   const retention = prepareRetention(file);
   return {
     async start(news, claim) {
@@ -52,6 +54,8 @@ export function prepareOperations(file: OpenFile, { join, read, write, writeAll 
     gc: (limits) => write(() => upkeep.gc(limits)),
     trim: (request) => write(() => retention.trim(request)),
     compact: (run, stream) => write(() => retention.compact(run, stream)),
+    putParts: (id, some) => write(() => parts.put(id, some)),
+    getParts: (id, hashes) => read(() => parts.get(id, hashes)),
     load: (id, from) => read(() => reads.load(id, from)),
     get: (id) => read(() => runs.full(id)),
     list: (query) => read(() => reads.list(query)),

@@ -56,6 +56,7 @@ export function sqliteStore(where: string | SqliteStoreOptions): Store {
       durability: isShared ? (synchronous === 'full' ? 'fsync' : 'async') : 'none',
       push: true,
       flushMs: 2,
+      maxRequestBytes: 262_144,
     },
     ...prepareOperations(file, gate),
     watch: gate.watch,

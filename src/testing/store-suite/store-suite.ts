@@ -21,6 +21,7 @@ import { describeGc } from './gc.ts';
 import type { DescribeOperation } from './kit.ts';
 import { describeLifecycle } from './lifecycle.ts';
 import { describeLoad } from './load.ts';
+import { describeParts } from './parts.ts';
 import { describeQueries } from './queries.ts';
 import { describeRead } from './read.ts';
 import { describeStart } from './start.ts';
@@ -42,6 +43,7 @@ export const describeStore: DescribeOperation = (runner, makeStore, options) => 
     describeGc,
     describeTrim,
     describeCompact,
+    describeParts,
     describeLifecycle,
   ]) {
     describeOne(runner, makeStore, options);
