@@ -89,6 +89,11 @@
  *      is left to do. No answer of any other operation changes by it, whoever writes or reads meanwhile.
  *  S29 `backlog` answers how many runs that have not ended stand in each queue that is not among those named, by the queue's name. It costs
  *      as much as it counts, whatever else the store holds: each process asks when it opens.
+ * Ledger
+ *  S40 `ledgerTotals` answers, for each scope, the sums over all ledger rows of it, those of removed runs among them, as of the last commit: a
+ *      row counts once, however often it was handed in (S15), and what is null counts as nothing. Threads are a tenant's, as in S11; a
+ *      period is compared with the UTC date of the row's `at`. A scope without rows has zeros.
+ *  S41 What `ledgerTotals` costs does not grow with the rows of a thread, a tenant or a period; that of a run may, with those of that run.
  * Parts: a large value stands beside what refers to it. The runtime cuts, hashes and refers (docs/decisions/0018); to a store they are bytes.
  *  S35 `putParts` keeps parts under an id, each by its hash. One that is there stays as it is, and counts as put anew. The id is that of a
  *      run or of a user message, which may be there or come later. What refers to a part is handed in after the part was acknowledged.
@@ -289,10 +294,34 @@ export interface LedgerRow {
   /** null where the provider said nothing. */
   inputTokens: number | null;
   outputTokens: number | null;
+  /** Tool calls that the turn asked for, without those that the provider executes. */
+  toolCalls: number;
+  /** What it costs by the prices of when it was recorded, in billionths of a dollar, an integer; null where usage or price is not known. */
+  nanoUsd: number | null;
   /** The provider's whole usage record and the like. */
   details: Payload | null;
   at: number;
 }
+
+/** Sums over ledger rows; what rows do not know counts as nothing. */
+export interface LedgerTotals {
+  /** Rows: attempts at model turns. */
+  attempts: number;
+  /** Rows that completed. */
+  turns: number;
+  toolCalls: number;
+  inputTokens: number;
+  outputTokens: number;
+  nanoUsd: number;
+  /** Rows without `nanoUsd`. */
+  unpriced: number;
+}
+
+/** Which rows to sum. `period`: a month ("2026-11") or a day ("2026-11-22"), in UTC; without it all there are. */
+export type LedgerScope =
+  | { run: string }
+  | { thread: string; tenant: string | null }
+  | { tenant: string; period?: string };
 
 export type Then =
   | { kind: 'run'; heartbeat?: boolean }
@@ -522,6 +551,8 @@ export interface Store {
   /** Appends to a hook's notes, whatever its status. False if there is no such hook. */
   note(tokenHash: string, note: Payload): Promise<boolean>;
   ledger(query: LedgerQuery): Promise<Page<LedgerRow>>;
+  /** In the order of the scopes. */
+  ledgerTotals(scopes: readonly LedgerScope[]): Promise<LedgerTotals[]>;
   /** Keeps the proposal if the store has none; answers the one that it keeps. */
   secret(proposed: Uint8Array): Promise<Uint8Array>;
   /** Removes up to `limit` runs that ended longer than `olderThanMs` ago; answers how many. */

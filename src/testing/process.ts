@@ -160,6 +160,7 @@ function mortalStore(inner: Store, { pulse, nonces, commit }: MortalStoreParts):
     thread: mortal((id, tenant) => inner.thread(id, tenant)),
     note: mortal((tokenHash, note) => inner.note(tokenHash, note)),
     ledger: mortal((query) => inner.ledger(query)),
+    ledgerTotals: mortal((scopes) => inner.ledgerTotals(scopes)),
     secret: mortal((proposed) => inner.secret(proposed)),
     gc: mortal((options) => inner.gc(options)),
     trim: mortal((request) => inner.trim(request)),

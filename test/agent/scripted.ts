@@ -163,6 +163,7 @@ export function mortalStore(
     thread: alive((...args: Parameters<Store['thread']>) => inner.thread(...args)),
     note: alive((...args: Parameters<Store['note']>) => inner.note(...args)),
     ledger: alive((...args: Parameters<Store['ledger']>) => inner.ledger(...args)),
+    ledgerTotals: alive((...args: Parameters<Store['ledgerTotals']>) => inner.ledgerTotals(...args)),
     secret: alive((...args: Parameters<Store['secret']>) => inner.secret(...args)),
     gc: alive((...args: Parameters<Store['gc']>) => inner.gc(...args)),
     trim: alive((...args: Parameters<Store['trim']>) => inner.trim(...args)),

@@ -82,6 +82,7 @@ export class Network {
       thread: (id, tenant) => this.#call('thread', () => store.thread(id, tenant)),
       note: (token, note) => this.#call('note', () => store.note(token, note)),
       ledger: (query) => this.#call('ledger', () => store.ledger(query)),
+      ledgerTotals: (scopes) => this.#call('ledgerTotals', () => store.ledgerTotals(scopes)),
       secret: (proposed) => this.#call('secret', () => store.secret(proposed)),
       gc: (options) => this.#call('gc', () => store.gc(options)),
       trim: (request) => this.#call('trim', () => store.trim(request)),

@@ -67,7 +67,7 @@ const ledgerRow: fc.Arbitrary<LedgerRow> = fc.record({
   id: fc.constantFrom('l0', 'l1', 'l2'),
   run,
   thread: maybe(fc.constant('t0')),
-  tenant: fc.constant(null),
+  tenant: maybe(fc.constant('x')),
   key: fc.constant('turn'),
   attempt: fc.integer({ min: 1, max: 3 }),
   provider: fc.constant('p'),
@@ -75,6 +75,8 @@ const ledgerRow: fc.Arbitrary<LedgerRow> = fc.record({
   outcome: fc.constantFrom('completed', 'failed', 'aborted', 'unknown'),
   inputTokens: maybe(fc.nat(9)),
   outputTokens: maybe(fc.nat(9)),
+  toolCalls: fc.nat(3),
+  nanoUsd: maybe(fc.nat(9)),
   details: maybe(payload),
   at: fc.nat(9),
 });
@@ -304,5 +306,12 @@ export async function everything(store: Store): Promise<unknown> {
     hooks: (await store.listHooks({})).items,
     backlog: await store.backlog(['other@1']),
     threads: [await store.thread('t0'), await store.thread('t1')],
+    totals: await store.ledgerTotals([
+      { run: 'r0' },
+      { thread: 't0', tenant: null },
+      { thread: 't0', tenant: 'x' },
+      { tenant: 'x' },
+      { tenant: 'x', period: '1970-01' },
+    ]),
   };
 }

@@ -50,7 +50,7 @@ export function turnMeta(
 export function ledgerRow(
   context: RunContext,
   attempt: ModelAttempt,
-  options: { outcome: LedgerRow['outcome']; usage: Usage | undefined },
+  options: { outcome: LedgerRow['outcome']; usage: Usage | undefined; toolCalls?: number },
 ): LedgerRow {
   const { run } = context;
   const { outcome, usage } = options;
@@ -66,6 +66,8 @@ export function ledgerRow(
     outcome,
     inputTokens: usage?.inputTokens.total ?? null,
     outputTokens: usage?.outputTokens.total ?? null,
+    toolCalls: options.toolCalls ?? 0,
+    nanoUsd: null,
     details: usage === undefined ? null : encodeValue(usage, `the usage of "${attempt.key}"`),
     at: context.now(),
   };

@@ -3,6 +3,7 @@
 import type { Hook, Commit, CommitResult, Message } from '../../runtime/store.ts';
 import { extendedLease } from '../rules.ts';
 import { cancelRun, closeHook, endRun } from './end.ts';
+import { addLedgerRow } from './ledger.ts';
 import { startFromCommit } from './start.ts';
 import { openStream, tailOf } from './streams.ts';
 import { makeReady, nextOrder, release, setDue, tellThread } from './state.ts';
@@ -119,9 +120,7 @@ function apply(state: MemoryState, pair: Pair): boolean {
   if (request.suspects !== undefined) run.suspects = [...request.suspects];
   writeStreams(state, pair);
   writeHooks(state, pair);
-  for (const row of request.ledger) {
-    if (!state.ledger.has(row.id)) state.ledger.set(row.id, { row: { ...row }, order: nextOrder(state) });
-  }
+  for (const row of request.ledger) addLedgerRow(state, row);
   for (const start of request.starts) startFromCommit(state, start);
   const extended = goOn(state, pair);
   // After the run's own transition: a child that ends at once wakes a parent that has just begun to wait.

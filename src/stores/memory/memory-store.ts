@@ -13,7 +13,8 @@ import { claim } from './claim.ts';
 import { commit } from './commit.ts';
 import { control } from './end.ts';
 import { deliver } from './inbox.ts';
-import { backlog, gc, ledger, list, listHooks, load, thread } from './read.ts';
+import { ledger, ledgerTotals } from './ledger.ts';
+import { backlog, gc, list, listHooks, load, thread } from './read.ts';
 import { getParts, putParts } from './parts.ts';
 import { start } from './start.ts';
 import { copyHook, copyRun, createState } from './state.ts';
@@ -48,6 +49,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     thread: (id, tenant = null) => transition(() => thread(state, { thread: id, tenant })),
     note: (tokenHash, note) => transition(() => state.hooks.get(tokenHash)?.hook.notes.push(note) !== undefined),
     ledger: (query) => transition(() => ledger(state, query)),
+    ledgerTotals: (scopes) => transition(() => ledgerTotals(state, scopes)),
     secret: (proposed) => transition(() => (state.secret ??= proposed.slice())),
     gc: (limits) => transition(() => gc(state, limits)),
     trim: (request) => transition(() => trim(state, request)),

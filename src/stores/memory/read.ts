@@ -1,18 +1,7 @@
 /** Questions: they change nothing. And `gc`, which changes nothing that anybody still asks for. */
 
 import { hasBegun } from '../../runtime/store.ts';
-import type {
-  Backlog,
-  Hook,
-  HookQuery,
-  LedgerQuery,
-  LedgerRow,
-  Loaded,
-  Page,
-  Payload,
-  Run,
-  RunQuery,
-} from '../../runtime/store.ts';
+import type { Backlog, Hook, HookQuery, Loaded, Page, Payload, Run, RunQuery } from '../../runtime/store.ts';
 import { pageSize } from '../rules.ts';
 import { removeOrphans } from './parts.ts';
 import { copyHook, copyRun, dropThread, findThread } from './state.ts';
@@ -37,7 +26,6 @@ function formerCheckpoints({ run, events, checkpoints }: RunRecord): Payload[] {
 }
 
 const RUNS_PER_PAGE = { normal: 50, most: 500 };
-const LEDGER_PER_PAGE = { normal: 500, most: 5000 };
 
 export function list(state: MemoryState, query: RunQuery): Page<Run> {
   const found = [...state.runs.values()].filter(
@@ -96,19 +84,7 @@ function matchesHook(hook: Hook, query: HookQuery): boolean {
   );
 }
 
-export function ledger(state: MemoryState, query: LedgerQuery): Page<LedgerRow> {
-  const after = query.cursor === undefined ? 0 : Number(query.cursor);
-  const found = [...state.ledger.values()].filter(
-    ({ row, order }) =>
-      order > after &&
-      isSameIfAsked(query.run, row.run) &&
-      isSameIfAsked(query.thread, row.thread) &&
-      isSameIfAsked(query.tenant, row.tenant),
-  );
-  return toPage(found, { size: pageSize(query.limit, LEDGER_PER_PAGE), item: ({ row }) => ({ ...row }) });
-}
-
-function isSameIfAsked<T>(asked: T | undefined, value: T | null | undefined): boolean {
+export function isSameIfAsked<T>(asked: T | undefined, value: T | null | undefined): boolean {
   return asked === undefined || asked === value;
 }
 
@@ -117,7 +93,10 @@ function isBeforeCursor(order: number, cursor: string | undefined): boolean {
   return cursor === undefined || order < Number(cursor);
 }
 
-function toPage<R extends { order: number }, T>(records: R[], page: { size: number; item: (record: R) => T }): Page<T> {
+export function toPage<R extends { order: number }, T>(
+  records: R[],
+  page: { size: number; item: (record: R) => T },
+): Page<T> {
   const taken = records.slice(0, page.size);
   const last = taken.at(-1);
   return {

@@ -1,7 +1,17 @@
 /** What the memory store holds, and the small changes that all its transitions are made of. */
 
 import type { Clock } from '../../runtime/clock.ts';
-import type { Hint, Hook, LedgerRow, Message, NewRun, Payload, Run, StreamExpiry } from '../../runtime/store.ts';
+import type {
+  Hint,
+  Hook,
+  LedgerRow,
+  LedgerTotals,
+  Message,
+  NewRun,
+  Payload,
+  Run,
+  StreamExpiry,
+} from '../../runtime/store.ts';
 import { createdRun, isActive } from '../rules.ts';
 import type { Origin } from '../rules.ts';
 import { DueHeap } from './due-heap.ts';
@@ -65,6 +75,8 @@ export interface MemoryState {
   /** Runs by the nonce that holds them. */
   held: Map<string, Set<RunRecord>>;
   ledger: Map<string, { row: LedgerRow; order: number }>;
+  /** By the key of their scope. */
+  ledgerTotals: Map<string, LedgerTotals>;
   /** By id. */
   parts: Map<string, PartsRecord>;
   secret: Uint8Array | null;
@@ -84,6 +96,7 @@ export function createState(clock: Clock): MemoryState {
     due: new Map(),
     held: new Map(),
     ledger: new Map(),
+    ledgerTotals: new Map(),
     parts: new Map(),
     secret: null,
     created: 0,

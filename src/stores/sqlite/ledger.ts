@@ -1,7 +1,8 @@
 /** The ledger: a row for each attempt at a model turn. Rows outlive their runs. */
 
-import type { LedgerQuery, LedgerRow, Page } from '../../runtime/store.ts';
+import type { LedgerQuery, LedgerRow, LedgerScope, LedgerTotals, Page } from '../../runtime/store.ts';
 import { pageSize } from '../rules.ts';
+import { prepareLedgerTotals } from './ledger-totals.ts';
 import { isTenant, toPage, where } from './paging.ts';
 import { toLedgerRow } from './rows.ts';
 import type { OpenFile } from './open-file.ts';
@@ -10,18 +11,21 @@ export interface Ledger {
   /** Does nothing if there is a row of that id. */
   add(row: LedgerRow): void;
   list(query: LedgerQuery): Page<LedgerRow>;
+  totals(scopes: readonly LedgerScope[]): LedgerTotals[];
 }
 
 const ROWS_PER_PAGE = { normal: 500, most: 5000 };
 
-export function prepareLedger({ db }: OpenFile): Ledger {
+export function prepareLedger(file: OpenFile): Ledger {
+  const { db } = file;
   const insert = db.prepare(
-    `INSERT INTO ledger (id, run, thread, tenant, turn, attempt, provider, model, outcome, input_tokens, output_tokens, details, at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+    `INSERT INTO ledger (id, run, thread, tenant, turn, attempt, provider, model, outcome, input_tokens, output_tokens, tool_calls, nano_usd, details, at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
   );
+  const totals = prepareLedgerTotals(file);
   return {
     add(row) {
-      insert.run(
+      const { changes } = insert.run(
         row.id,
         row.run,
         row.thread,
@@ -33,9 +37,12 @@ export function prepareLedger({ db }: OpenFile): Ledger {
         row.outcome,
         row.inputTokens,
         row.outputTokens,
+        row.toolCalls,
+        row.nanoUsd,
         row.details,
         row.at,
       );
+      if (changes > 0) totals.count(row);
     },
     list(query) {
       const size = pageSize(query.limit, ROWS_PER_PAGE);
@@ -50,5 +57,6 @@ export function prepareLedger({ db }: OpenFile): Ledger {
         .all(...filter.values, size + 1);
       return toPage(rows, { size, toItem: toLedgerRow });
     },
+    totals: (scopes) => scopes.map(totals.of),
   };
 }

@@ -146,6 +146,28 @@ export const MIGRATIONS: readonly string[] = [
 
   `CREATE INDEX runs_open ON runs (queue) WHERE ended_at IS NULL;`,
 
+  // S40. Of rows from before there is the sum of a thread and of a tenant, and none of a period.
+  `ALTER TABLE ledger ADD COLUMN tool_calls INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE ledger ADD COLUMN nano_usd INTEGER;
+   CREATE TABLE ledger_totals (
+     scope TEXT PRIMARY KEY,
+     attempts INTEGER NOT NULL,
+     turns INTEGER NOT NULL,
+     tool_calls INTEGER NOT NULL,
+     input_tokens INTEGER NOT NULL,
+     output_tokens INTEGER NOT NULL,
+     nano_usd INTEGER NOT NULL,
+     unpriced INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   INSERT INTO ledger_totals
+     SELECT json_array('thread', tenant, thread), count(*), sum(outcome = 'completed'), 0,
+       ifnull(sum(input_tokens), 0), ifnull(sum(output_tokens), 0), 0, count(*)
+     FROM ledger WHERE thread IS NOT NULL GROUP BY tenant, thread;
+   INSERT INTO ledger_totals
+     SELECT json_array('tenant', tenant), count(*), sum(outcome = 'completed'), 0,
+       ifnull(sum(input_tokens), 0), ifnull(sum(output_tokens), 0), 0, count(*)
+     FROM ledger WHERE tenant IS NOT NULL GROUP BY tenant;`,
+
   `CREATE TABLE part_ids (key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at INTEGER NOT NULL);
    CREATE INDEX part_ids_at ON part_ids (at);
    CREATE TABLE parts (key INTEGER PRIMARY KEY, home INTEGER NOT NULL, hash TEXT NOT NULL, bytes BLOB);

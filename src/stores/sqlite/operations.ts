@@ -65,5 +65,6 @@ export function prepareOperations(file: OpenFile, { join, read, write, writeAll 
     hook: (tokenHash) => read(() => hooks.get(tokenHash)),
     listHooks: (query) => read(() => hooks.list(query)),
     ledger: (query) => read(() => ledger.list(query)),
+    ledgerTotals: (scopes) => read(() => ledger.totals(scopes)),
   };
 }

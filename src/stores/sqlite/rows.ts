@@ -5,6 +5,7 @@ import type {
   EndStatus,
   Hook,
   LedgerRow,
+  LedgerTotals,
   Message,
   MessageKind,
   Payload,
@@ -134,8 +135,23 @@ export function toLedgerRow(row: Row): LedgerRow {
     outcome: text(row['outcome']) as LedgerRow['outcome'],
     inputTokens: numberOrNull(row['input_tokens']),
     outputTokens: numberOrNull(row['output_tokens']),
+    toolCalls: Number(row['tool_calls']),
+    nanoUsd: numberOrNull(row['nano_usd']),
     details: payloadOrNull(row['details']),
     at: Number(row['at']),
+  };
+}
+
+/** Of the sums that a statement names as the columns of `ledger_totals`. */
+export function toLedgerTotals(row: Row): LedgerTotals {
+  return {
+    attempts: Number(row['attempts']),
+    turns: Number(row['turns']),
+    toolCalls: Number(row['tool_calls']),
+    inputTokens: Number(row['input_tokens']),
+    outputTokens: Number(row['output_tokens']),
+    nanoUsd: Number(row['nano_usd']),
+    unpriced: Number(row['unpriced']),
   };
 }
 

@@ -1,7 +1,6 @@
 /** S15 to S17 and S19: what a commit writes and answers. `commit-refusals.ts` has what it checks, `ending.ts` what an end brings about. */
 
 import assert from 'node:assert/strict';
-import type { LedgerRow } from '../../runtime/store.ts';
 import {
   bytes,
   claimOne,
@@ -11,6 +10,7 @@ import {
   eventsOf,
   getRun,
   LEASE_MS,
+  ledgerRow,
   newHook,
   newRun,
   only,
@@ -255,25 +255,6 @@ function others({ test }: Spec): void {
       ],
     );
   });
-}
-
-function ledgerRow(change: Partial<LedgerRow>): LedgerRow {
-  return {
-    id: 'l',
-    run: 'run_1',
-    thread: null,
-    tenant: null,
-    key: 'turn',
-    attempt: 1,
-    provider: 'p',
-    model: 'm',
-    outcome: 'completed',
-    inputTokens: 1,
-    outputTokens: null,
-    details: null,
-    at: 1,
-    ...change,
-  };
 }
 
 function batches({ test }: Spec): void {

@@ -49,6 +49,8 @@ function extent({ timed }: Spec): void {
         outcome: 'completed',
         inputTokens: 1,
         outputTokens: 1,
+        toolCalls: 0,
+        nanoUsd: null,
         details: null,
         at: 1,
       } as const,

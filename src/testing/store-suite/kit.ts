@@ -2,7 +2,18 @@
 
 import assert from 'node:assert/strict';
 import type { Payload } from '../../runtime/codec.ts';
-import type { ClaimResult, Commit, CommitResult, NewHook, NewRun, Run, Store, Token } from '../../runtime/store.ts';
+import type {
+  ClaimResult,
+  Commit,
+  CommitResult,
+  LedgerRow,
+  NewHook,
+  NewRun,
+  Page,
+  Run,
+  Store,
+  Token,
+} from '../../runtime/store.ts';
 
 /** `describe` and `it` of vitest, `node:test` and their like. */
 export interface SuiteRunner {
@@ -132,6 +143,42 @@ export function newHook(change: Partial<NewHook> = {}): NewHook {
     details: bytes('details'),
     ...change,
   };
+}
+
+export function ledgerRow(change: Partial<LedgerRow> = {}): LedgerRow {
+  return {
+    id: 'l',
+    run: 'run_1',
+    thread: null,
+    tenant: null,
+    key: 'turn',
+    attempt: 1,
+    provider: 'p',
+    model: 'm',
+    outcome: 'completed',
+    inputTokens: 1,
+    outputTokens: null,
+    toolCalls: 0,
+    nanoUsd: null,
+    details: null,
+    at: 1,
+    ...change,
+  };
+}
+
+/** All items, page by page. */
+export async function everyPage<T>(
+  ask: (cursor: string | undefined) => Promise<Page<T>>,
+): Promise<{ items: T[]; pages: number }> {
+  const items: T[] = [];
+  let pages = 0;
+  for (let cursor: string | undefined; ;) {
+    const page = await ask(cursor);
+    items.push(...page.items);
+    pages += 1;
+    if (page.cursor === null) return { items, pages };
+    cursor = page.cursor;
+  }
 }
 
 /** An answer as the kind that it must be. */

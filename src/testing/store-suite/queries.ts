@@ -1,8 +1,8 @@
-/** `get`, `list`, `backlog`, `thread`, `hook`, `listHooks`, `note`, `ledger` and `secret`. */
+/** `get`, `list`, `backlog`, `thread`, `hook`, `listHooks`, `note` and `secret`. */
 
 import assert from 'node:assert/strict';
-import type { Page, RunQuery, Store } from '../../runtime/store.ts';
-import { bytes, COMPLETED, describeOperation, newHook, newRun, startOne, text, texts } from './kit.ts';
+import type { RunQuery, Store } from '../../runtime/store.ts';
+import { bytes, COMPLETED, describeOperation, everyPage, newHook, newRun, startOne, text, texts } from './kit.ts';
 import type { DescribeOperation, Spec } from './kit.ts';
 
 /** Specs of the queries. */
@@ -12,24 +12,8 @@ export const describeQueries: DescribeOperation = describeOperation('queries', (
   pages(spec);
   threads(spec);
   hooks(spec);
-  ledger(spec);
   secrets(spec);
 });
-
-/** All items, page by page. */
-async function everyPage<T>(
-  ask: (cursor: string | undefined) => Promise<Page<T>>,
-): Promise<{ items: T[]; pages: number }> {
-  const items: T[] = [];
-  let pages = 0;
-  for (let cursor: string | undefined; ;) {
-    const page = await ask(cursor);
-    items.push(...page.items);
-    pages += 1;
-    if (page.cursor === null) return { items, pages };
-    cursor = page.cursor;
-  }
-}
 
 async function ids(store: Store, query: RunQuery): Promise<string[]> {
   return (await store.list(query)).items.map(({ id }) => id);
@@ -211,41 +195,6 @@ function hooks({ test }: Spec): void {
     assert.equal(await store.note('token_1', bytes('late')), true);
     assert.equal(await store.note('unknown', bytes('x')), false);
     assert.deepEqual(texts((await store.hook('token_1'))?.notes ?? []), ['seen', 'late']);
-  });
-}
-
-function ledger({ test }: Spec): void {
-  test('ledger rows come oldest first, filtered and in pages, with all that they were given', async ({
-    store,
-    hold,
-  }) => {
-    const held = await hold();
-    const row = {
-      run: held.id,
-      thread: 't',
-      tenant: null,
-      key: 'turn',
-      attempt: 1,
-      provider: 'p',
-      model: 'm',
-      outcome: 'unknown',
-      inputTokens: null,
-      outputTokens: 7,
-      details: bytes('d'),
-      at: 5,
-    } as const;
-    await held.apply({ ledger: ['a', 'b', 'c'].map((id) => ({ ...row, id, tenant: id === 'b' ? 'x' : null })) });
-    const { items } = await store.ledger({ run: held.id });
-    const first = items[0];
-    assert.ok(first !== undefined);
-    assert.deepEqual({ ...first, details: text(first.details) }, { ...row, id: 'a', details: 'd' });
-    assert.deepEqual(
-      (await store.ledger({ tenant: 'x' })).items.map(({ id }) => id),
-      ['b'],
-    );
-    assert.deepEqual((await store.ledger({ thread: 'u' })).items, []);
-    const paged = await everyPage((cursor) => store.ledger({ limit: 2, ...(cursor === undefined ? {} : { cursor }) }));
-    assert.deepEqual([paged.items.map(({ id }) => id), paged.pages], [['a', 'b', 'c'], 2]);
   });
 }
 

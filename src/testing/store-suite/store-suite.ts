@@ -19,6 +19,7 @@ import { describeDeliver } from './deliver.ts';
 import { describeEnding } from './ending.ts';
 import { describeGc } from './gc.ts';
 import type { DescribeOperation } from './kit.ts';
+import { describeLedger } from './ledger.ts';
 import { describeLifecycle } from './lifecycle.ts';
 import { describeLoad } from './load.ts';
 import { describeParts } from './parts.ts';
@@ -40,6 +41,7 @@ export const describeStore: DescribeOperation = (runner, makeStore, options) => 
     describeControl,
     describeRead,
     describeQueries,
+    describeLedger,
     describeGc,
     describeTrim,
     describeCompact,
