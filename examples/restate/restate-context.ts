@@ -68,6 +68,8 @@ function createRestateContext(
     noteHook: refused('hooks'),
     childRun: refused('children'),
     child: refused('children'),
+    ancestors: refused('children'),
+    notify: refused('children'),
     threadRuns: refused('threads'),
     isFollowed: refused('threads'),
   };

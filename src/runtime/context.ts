@@ -14,6 +14,7 @@ import { DurableError } from './errors.ts';
 import type { EventDraft, EventType, JournalEvent } from './event.ts';
 import type { ClosedHook } from './hook-closing.ts';
 import type { Logger } from './logger.ts';
+import type { NoticedPart } from './notices.ts';
 import type { LedgerRow, Message, NewHook, NewRun, Run, StreamPage } from './store.ts';
 
 export interface RunContext {
@@ -103,6 +104,13 @@ export interface RunContext {
   flush(): Promise<void>;
   /** Reads this run's own stream, what is committed of it. */
   readStream(stream: string, from: number): Promise<StreamPage>;
+  /** The runs that this one was started by, nearest first, as far as they are there; not journaled, so call it in a step's body. */
+  ancestors(): Promise<Run[]>;
+  /**
+   * Shows a part in the message of an ancestor, at the call that waits for the child `via.key` of its; not journaled, so call it in a step's
+   * body. A notice of the same id is one. What has ended hears nothing.
+   */
+  notify(via: { run: string; key: string }, notice: { id: string; part: NoticedPart }): Promise<void>;
   /** The runs of this run's thread that began before this one, oldest first. */
   threadRuns(): Promise<Run[]>;
   /** Another run of this run's thread waits for its end. */

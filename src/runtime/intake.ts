@@ -3,6 +3,7 @@
 import { decodeText } from './codec.ts';
 import type { Payload } from './codec.ts';
 import { messageMeta } from './message-buffer.ts';
+import { noticeIn } from './notices.ts';
 import type { RunCore } from './run-core.ts';
 import type { Message } from './store.ts';
 
@@ -33,12 +34,8 @@ export class Intake {
     for (const message of messages) {
       if (message.seq !== this.#received) continue;
       this.#received += 1;
-      this.#core.record({
-        type: 'message_received',
-        key: message.key ?? '',
-        meta: messageMeta(message),
-        ...textOf(message.payload),
-      });
+      const { key = message.key ?? '', ...text } = noticeIn(message) ?? textOf(message.payload);
+      this.#core.record({ type: 'message_received', key, meta: messageMeta(message), ...text });
     }
     if (cancel && !this.#cancelled) this.#cancel();
   }
@@ -57,6 +54,6 @@ export class Intake {
 }
 
 /** A run that the store ended leaves its parent no value. */
-function textOf(payload: Payload): { text?: string } {
+function textOf(payload: Payload): { key?: string; text?: string } {
   return payload.length === 0 ? {} : { text: decodeText(payload) };
 }

@@ -18,6 +18,7 @@ export class RunMessageBuffer implements MessageBuffer {
   #messages: ReceivedMessage[] = [];
   #failure: { error: unknown } | undefined;
   #takers: Settle[] = [];
+  #listener: ((message: ReceivedMessage) => void) | undefined;
 
   constructor(key: string, waitFor: WaitFor) {
     this.key = key;
@@ -56,7 +57,20 @@ export class RunMessageBuffer implements MessageBuffer {
     return removed;
   }
 
+  /** Calls the listener with each message, in place of keeping it, from those that are there on. The answer ends it. */
+  listen(listener: (message: ReceivedMessage) => void): () => void {
+    this.#listener = listener;
+    for (const message of this.drain()) listener(message);
+    return () => {
+      if (this.#listener === listener) this.#listener = undefined;
+    };
+  }
+
   put(message: ReceivedMessage): void {
+    if (this.#listener !== undefined) {
+      this.#listener(message);
+      return;
+    }
     const taker = this.#takers.shift();
     if (taker === undefined) this.#messages.push(message);
     else taker.resolve(message);
@@ -66,6 +80,7 @@ export class RunMessageBuffer implements MessageBuffer {
   rewind(messages: ReceivedMessage[]): void {
     this.#messages = messages;
     this.#takers = [];
+    this.#listener = undefined;
   }
 
   /** All takes reject from now on: the hook's token belongs to somebody else. */

@@ -13,6 +13,9 @@ import { closingMeta, wasClosed } from './hook-closing.ts';
 import type { ClosedHook } from './hook-closing.ts';
 import type { Entry } from './journal.ts';
 import type { Logger } from './logger.ts';
+import { readAncestors } from './lineage.ts';
+import { encodeNotice, showNotices } from './notices.ts';
+import type { NoticedPart } from './notices.ts';
 import { performOperation } from './operations.ts';
 import type { OperationsOptions } from './operations.ts';
 import type { Await, RunCore } from './run-core.ts';
@@ -294,12 +297,14 @@ export class LiveRunContext implements RunContext {
     if (core.mayStart && !isStarted) start();
     else if (!isStarted || !isDerived) core.hold(isStarted ? confirm : start, !isStarted);
     core.children.set(key, run.id);
+    const hideNotices = showNotices(core, key);
     try {
       const message = await core.buffer(key).take();
       core.children.delete(key);
       if (message.status === 'completed') return message.value;
       throw message.value ?? childEnded(run.id, message.status);
     } finally {
+      hideNotices();
       answered.yet = true;
     }
   }
@@ -376,6 +381,17 @@ export class LiveRunContext implements RunContext {
     if (thread === null) return false;
     const { items } = await this.#core.store.list({ thread, tenant, status: ['queued'], limit: 1 });
     return items.length > 0;
+  }
+
+  ancestors(): Promise<Run[]> {
+    return readAncestors(this.#core.store, this.run);
+  }
+
+  async notify(
+    { run, key }: { run: string; key: string },
+    { id, part }: { id: string; part: NoticedPart },
+  ): Promise<void> {
+    await this.#core.store.deliver([{ to: { run }, id, kind: 'wake', payload: encodeNotice(key, part) }]);
   }
 
   async threadRuns(): Promise<Run[]> {

@@ -413,8 +413,8 @@ export class RunCore {
 
   #releaseMessage(event: JournalEvent): void {
     const message = messageOf(event);
-    // A wake has done its work: the run was claimed.
-    if (message.kind !== 'wake') {
+    // A wake that says nothing has done its work: the run was claimed.
+    if (message.kind !== 'wake' || event.key !== '') {
       // Decoded now: one that cannot be read breaks the run here, and not the code that takes it.
       this.buffer(event.key).put({ ...message, value: event.value });
     }

@@ -33,6 +33,40 @@ export interface QuestionData {
   answeredAt?: number;
 }
 
+/**
+ * Type of the part that shows an approval which an agent below asks for, one that a tool calls or a child run; its id is the approval's, and its
+ * data are `ApprovalRequestData`: the last ones count.
+ */
+export const APPROVAL_PART = 'data-approval-request';
+
+/** An approval of an inner call as the message of the agent at the top shows it. */
+export interface ApprovalRequestData {
+  /** `expired`: nobody decided in time. `closed`: the run was stopped before. */
+  status: 'pending' | 'approved' | 'denied' | 'expired' | 'closed';
+  /** From the agent at the top over those below it to the tool: `["support", "research", "shell"]`. */
+  path: string[];
+  /** The run whose call it is. */
+  run: string;
+  /** The tool call of this message below which it is asked. */
+  toolCallId: string;
+  /** The tool that is to run. */
+  tool: string;
+  input: unknown;
+  /** JSON Schema of what the tool accepts, for an edit; null if there is none. */
+  inputSchema: unknown;
+  question: 'execute' | 'in-doubt';
+  reason: string | null;
+  prompt: string | null;
+  approvers: string[] | null;
+  /** How many distinct people must approve. */
+  needed: number;
+  requestedAt: number;
+  requestedBy: string | null;
+  expiresAt: number | null;
+  /** Who decided; null if that is not one person's doing. */
+  decidedBy?: string | null;
+}
+
 const OFFSET_DIGITS = 16;
 
 /**

@@ -28,13 +28,18 @@ function formerCheckpoints({ run, events, checkpoints }: RunRecord): Payload[] {
 const RUNS_PER_PAGE = { normal: 50, most: 500 };
 
 export function list(state: MemoryState, query: RunQuery): Page<Run> {
-  const found = [...state.runs.values()].filter(
+  const found = candidates(state, query).filter(
     (record) => isBeforeCursor(record.order, query.cursor) && matchesRun(record.run, query),
   );
   return toPage(found.toReversed(), {
     size: pageSize(query.limit, RUNS_PER_PAGE),
     item: (record) => copyRun(record.run),
   });
+}
+
+function candidates(state: MemoryState, { parent }: RunQuery): RunRecord[] {
+  if (parent === undefined) return [...state.runs.values()];
+  return [...(state.children.get(parent) ?? [])].toSorted((a, b) => a.order - b.order);
 }
 
 /** S29 */
