@@ -96,9 +96,9 @@
  *  S41 What `ledgerTotals` costs does not grow with the rows of a thread, a tenant or a period; that of a run may, with those of that run.
  * Parts: a large value stands beside what refers to it. The runtime cuts, hashes and refers (docs/decisions/0018); to a store they are bytes.
  *  S35 `putParts` keeps parts under an id, each by its hash. One that is there stays as it is, and counts as put anew. The id is that of a
- *      run or of a user message, which may be there or come later. What refers to a part is handed in after the part was acknowledged.
+ *      run or of a message, which may be there or come later. What refers to a part is handed in after the part was acknowledged.
  *  S36 `getParts` answers the parts of an id in the order of the hashes, null for one that is not there.
- *  S37 A part stays while there is a run of its id, or a run whose inbox has a user message of that id. `gc` removes those of other ids an hour
+ *  S37 A part stays while there is a run of its id, or a run whose inbox has a message of that id, of whatever kind. `gc` removes those of other ids an hour
  *      after the last was put there (they came before a start or a delivery that was refused, or that never came), and those of a run that
  *      it removes without delay: in this call or, as each does a bounded part of the work, in the calls after it.
  */

@@ -32,7 +32,6 @@ export function removeOrphans(state: MemoryState, { gone }: { gone: string[] }):
 
 function isNeeded(state: MemoryState, id: string): boolean {
   if (state.runs.has(id)) return true;
-  for (const { inbox, inboxIds } of state.runs.values())
-    if (inboxIds.has(id) && inbox.some((message) => message.id === id && message.kind === 'user')) return true;
+  for (const { inboxIds } of state.runs.values()) if (inboxIds.has(id)) return true;
   return false;
 }

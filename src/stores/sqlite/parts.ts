@@ -4,7 +4,6 @@ import { ORPHAN_MS } from '../../runtime/store.ts';
 import type { Part } from '../../runtime/store.ts';
 import type { OpenFile } from './open-file.ts';
 import { allRows, toPayload } from './rows.ts';
-import type { Row } from './rows.ts';
 
 export interface Parts {
   put(id: string, parts: readonly Part[]): void;
@@ -32,7 +31,7 @@ export function prepareParts({ db, clock }: OpenFile): Parts {
   const old = db.prepare(
     `SELECT key, id,
        EXISTS (SELECT 1 FROM runs WHERE runs.id = part_ids.id)
-       OR EXISTS (SELECT 1 FROM messages WHERE messages.id = part_ids.id AND kind = 'user') AS is_needed
+       OR EXISTS (SELECT 1 FROM messages WHERE messages.id = part_ids.id) AS is_needed
      FROM part_ids WHERE at < ? ORDER BY at LIMIT ${MOST_IDS}`,
   );
   return {
@@ -42,7 +41,7 @@ export function prepareParts({ db, clock }: OpenFile): Parts {
     },
     get: (id, hashes) =>
       hashes.map((hash) => {
-        const row = find.get(id, hash) as Row | undefined;
+        const row = find.get(id, hash);
         return row === undefined ? null : toPayload(row['bytes']);
       }),
     release: (id) => void setAge.run(0, id),

@@ -130,25 +130,25 @@ function need({ timed }: Spec): void {
     }
     assert.deepEqual(await kept(store, 'run_1'), ['a', null]);
   });
-  timed('parts stay while an inbox has a user message of their id, and go after it', async (kit) => {
+  timed('parts stay while an inbox has a message of their id, and go after it', async (kit) => {
     const { store, hold, advance } = kit;
     const held = await hold({ thread: 't' });
-    for (const id of ['sent', 'steered', 'woken']) await put(store, id, A);
+    const ids = ['sent', 'steered', 'woken', 'child', 'refused'];
+    for (const id of ids) await put(store, id, A);
     await store.deliver([{ to: { run: held.id }, id: 'sent', kind: 'user', payload: bytes('m') }]);
     await store.deliver([{ to: { run: held.id }, id: 'woken', kind: 'wake', payload: bytes('m') }]);
+    await (await hold({ id: 'child', parent: { run: held.id, key: 'k' } })).end();
     const steer = newRun({ id: 'steered', thread: 't', whenBusy: 'steer' });
     expectKind(only(await store.start([steer])), 'steered');
     for (let hours = 0; hours < 2; hours += 1) {
       await advance(ORPHAN_MS + 1_000);
       await collect(store);
     }
+    assert.equal(await store.get('child'), null);
+    const there = await Promise.all(ids.map((id) => kept(store, id)));
     assert.deepEqual(
-      [await kept(store, 'sent'), await kept(store, 'steered'), await kept(store, 'woken')],
-      [
-        ['a', null],
-        ['a', null],
-        [null, null],
-      ],
+      there.map(([a]) => a),
+      ['a', 'a', 'a', 'a', null],
     );
     await store.control(held.id, 'terminate');
     await advance(ORPHAN_MS + 1_000);
