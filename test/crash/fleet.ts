@@ -24,7 +24,7 @@ export interface Fleet {
   ended(): Promise<boolean>;
   /** Attempts of each step and tool, by key. */
   attempts(): Map<string, number[]>;
-  /** Stops a process (SIGSTOP) where it does not hold SQLite's write lock: with it, it would stop all others too. */
+  /** See `stopApartFrom`. */
   stop(child: Child<FleetMessage>): Promise<void>;
   close(): Promise<void>;
 }
@@ -55,14 +55,7 @@ export async function openFleet(options: { pacingMs: number }): Promise<Fleet> {
       const byKey = Map.groupBy(witness.records(), ({ key }) => key);
       return new Map([...byKey].map(([key, records]) => [key, records.map(({ attempt }) => attempt)]));
     },
-    stop: async (child) => {
-      for (;;) {
-        child.kill('SIGSTOP');
-        if (isWritable(file)) return;
-        child.kill('SIGCONT');
-        await new Promise((resolve) => setTimeout(resolve, 1));
-      }
-    },
+    stop: (child) => stopApartFrom(file, child),
     close: async () => {
       for (const child of living) child.kill('SIGKILL');
       await Promise.all(living.map((child) => child.ended));
@@ -71,6 +64,16 @@ export async function openFleet(options: { pacingMs: number }): Promise<Fleet> {
       rmSync(folder, { recursive: true });
     },
   };
+}
+
+/** Stops a process (SIGSTOP) where it does not hold the write lock of the SQLite file: with it, it would stop all others too. */
+export async function stopApartFrom(file: string, child: Pick<Child<unknown>, 'kill'>): Promise<void> {
+  for (;;) {
+    child.kill('SIGSTOP');
+    if (isWritable(file)) return;
+    child.kill('SIGCONT');
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
 }
 
 function isWritable(file: string): boolean {

@@ -1,0 +1,269 @@
+/**
+ * A wall-clock fuzz of processes on one store: workers are killed, and stopped past their leases and continued, while clients answer hooks and
+ * repeat themselves. What must hold for each run is looked up afterwards, in its journal, its streams and the log of a witness.
+ */
+
+import { setTimeout as delay } from 'node:timers/promises';
+import type { UIMessageChunk } from 'ai';
+import { createRuntime } from 'everturn';
+import type { Runtime } from 'everturn';
+import { startModelServer } from '../../../examples/model-server/server.ts';
+import type { Store } from '../../../src/runtime/store.ts';
+import { startChild } from '../../support/child.ts';
+import type { Child } from '../../support/child.ts';
+import { collect } from '../../support/collect.ts';
+import { openStore } from '../../support/open-store.ts';
+import { startWitness } from '../../support/witness.ts';
+import type { WitnessRecord } from '../../support/witness.ts';
+import type { FuzzMessage } from './fuzz-process.ts';
+import { fuzzRuns } from './fuzz-runs.ts';
+import type { FuzzTask, Trip } from './fuzz-runs.ts';
+
+export interface FuzzOptions {
+  /** See `openStore`. */
+  store: string;
+  runs: number;
+  seed: number;
+  workers?: number;
+  leaseMs?: number;
+  /** Stops a worker where that does not stop the store itself. */
+  stop?: (child: Child<FuzzMessage>) => Promise<void>;
+}
+
+export interface FuzzReport {
+  violations: string[];
+  kills: number;
+  stops: number;
+  /** Runs that were parked as a crash loop. */
+  resumed: number;
+  /** Effects that happened more than once: their process died or was stopped before the record. */
+  repeated: number;
+  effects: number;
+  tookMs: number;
+}
+
+const STOPS = ['start', 'left', 'right', 'far', 'end'];
+const LOG = [0, 1, 2, 3, 4];
+/** Between a commit by the clock of its store and an effect by that of a worker, on one machine. */
+const CLOCKS_MS = 100;
+
+export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
+  const { runs, seed, workers = 4, leaseMs = 1_500 } = options;
+  const [witness, model] = await Promise.all([startWitness(), startModelServer({ pacingMs: 4 })]);
+  const store = openStore(options.store);
+  const task: FuzzTask = {
+    store: options.store,
+    modelUrl: model.baseURL,
+    witnessUrl: witness.url,
+    leaseMs,
+    workMs: 40,
+  };
+  const runtime = createRuntime({ store, worker: false, ...fuzzRuns(task) });
+  const live = (): Child<FuzzMessage> => startChild(new URL('fuzz-process.ts', import.meta.url), task);
+  const crew = Array.from({ length: workers }, live);
+  const stopped = new Set<number>();
+  const from = performance.now();
+  try {
+    await Promise.all(crew.map((worker) => worker.message(({ kind }) => kind === 'open')));
+    const ids = await startRuns(runtime, runs);
+    const trips = ids.filter((_, index) => index % 2 === 0);
+    const state = { over: false };
+    const answered = Promise.all(trips.map((id) => answerHook(runtime, { id, state })));
+    const readers = ids
+      .filter((_, index) => index % 5 < 2)
+      .map(async (id) => ({ id, seen: await collect(readAll(runtime, id)) }));
+    const chaos = disturb({ crew, live, leaseMs, seed, stopped, state, stop: options.stop });
+    const resumed: string[] = [];
+    const ended = await Promise.all(ids.map(async (id) => settled(runtime, { id, resumed })));
+    const tookMs = performance.now() - from;
+    state.over = true;
+    const { kills, stops } = await chaos;
+    await answered;
+    const records = witness.records();
+    const byKey = Map.groupBy(records, ({ key }) => key);
+    const seen = await Promise.all(readers);
+    const found = await Promise.all([
+      ended.filter((problem) => problem !== ''),
+      ...trips.map((id) => checkTrip(runtime, { id, byKey })),
+      ...ids.map((id) => checkJournal(runtime, { id, store })),
+      checkEffects(runtime, { ids, byKey, stopped }),
+      ...seen.map((of) => compare(runtime, of)),
+    ]);
+    const repeated = [...byKey.values()].filter((of) => of.length > 1).length;
+    return {
+      violations: found.flat(),
+      kills,
+      stops,
+      resumed: resumed.length,
+      repeated,
+      effects: byKey.size,
+      tookMs,
+    };
+  } finally {
+    for (const worker of crew) worker.kill('SIGKILL');
+    await Promise.all(crew.map((worker) => worker.ended));
+    await runtime.close();
+    await Promise.all([witness.close(), model.close()]);
+  }
+}
+
+/** Every second one is a trip, the others are agents. */
+async function startRuns(runtime: Runtime, runs: number): Promise<string[]> {
+  const ids = Array.from({ length: runs }, (_, index) => `run-${index}`);
+  for (const [index, id] of ids.entries()) {
+    if (index % 2 === 0) await runtime.start('trip', { id, input: { id } });
+    else await runtime.start('porter', { id, prompt: `Please carry number ${index}.` });
+  }
+  return ids;
+}
+
+/** A client that repeats its payload until it was taken, and then once more, each time with the same id. */
+async function answerHook(runtime: Runtime, { id, state }: { id: string; state: { over: boolean } }): Promise<void> {
+  const send = (): Promise<void> => runtime.resumeHook(`hook:${id}`, { for: id }, { id: `answer:${id}` });
+  while (!state.over) {
+    const taken = await send().then(
+      () => true,
+      (error: { code?: string }) => {
+        if (error.code === 'hook_not_found' || error.code === 'store_unavailable') return false;
+        throw error;
+      },
+    );
+    await delay(50);
+    if (taken) return send().catch(() => {});
+  }
+}
+
+/** A run whose processes died five times before it made any progress is parked, as it should be: somebody lets it go on. */
+async function settled(runtime: Runtime, { id, resumed }: { id: string; resumed: string[] }): Promise<string> {
+  try {
+    await runtime.getRun(id).result();
+    return '';
+  } catch (error) {
+    const { details } = error as { details?: { parked?: { code: string } } };
+    if (details?.parked?.code !== 'crash_loop') return `${id} did not complete: ${String(error)}`;
+    resumed.push(id);
+    await runtime.resume(id);
+    return settled(runtime, { id, resumed });
+  }
+}
+
+interface Chaos {
+  crew: Array<Child<FuzzMessage>>;
+  live: () => Child<FuzzMessage>;
+  leaseMs: number;
+  seed: number;
+  stopped: Set<number>;
+  state: { over: boolean };
+  stop: FuzzOptions['stop'];
+}
+
+async function disturb({
+  crew,
+  live,
+  leaseMs,
+  seed,
+  stopped,
+  state,
+  stop,
+}: Chaos): Promise<{ kills: number; stops: number }> {
+  const next = randomFrom(seed);
+  let kills = 0;
+  let stops = 0;
+  const continuing: Array<Promise<void>> = [];
+  const asleep = new Set<Child<FuzzMessage>>();
+  while (!state.over) {
+    await delay(300 + 500 * next());
+    const index = Math.floor(next() * crew.length);
+    const worker = crew[index];
+    if (worker === undefined || asleep.has(worker)) continue;
+    if (next() < 0.6) {
+      kills += 1;
+      worker.kill('SIGKILL');
+      crew[index] = live();
+      continue;
+    }
+    stops += 1;
+    stopped.add(worker.pid);
+    asleep.add(worker);
+    if (stop === undefined) worker.kill('SIGSTOP');
+    else await stop(worker);
+    continuing.push(
+      delay(leaseMs * (1.2 + next())).then(() => {
+        worker.kill('SIGCONT');
+        asleep.delete(worker);
+      }),
+    );
+  }
+  await Promise.all(continuing);
+  return { kills, stops };
+}
+
+type ByKey = ReadonlyMap<string, WitnessRecord[]>;
+
+/** The result is made of what the journal recorded, each value by one attempt that the witness saw; what was written is there once, in order. */
+async function checkTrip(runtime: Runtime, { id, byKey }: { id: string; byKey: ByKey }): Promise<string[]> {
+  const run = runtime.getRun(id);
+  if ((await run.status) !== 'completed') return [];
+  const { stops, answer } = (await run.result()) as Trip;
+  const problems: string[] = [];
+  if (stops.map(({ name }) => name).join() !== STOPS.join())
+    problems.push(`${id}: its stops are ${JSON.stringify(stops)}`);
+  const nonces = new Set([...byKey.values()].flat().map(({ toolCallId }) => toolCallId));
+  for (const { name, nonce } of stops) if (!nonces.has(nonce)) problems.push(`${id}: nobody saw ${name} (${nonce})`);
+  if ((answer as { for?: string } | null)?.for !== id) problems.push(`${id}: its answer is ${JSON.stringify(answer)}`);
+  const log = await collect(run.stream<number>({ namespace: 'log' }));
+  if (log.join() !== LOG.join()) problems.push(`${id}: its log is ${log.join()}`);
+  return problems;
+}
+
+/** Each completion and each message is recorded once; the journal is whole. */
+async function checkJournal(runtime: Runtime, { id, store }: { id: string; store: Store }): Promise<string[]> {
+  const events = await runtime.getRun(id).events();
+  const head = (await store.get(id))?.head;
+  const problems = events.length === head ? [] : [`${id}: ${events.length} events of ${head}`];
+  const once = events.filter(({ type }) =>
+    ['step_completed', 'tool_completed', 'turn_completed', 'timer_fired', 'message_received'].includes(type),
+  );
+  const seen = Map.groupBy(once, ({ type, key }) => `${type} ${key}`);
+  for (const [what, of] of seen) if (of.length > 1) problems.push(`${id}: ${of.length} times ${what}`);
+  return problems;
+}
+
+/** What is recorded does not happen again, but for workers that were stopped in the moment before it. */
+async function checkEffects(
+  runtime: Runtime,
+  { ids, byKey, stopped }: { ids: string[]; byKey: ByKey; stopped: ReadonlySet<number> },
+): Promise<string[]> {
+  const problems: string[] = [];
+  for (const id of ids) {
+    for (const { type, key, at } of await runtime.getRun(id).events()) {
+      if (type !== 'step_completed' && type !== 'tool_completed') continue;
+      for (const { time, pid, attempt } of byKey.get(`${id}/${key}`) ?? [])
+        if (time > at + CLOCKS_MS && !stopped.has(pid))
+          problems.push(`${id}: attempt ${attempt} of ${key} began ${time - at} ms after it was recorded`);
+    }
+  }
+  return problems;
+}
+
+async function* readAll(runtime: Runtime, id: string): AsyncGenerator<UIMessageChunk | number> {
+  const namespace = Number(id.slice('run-'.length)) % 2 === 0 ? { namespace: 'log' } : {};
+  yield* runtime.getRun(id).stream<UIMessageChunk | number>(namespace);
+}
+
+/** A reader that was there all the time has what one who comes later gets. */
+async function compare(runtime: Runtime, { id, seen }: { id: string; seen: unknown[] }): Promise<string[]> {
+  const again = await collect(readAll(runtime, id));
+  return JSON.stringify(seen) === JSON.stringify(again)
+    ? []
+    : [`${id}: its live reader saw ${seen.length} chunks, a later one ${again.length}`];
+}
+
+/** The same sequence for the same seed. */
+function randomFrom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
