@@ -83,7 +83,6 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
     const byKey = Map.groupBy(records, ({ key }) => key);
     const seen = await Promise.all(readers);
     const found = await Promise.all([
-      ended.filter((problem) => problem !== ''),
       ...trips.map((id) => checkTrip(runtime, { id, byKey })),
       ...ids.map((id) => checkJournal(runtime, { id, store })),
       checkEffects(runtime, { ids, byKey, stopped }),
@@ -91,7 +90,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
     ]);
     const repeated = [...byKey.values()].filter((of) => of.length > 1).length;
     return {
-      violations: found.flat(),
+      violations: [...ended.filter((problem) => problem !== ''), ...found.flat()],
       kills,
       stops,
       resumed: resumed.length,
