@@ -31,8 +31,13 @@ export function createGate(file: OpenFile, { path, lock, watchMs }: GateOptions)
   const takeHints = (): OpenFile['hints'] => file.hints.splice(0);
   const writes = prepareWrites(db, {
     clock,
+    onBegin: () => file.fresh.clear(),
+    beforeCommit: () => file.fresh.seal(file.hints),
     onCommit: () => watchers.tell(takeHints()),
-    onRollback: takeHints,
+    onRollback: () => {
+      takeHints();
+      file.fresh.clear();
+    },
     translate: (error) => toStoreError(error, { doing: 'write to', path }),
   });
   // Not ?1: Node 22 takes numbered parameters for named ones.

@@ -161,7 +161,7 @@ function prepareYoungFrom({
   };
 }
 
-function prepareTrim({ db, clock }: OpenFile): Retention['trim'] {
+function prepareTrim({ db, clock, fresh }: OpenFile): Retention['trim'] {
   const streams = db.prepare(
     `SELECT streams.key, name, tail, trimmed, trimmed_by, ended_at, updated_at
      FROM streams JOIN runs ON runs.key = streams.run WHERE streams.key > ? ORDER BY streams.key LIMIT ?`,
@@ -185,7 +185,10 @@ function prepareTrim({ db, clock }: OpenFile): Retention['trim'] {
 
   /** How many rows it took out. */
   const apply = (row: TrimRow, next: Pick<TrimRow, 'trimmed' | 'trimmed_by'>): number => {
-    if (next.trimmed > row.trimmed) setTrimmed.run(next.trimmed, next.trimmed_by, row.key);
+    if (next.trimmed > row.trimmed) {
+      setTrimmed.run(next.trimmed, next.trimmed_by, row.key);
+      fresh.clear();
+    }
     if (next.trimmed === 0) return 0;
     const { changes } = remove.run(row.key, next.trimmed, next.trimmed);
     if (Number(changes) > 0) forgetLast.run(row.key);

@@ -7,6 +7,7 @@ import { systemClock } from '../../runtime/clock.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Store } from '../../runtime/store.ts';
 import { openDatabase } from './connection.ts';
+import { FreshPages } from './fresh-pages.ts';
 import { createGate } from './gate.ts';
 import { noLock, processLock } from './lock.ts';
 import { prepareOperations } from './operations.ts';
@@ -43,7 +44,7 @@ export function sqliteStore(where: string | SqliteStoreOptions): Store {
     busyTimeoutMs: options.busyTimeoutMs ?? 2_000,
     pragmas: options.pragmas ?? {},
   });
-  const file: OpenFile = { db, clock, hints: [] };
+  const file: OpenFile = { db, clock, hints: [], fresh: new FreshPages(db) };
   const isShared = path !== ':memory:' && path !== '';
   const gate = createGate(file, {
     path,

@@ -44,7 +44,7 @@ export const ROW_SPAN_MS = 3_600_000;
 const NEW_STREAM = { tail: 0, closed: 0, last_key: null, last_at: null, last_size: 0, last_base: null };
 
 export function prepareStreams(file: OpenFile): Streams {
-  const { db, hints } = file;
+  const { db, hints, fresh } = file;
   const find = db.prepare(
     'SELECT key, tail, closed, last_key, last_at, last_size, last_base FROM streams WHERE run = ? AND name = ?',
   );
@@ -70,6 +70,10 @@ export function prepareStreams(file: OpenFile): Streams {
       if (close === true) row.closed = 1;
       update.run(row.tail, row.closed, row.last_key, row.last_at, row.last_size, row.last_base, row.key);
       run.streams.set(stream, row);
+      fresh.add(
+        { run: run.id, stream },
+        { chunks, from: row.tail - chunks.length, tail: row.tail, closed: row.closed === 1 },
+      );
       hints.push({ kind: 'stream', run: run.id, stream });
     },
     read: prepareRead(file),
@@ -125,7 +129,7 @@ interface ReadRow {
   ended_at: number | null;
 }
 
-function prepareRead({ db }: OpenFile): Streams['read'] {
+function prepareRead({ db, fresh }: OpenFile): Streams['read'] {
   // One statement: an end between two reads would close a stream that has a later tail.
   const find = db.prepare(
     `SELECT streams.key, streams.tail, streams.closed, streams.trimmed, streams.trimmed_by, runs.ended_at
@@ -180,7 +184,10 @@ function prepareRead({ db }: OpenFile): Streams['read'] {
     const isClosed = row.closed === 1 || row.ended_at !== null;
     return { chunks, from, tail, closed: isClosed && from + chunks.length >= tail };
   };
-  return (run, { from, ...options }) => read({ run, ...options, from: Math.max(0, from) });
+  return (run, { from, ...options }) => {
+    const at = { run, ...options, from: Math.max(0, from) };
+    return fresh.find(at) ?? read(at);
+  };
 }
 
 interface ReadAt {

@@ -24,6 +24,8 @@ interface Job {
 
 interface WritesOptions {
   clock: Clock;
+  onBegin: () => void;
+  beforeCommit: () => void;
   /** After a COMMIT. */
   onCommit: () => void;
   onRollback: () => void;
@@ -51,21 +53,23 @@ export function prepareWrites(db: DatabaseSync, options: WritesOptions): Writes 
 
 type Transact = <T>(run: () => T) => T;
 
-function prepareTransaction(db: DatabaseSync, { onCommit, onRollback }: WritesOptions): Transact {
+function prepareTransaction(db: DatabaseSync, options: WritesOptions): Transact {
   const begin = db.prepare('BEGIN IMMEDIATE');
   const commit = db.prepare('COMMIT');
   return (run) => {
     begin.run();
+    options.onBegin();
     let answer;
     try {
       answer = run();
+      options.beforeCommit();
       commit.run();
     } catch (error) {
       rollBack(db);
-      onRollback();
+      options.onRollback();
       throw error;
     }
-    onCommit();
+    options.onCommit();
     return answer;
   };
 }

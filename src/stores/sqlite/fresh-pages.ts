@@ -1,0 +1,69 @@
+/**
+ * What the last transaction added to streams. Readers at their tails are woken by it and ask for just that: they get it without a look
+ * at the tables.
+ *
+ *  P1 A page is what the tables would answer: it counts until this connection's next transaction begins, and while no other one has
+ *     committed (`data_version`).
+ *  P2 Of a run that the same transaction ended there is no page, since its streams are closed with it; nor of any if it trimmed one.
+ */
+
+import type { DatabaseSync } from 'node:sqlite';
+import type { Hint, StreamPage } from '../../runtime/store.ts';
+
+export interface PageRequest {
+  run: string;
+  stream: string;
+  from: number;
+  maxBytes: number;
+}
+
+export class FreshPages {
+  readonly #readVersion: () => number;
+  /** Of each run by the stream's name. */
+  readonly #pages = new Map<string, Map<string, StreamPage>>();
+  /** The file's version that the pages belong to; undefined while their transaction is under way. */
+  #version: number | undefined;
+
+  constructor(db: DatabaseSync) {
+    const statement = db.prepare('PRAGMA data_version');
+    this.#readVersion = () => Number(statement.get()?.['data_version']);
+  }
+
+  /** A transaction begins, or was rolled back, or has removed chunks. */
+  clear(): void {
+    this.#version = undefined;
+    this.#pages.clear();
+  }
+
+  /** Chunks that the transaction under way has put at a stream's tail. */
+  add({ run, stream }: Pick<PageRequest, 'run' | 'stream'>, page: StreamPage): void {
+    let pages = this.#pages.get(run);
+    if (pages === undefined) this.#pages.set(run, (pages = new Map()));
+    const before = pages.get(stream);
+    const chunks = before === undefined ? page.chunks : [...before.chunks, ...page.chunks];
+    pages.set(stream, { ...page, chunks, from: page.tail - chunks.length });
+  }
+
+  /** The transaction is about to be committed, and will tell so. While it lasts no other connection commits. */
+  seal(hints: readonly Hint[]): void {
+    if (this.#pages.size === 0) return;
+    for (const hint of hints) if (hint.kind === 'run') this.#pages.delete(hint.run); // P2
+    this.#version = this.#readVersion();
+  }
+
+  /** Undefined where the tables have to be asked. */
+  find({ run, stream, from, maxBytes }: PageRequest): StreamPage | undefined {
+    if (this.#version === undefined) return undefined;
+    const page = this.#pages.get(run)?.get(stream);
+    if (page === undefined || from < page.from || from > page.tail) return undefined;
+    const chunks = page.chunks.slice(from - page.from);
+    if (bytesOf(chunks) > maxBytes) return undefined;
+    return this.#readVersion() === this.#version ? { ...page, chunks, from } : undefined; // P1
+  }
+}
+
+function bytesOf(chunks: StreamPage['chunks']): number {
+  let bytes = 0;
+  for (const chunk of chunks) bytes += chunk.length;
+  return bytes;
+}
