@@ -5,6 +5,7 @@
  *     throws, refuses.
  *  A2 The store decides: the first decision wins, and nobody counts twice.
  *  A3 An answer that does not count leaves a note of who gave it, and why it did not.
+ *  A4 The same words of the same person are the same answer, once it is decided: whoever does not know whether theirs arrived may send it again.
  */
 
 import type { ToolSet } from 'ai';
@@ -13,7 +14,6 @@ import type { ApprovalAnswer, Person } from '../agent/tool/approval-rules.ts';
 import type { Decision } from '../agent/tool/approval.ts';
 import { encodeNote, readNotes } from '../agent/tool/approval-audit.ts';
 import type { AuditNote } from '../agent/tool/approval-audit.ts';
-import { checkEditedInput, fromStoredSchema } from '../agent/tool/edited-input.ts';
 import type { WayIn } from '../runtime/admission.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { encodeValue } from '../runtime/codec.ts';
@@ -21,8 +21,10 @@ import { DurableError } from '../runtime/errors.ts';
 import type { Ids } from '../runtime/ids.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { Hook, Store } from '../runtime/store.ts';
+import { checkDecision, deliveryIdOf } from './approval-decision.ts';
+import type { Decided } from './approval-decision.ts';
 import { isEscalated, readRow, toApproval, toRecord } from './approval-record.ts';
-import type { Approval, ApprovalRecord, ApprovalRow } from './approval-record.ts';
+import type { ApprovalRecord, ApprovalRow } from './approval-record.ts';
 
 export interface AnswerParts {
   store: () => Promise<Store>;
@@ -40,9 +42,11 @@ export interface ApprovingAgent {
 }
 
 /** What somebody says to an approval. */
-export interface Said extends Omit<Decision, 'by'> {
+export interface Said extends Decided {
   by: Person;
   from: string;
+  /** What it comes by holds once: the same answer is refused when it comes again. */
+  isOnce?: boolean;
 }
 
 /** So many notes of views and refusals are kept of one approval; the log has the others. */
@@ -50,34 +54,67 @@ const MOST_NOTES = 200;
 
 export async function answerApproval(parts: AnswerParts, hook: Hook, said: Said): Promise<ApprovalRecord> {
   const row = readRow(hook);
-  const { by, from: _, ...decision } = said;
-  const refuse = async (error: DurableError, why: string): Promise<never> => {
-    await noteRefusal(parts, row, { said, why });
-    throw error;
-  };
-  if (statusAt(parts, row) !== 'pending') {
-    const error = decidedError(row, parts.clock.now());
-    throw isRepeated(hook, said) ? error : await refuse(error, 'it was decided before');
-  }
-  if (hook.responders.some((responder) => responder.by === by.id))
-    return refuse(twiceError(row, by.id), 'has answered before');
+  const { by, isOnce = false } = said;
+  const former = whyLate(parts, row, by.id);
+  if (former === undefined) return answerOpen(parts, row, said);
+  if (isOnce && isRepeated(hook, said)) throw former.error;
+  return (await isSame(parts, row, said)) ? toRecord(row, parts.clock.now()) : refuse(parts, row, { said, ...former });
+}
+
+async function answerOpen(parts: AnswerParts, row: ApprovalRow, said: Said): Promise<ApprovalRecord> {
+  const { hook } = row;
+  const by = said.by.id;
   const why = await whyNot(parts, row, said);
-  if (why !== undefined) return refuse(forbidden(row, { by: by.id, why }), why);
-  await checkDecision(parts, row, decision);
-  const outcome = await parts.deliver({
-    to: { hook: hook.tokenHash },
-    id: parts.ids.next(),
-    payload: encodeValue({ ...decision, by: by.id } satisfies Decision, `the answer to approval "${row.details.id}"`),
-    by: by.id,
-    decision: { approved: decision.approved },
-  });
+  if (why !== undefined) return refuse(parts, row, { said, why, error: forbidden(row, { by, why }) });
+  await checkDecision(parts.agentOf(hook.workflow)?.tools ?? {}, row, said);
+  const outcome = await deliver(parts, row, said);
   const store = await parts.store();
   const now = readRow((await store.hook(hook.tokenHash)) ?? hook);
   if (outcome?.kind === 'ok' || (outcome?.kind === 'duplicate' && isRepeated(now.hook, said))) {
-    await note(parts, now, { type: 'answered', id: `answered:${by.id}`, ...toNote(said), ...reasonNote(said) });
+    await note(parts, now, { type: 'answered', id: `answered:${by}`, ...toNote(said), ...reasonNote(said) });
     return toRecord(readRow((await store.hook(hook.tokenHash)) ?? hook), parts.clock.now());
   }
-  return refuse(decidedError(now, parts.clock.now()), 'it was decided before');
+  const error = decidedError(now, parts.clock.now());
+  return refuse(parts, row, { said, why: 'it was decided before', error });
+}
+
+async function refuse(
+  parts: AnswerParts,
+  row: ApprovalRow,
+  { said, why, error }: { said: Said; why: string; error: DurableError },
+): Promise<never> {
+  await noteRefusal(parts, row, { said, why });
+  throw error;
+}
+
+function deliver(
+  parts: AnswerParts,
+  { hook, details: { id } }: ApprovalRow,
+  said: Said,
+): ReturnType<AnswerParts['deliver']> {
+  const { by: person, from: _, isOnce: __, ...decision } = said;
+  const by = person.id;
+  return parts.deliver({
+    to: { hook: hook.tokenHash },
+    id: deliveryIdOf(id, { by, decision }),
+    payload: encodeValue({ ...decision, by } satisfies Decision, `the answer to approval "${id}"`),
+    by,
+    decision: { approved: decision.approved },
+  });
+}
+
+/** A4. Of several who must approve, each says the same: none may change the input. While others are missing, nobody stands in for them (A2). */
+async function isSame(parts: AnswerParts, row: ApprovalRow, said: Said): Promise<boolean> {
+  if (!isRepeated(row.hook, said) || row.hook.status === 'open') return false;
+  return row.hook.needed > 1 || (await deliver(parts, row, said))?.kind === 'duplicate';
+}
+
+/** It takes no answer of this person any more. */
+function whyLate(parts: AnswerParts, row: ApprovalRow, by: string): { error: DurableError; why: string } | undefined {
+  const now = parts.clock.now();
+  if (toApproval(row, now).status !== 'pending') return { error: decidedError(row, now), why: 'it was decided before' };
+  const hasAnswered = row.hook.responders.some((responder) => responder.by === by);
+  return hasAnswered ? { error: twiceError(row, by), why: 'has answered before' } : undefined;
 }
 
 /** Noted once for each person. */
@@ -89,10 +126,6 @@ export async function noteView(
   const id = `viewed:${by}`;
   if (readNotes(hook.notes).some((known) => known.id === id)) return;
   await note(parts, readRow(hook), { type: 'viewed', id, by, from });
-}
-
-function statusAt({ clock }: AnswerParts, row: ApprovalRow): Approval['status'] {
-  return toApproval(row, clock.now()).status;
 }
 
 function isRepeated(hook: Hook, { by, approved }: Said): boolean {
@@ -156,30 +189,6 @@ async function whyNotOf(
 function settingsOf({ agentOf }: AnswerParts, { hook, details }: ApprovalRow): DurableApprovalSettings {
   const approvals = agentOf(hook.workflow)?.approvals ?? {};
   return (Object.hasOwn(approvals, details.tool) ? approvals[details.tool] : undefined) ?? {};
-}
-
-/** Throws for what the run cannot take. The call itself reads an edited input by the schema that its tool has then. */
-async function checkDecision(parts: AnswerParts, row: ApprovalRow, decision: Omit<Decision, 'by'>): Promise<void> {
-  const { id, tool, question, inputSchema } = row.details;
-  const { needed, workflow } = row.hook;
-  if ('result' in decision && question !== 'in-doubt') {
-    throw new DurableError(
-      'invalid_argument',
-      `Cannot approve "${id}" with a result: the call has not run. Leave "result" out; "input" changes what it runs with.`,
-      { details: { id } },
-    );
-  }
-  if (decision.input === undefined) return;
-  if (needed > 1) {
-    throw new DurableError(
-      'invalid_argument',
-      `Cannot approve "${id}" with another input: ${needed} people must approve, and each must see the same. Deny it and say what it should be.`,
-      { details: { id, needed } },
-    );
-  }
-  const tools = parts.agentOf(workflow)?.tools ?? {};
-  const known = Object.hasOwn(tools, tool) ? tools[tool]?.inputSchema : undefined;
-  await checkEditedInput(known ?? fromStoredSchema(inputSchema), { tool, input: decision.input });
 }
 
 function toNote({ by, from, approved }: Said): { by: string; from: string; approved: boolean } {

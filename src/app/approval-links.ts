@@ -5,6 +5,8 @@
  *  U2 Whoever uses a link is asked for what everybody is who answers: being an approver, being in time, not having answered before.
  */
 
+import { encodeNote } from '../agent/tool/approval-audit.ts';
+import type { AuditNote } from '../agent/tool/approval-audit.ts';
 import { decodeLink } from '../agent/tool/approval-link.ts';
 import type { LinkAction } from '../agent/tool/approval-link.ts';
 import type { Person } from '../agent/tool/approval-rules.ts';
@@ -25,12 +27,17 @@ export interface OpenedLink {
   /** It is used by somebody who is logged in as `to`, or not at all. */
   requireLogin: boolean;
   isExpired: boolean;
+  /** It was taken back. */
+  isRevoked: boolean;
 }
 
 export interface UseLinkOptions {
   /** Who is logged in where the link is used. Their roles are those that `approvers` functions see; without it there are none. */
   as?: { id: string; roles?: readonly string[] };
   reason?: string;
+  /** Of a call in doubt, by the link to approve: `happened` needs `result`, what came of it; `failed`: nobody knows. Default `again`: it may run again. */
+  says?: 'again' | 'happened' | 'failed';
+  result?: unknown;
 }
 
 export interface LinkParts extends AnswerParts {
@@ -47,27 +54,34 @@ export async function openLink(parts: LinkParts, token: string): Promise<OpenedL
 export async function useLink(
   parts: LinkParts,
   token: string,
-  { as, reason }: UseLinkOptions,
+  { as, reason, says = 'again', result }: UseLinkOptions,
 ): Promise<ApprovalRecord> {
-  const { hook, action, to, requireLogin, isExpired } = await readLink(parts, token);
+  const { hook, action, to, requireLogin, ...link } = await readLink(parts, token);
+  const row = readRow(hook);
+  const isDoubt = row.details.question === 'in-doubt';
+  const approved = action === 'approve' && !(isDoubt && says === 'failed');
   const person: Person = { id: to, roles: as?.id === to ? (as.roles ?? []) : [] };
   const said: Said = {
     by: person,
     from: 'link',
-    approved: action === 'approve',
+    approved,
+    isOnce: true,
+    ...(approved && isDoubt && says === 'happened' ? { result } : {}),
     ...(reason === undefined ? {} : { reason }),
   };
-  const why = whyNot({ action, isExpired, isMissingLogin: requireLogin && as?.id !== to });
+  const why = whyNot({ ...link, action, isMissingLogin: requireLogin && as?.id !== to });
   if (why === undefined) return answerApproval(parts, hook, said);
-  const row = readRow(hook);
   await noteRefusal(parts, row, { said, why });
   throw new DurableError('forbidden', `Cannot answer the approval "${row.details.id}" by this link: ${why}.`, {
     details: { id: row.details.id, by: to },
   });
 }
 
-function whyNot(link: { action: LinkAction; isExpired: boolean; isMissingLogin: boolean }): string | undefined {
+function whyNot(
+  link: Pick<OpenedLink, 'action' | 'isExpired' | 'isRevoked'> & { isMissingLogin: boolean },
+): string | undefined {
   if (link.action === 'view') return 'it is one to look at the approval';
+  if (link.isRevoked) return 'the link was taken back';
   if (link.isExpired) return 'the link has expired';
   return link.isMissingLogin ? 'its addressee is not logged in' : undefined;
 }
@@ -84,6 +98,28 @@ async function readLink(parts: LinkParts, token: string): Promise<Omit<OpenedLin
       'This link is none of an approval here: it is damaged, or the secret that signed it is not in use any more.',
     );
   }
-  const { approval, ...link } = claims;
-  return { ...link, hook: await parts.findHook(approval) };
+  const { approval, issuedAt, ...link } = claims;
+  const hook = await parts.findHook(approval);
+  const isRevoked = readRow(hook).notes.some((note) => isTakenBack(note, { to: link.to, issuedAt }));
+  return { ...link, isRevoked, hook };
+}
+
+function isTakenBack({ type, to, at }: AuditNote, link: { to: string; issuedAt: number }): boolean {
+  return type === 'revoked' && (to ?? link.to) === link.to && link.issuedAt <= at;
+}
+
+export interface RevokeOptions {
+  /** Who takes them back. */
+  by: string;
+  /** Whose links. Default: everybody's. */
+  to?: string;
+}
+
+/** Those that were made so far; what is made later holds. */
+export async function revokeLinks(parts: LinkParts, id: string, { by, to }: RevokeOptions): Promise<ApprovalRecord> {
+  const { tokenHash } = await parts.findHook(id);
+  const note = { type: 'revoked' as const, by, from: 'code', ...(to === undefined ? {} : { to }) };
+  const store = await parts.store();
+  await store.note(tokenHash, encodeNote({ ...note, id: parts.ids.next(), at: parts.clock.now() }));
+  return toRecord(readRow(await parts.findHook(id)), parts.clock.now());
 }

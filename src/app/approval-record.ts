@@ -2,6 +2,7 @@
 
 import { readApprovalDetails } from '../agent/tool/approval.ts';
 import type { ApprovalDetails, ApprovalRules, RequestedApproval } from '../agent/tool/approval.ts';
+import { whereOf } from '../agent/tool/approval-origin.ts';
 import { readNotes } from '../agent/tool/approval-audit.ts';
 import type { AuditEntry, AuditNote } from '../agent/tool/approval-audit.ts';
 import type { Hook, Responder } from '../runtime/store.ts';
@@ -10,6 +11,8 @@ import type { Hook, Responder } from '../runtime/store.ts';
 export interface Approval extends RequestedApproval {
   /** JSON Schema of the input, where the tool has one. */
   inputSchema: unknown;
+  /** Of a call in doubt: JSON Schema of its result, where the tool has one. */
+  outputSchema: unknown;
   /** `expired`: it was not decided in time. `closed`: its run ended before. */
   status: 'pending' | 'approved' | 'denied' | 'expired' | 'closed';
   /** How many distinct people must approve. */
@@ -39,13 +42,11 @@ export function readRow(hook: Hook): ApprovalRow {
 }
 
 export function toApproval({ hook, details, notes }: ApprovalRow, now: number): Approval {
-  const { rules: _, ...asked } = details;
+  const { rules: _, origin, ...asked } = details;
   return {
     ...asked,
     expiresAt: expiryOf({ details, notes }),
-    run: hook.run,
-    agent: hook.workflow,
-    thread: hook.thread,
+    ...whereOf(origin, { ...hook, id: hook.run, tool: details.tool }),
     tenant: hook.tenant,
     status: statusOf({ hook, details, notes }, now),
     needed: hook.needed,

@@ -4,8 +4,8 @@ import { approvalTokenHash } from '../agent/tool/approval.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { Hook, Page, Store } from '../runtime/store.ts';
 import { answerApproval, noteView } from './approval-answer.ts';
-import { openLink, useLink } from './approval-links.ts';
-import type { LinkParts, OpenedLink, UseLinkOptions } from './approval-links.ts';
+import { openLink, revokeLinks, useLink } from './approval-links.ts';
+import type { LinkParts, OpenedLink, RevokeOptions, UseLinkOptions } from './approval-links.ts';
 import { readRow, toApproval, toRecord } from './approval-record.ts';
 import type { Approval, ApprovalRecord } from './approval-record.ts';
 import { unlessCorrupt } from './waits.ts';
@@ -47,8 +47,8 @@ export interface Approvals {
   get(id: string, options?: { viewedBy?: string; from?: string }): Promise<ApprovalRecord>;
   /**
    * Approves; resolves when the answer is stored, and answers the approval as it is then (still pending if more people must
-   * approve). The first decision wins. Throws `approval_not_found`, `approval_decided` (details: status, by, at; `pending`: this one has answered
-   * already), `payload_invalid` for an edited input that the tool does not accept, `forbidden` for somebody who may not, `invalid_argument`. What was
+   * approve). The first decision wins; the same one of the same person, sent again, is the same. Throws `approval_not_found`, `approval_decided` (details: status, by, at; `pending`: this one has answered
+   * already), `payload_invalid` for an edited input or a result that does not fit the tool's schema, `forbidden` for somebody who may not, `invalid_argument`. What was
    * refused stands in the approval's audit.
    */
   approve(id: string, options: ApproveOptions): Promise<ApprovalRecord>;
@@ -58,6 +58,8 @@ export interface Approvals {
   openLink(token: string): Promise<OpenedLink>;
   /** Answers as the link says, in its addressee's name. Throws as `approve` does, and `forbidden` for a link that does not hold (any more). */
   useLink(token: string, options?: UseLinkOptions): Promise<ApprovalRecord>;
+  /** Takes back the links that were made so far, everybody's or one person's: they open and answer nothing any more. Throws `approval_not_found`. */
+  revokeLinks(id: string, options: RevokeOptions): Promise<ApprovalRecord>;
 }
 
 export type ApprovalsParts = Omit<LinkParts, 'findHook'>;
@@ -96,6 +98,7 @@ export function createApprovals(parts: ApprovalsParts): Approvals {
     deny: (id, options) => answer(parts, id, { ...options, approved: false }),
     openLink: (token) => openLink(links, token),
     useLink: (token, options = {}) => useLink(links, token, options),
+    revokeLinks: (id, options) => revokeLinks(links, id, options),
   };
 }
 

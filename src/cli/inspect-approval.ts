@@ -41,6 +41,7 @@ function whatOf({ type, approved }: AuditEntry): string {
   return type === 'notification_failed' ? 'notification failed' : type;
 }
 
-function whyOf({ why, expiresAt }: AuditEntry, now: number): string {
+function whyOf({ type, why, expiresAt, to }: AuditEntry, now: number): string {
+  if (type === 'revoked') return to === undefined ? 'all links' : `the links of ${to}`;
   return why ?? (expiresAt === undefined ? '' : `expires ${relativeText(expiresAt, now)}`);
 }

@@ -43,6 +43,8 @@ export interface ApprovalWait {
   input: unknown;
   /** JSON Schema of what the tool accepts, for an edit. */
   inputSchema: unknown;
+  /** Of a call in doubt: JSON Schema of its result, where the tool has one. */
+  outputSchema: unknown;
   reason: string | null;
   /** `execute`: may the tool run. `in-doubt`: a call was interrupted, and nobody knows whether it had its effect. */
   question: 'execute' | 'in-doubt';

@@ -6,7 +6,7 @@ import { approvalNotFound } from '../app/approvals.ts';
 import type { Approval } from '../app/approval-record.ts';
 import type { ApprovalQuery } from '../app/approvals.ts';
 import type { Runtime } from '../app/create-runtime.ts';
-import type { DurableError } from '../runtime/errors.ts';
+import { DurableError } from '../runtime/errors.ts';
 import type { AccessRequest, Caller } from './access.ts';
 import { endpoint } from './endpoint.ts';
 import type { Endpoint } from './endpoint.ts';
@@ -103,11 +103,23 @@ function decide(runtime: Runtime): Endpoint {
     async handle({ params: { id }, body: { approved, reason, input, result }, allow }) {
       const caller = await allowApproval(runtime, { id, action: 'approval.decide', allow });
       const said = { by: caller, from: 'api', ...(reason === undefined ? {} : { reason }) };
-      if (!approved) return jsonResponse(await runtime.approvals.deny(id, said));
       const changes = { ...(input === undefined ? {} : { input }), ...(result === undefined ? {} : { result }) };
-      return jsonResponse(await runtime.approvals.approve(id, { ...said, ...changes }));
+      const { approve, deny } = runtime.approvals;
+      try {
+        return jsonResponse(await (approved ? approve(id, { ...said, ...changes }) : deny(id, said)));
+      } catch (error) {
+        if (!isRepeated(error, { by: caller.id, approved })) throw error;
+        return jsonResponse(await runtime.approvals.get(id));
+      }
     },
   });
+}
+
+/** One of several who must approve has said so before: it does not count twice, and the request may have been sent twice. */
+function isRepeated(error: unknown, { by, approved }: { by: string; approved: boolean }): boolean {
+  if (!DurableError.is(error, 'approval_decided')) return false;
+  const { details } = error;
+  return details['status'] === 'pending' && details['by'] === by && details['approved'] === approved;
 }
 
 async function allowApproval(runtime: Runtime, { id, action, allow }: AskedId): Promise<Caller> {
@@ -131,6 +143,7 @@ function recordSchema(): ZodType {
       'viewed',
       'answered',
       'refused',
+      'revoked',
       'expired',
     ]),
     at: z.number(),
@@ -139,6 +152,7 @@ function recordSchema(): ZodType {
     approved: z.boolean().optional(),
     why: z.string().optional(),
     expiresAt: z.number().optional(),
+    to: z.string().optional(),
   });
   return z.object({ ...approvalShape(), audit: z.array(audit) }).openapi('ApprovalRecord');
 }
@@ -155,6 +169,7 @@ function approvalShape(): Record<string, ZodType> {
     toolCallId: z.string(),
     input: z.unknown(),
     inputSchema: z.unknown(),
+    outputSchema: z.unknown(),
     reason: z.string().nullable(),
     prompt: z.string().nullable(),
     requestedBy: z.string().nullable(),

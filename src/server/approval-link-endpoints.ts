@@ -2,12 +2,13 @@
 
 import { z } from '@hono/zod-openapi';
 import type { ZodType } from 'zod';
-import type { OpenedLink } from '../app/approval-links.ts';
+import type { OpenedLink, UseLinkOptions } from '../app/approval-links.ts';
 import type { Runtime } from '../app/create-runtime.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { AccessRequest, Caller } from './access.ts';
-import { decidedPage, linkPage, pageResponse } from './approval-page.ts';
-import type { Page } from './approval-page.ts';
+import { pageResponse } from './approval-html.ts';
+import type { Page } from './approval-html.ts';
+import { decidedPage, linkPage, refusedPage } from './approval-page.ts';
 import { endpoint } from './endpoint.ts';
 import type { Endpoint } from './endpoint.ts';
 import { subjectOf } from './row-access.ts';
@@ -21,7 +22,7 @@ interface TokenParams {
 const HTML = { type: 'text/html', schema: z.string() };
 const PAGES = {
   404: { description: 'The link is none of an approval here.', ...HTML },
-  410: { description: 'The link has expired.', ...HTML },
+  410: { description: 'The link has expired, or was taken back.', ...HTML },
 };
 
 export function approvalLinkEndpoints({ runtime }: ServerParts): Endpoint[] {
@@ -67,28 +68,62 @@ function use(runtime: Runtime, params: ZodType<TokenParams>): Endpoint {
       200: { description: 'The answer is recorded.', ...HTML },
       403: { description: 'This one may not answer.', ...HTML },
       409: { description: 'It was decided before: by whom, and when.', ...HTML },
+      422: { description: 'The result does not fit the tool: the form once more.', ...HTML },
       ...PAGES,
     },
     handle: ({ params: { token }, body, allow }) =>
       toResponse(async () => {
         const link = await runtime.approvals.openLink(token);
         const as = await loggedIn(runtime, link, { allow, action: 'approval.decide' });
-        if (link.approval.status === 'pending' && link.isExpired) await refuseQuietly(runtime, token);
-        if (link.isExpired) return linkPage(link);
-        const reason = new URLSearchParams(new TextDecoder().decode(body)).get('reason')?.slice(0, 10_000) ?? '';
-        return answer(runtime, token, { ...(as === undefined ? {} : { as }), ...(reason === '' ? {} : { reason }) });
+        const isOver = link.isExpired || link.isRevoked;
+        if (link.approval.status === 'pending' && isOver) await refuseQuietly(runtime, token);
+        if (isOver) return linkPage(link);
+        return answer(runtime, token, { ...readForm(body), ...(as === undefined ? {} : { as }) });
       }),
   });
 }
 
-async function answer(runtime: Runtime, token: string, options: { as?: Caller; reason?: string }): Promise<Page> {
-  try {
-    return { ...decidedPage(await runtime.approvals.useLink(token, options)), status: 200 };
-  } catch (error) {
-    if (DurableError.is(error, 'approval_decided'))
-      return { ...linkPage(await runtime.approvals.openLink(token)), status: 409 };
-    throw error;
+type LinkAnswer = Pick<UseLinkOptions, 'as' | 'reason' | 'says'> & { result: string };
+
+function readForm(body: Uint8Array): LinkAnswer {
+  const fields = new URLSearchParams(new TextDecoder().decode(body));
+  const text = (name: string): string => fields.get(name)?.slice(0, 10_000) ?? '';
+  const [reason, says] = [text('reason'), text('says')];
+  return {
+    result: text('result'),
+    ...(reason === '' ? {} : { reason }),
+    ...(says === 'happened' || says === 'failed' ? { says } : {}),
+  };
+}
+
+async function answer(runtime: Runtime, token: string, { result: text, ...said }: LinkAnswer): Promise<Page> {
+  let problem = '';
+  for (const result of readings(text)) {
+    try {
+      return { ...decidedPage(await runtime.approvals.useLink(token, { ...said, result })), status: 200 };
+    } catch (error) {
+      if (DurableError.is(error, 'approval_decided'))
+        return { ...linkPage(await runtime.approvals.openLink(token)), status: 409 };
+      if (!DurableError.is(error, 'payload_invalid')) throw error;
+      problem ||= withoutAnchor(error);
+    }
   }
+  return refusedPage(await runtime.approvals.openLink(token), { problem, result: text });
+}
+
+/** What a person writes may be JSON, and may as well be meant as it stands. */
+function readings(text: string): unknown[] {
+  try {
+    const value: unknown = JSON.parse(text);
+    return [value, text];
+  } catch {
+    return [text];
+  }
+}
+
+/** People who read pages have no docs at hand. */
+function withoutAnchor({ message }: DurableError): string {
+  return message.replace(/ \(docs\/[^)]*\)$/, '');
 }
 
 /** The refusal is noted; the page says the rest. */
@@ -131,6 +166,6 @@ function failurePage(error: unknown): Page | undefined {
       said: 'It is damaged, or too old. Ask whoever sent it for another one.',
     };
   if (DurableError.is(error, 'forbidden'))
-    return { status: 403, title: 'You may not answer this', said: error.message.replace(/ \(docs\/[^)]*\)$/, '') };
+    return { status: 403, title: 'You may not answer this', said: withoutAnchor(error) };
   return undefined;
 }

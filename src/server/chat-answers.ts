@@ -73,11 +73,15 @@ async function findApproval(runtime: Runtime, id: string): Promise<Approval | nu
   }
 }
 
-async function decide(runtime: Runtime, { approval: { id }, approved, reason, by }: Decision): Promise<Outcome> {
+async function decide(
+  runtime: Runtime,
+  { approval: { id, answers }, approved, reason, by }: Decision,
+): Promise<Outcome> {
+  const isRepeated = answers.some((answer) => answer.by === by.id && answer.approved === approved);
   try {
     const options = { by, from: 'chat', ...(reason === undefined ? {} : { reason }) };
     await (approved ? runtime.approvals.approve(id, options) : runtime.approvals.deny(id, options));
-    return { kind: 'delivered' };
+    return { kind: isRepeated ? 'repeated' : 'delivered' };
   } catch (error) {
     if (!DurableError.is(error, 'approval_decided')) throw error;
     // The same answer, by whomever: a request that is sent again must find its stream.

@@ -69,7 +69,7 @@ describe.skipIf(noChromium !== undefined)('the page behind a link, in Chromium w
     const { links, run, refunds } = await openShop();
     const [page, late] = [await open(links.approve), await open(links.deny)];
     expect(await page.innerText('h1')).toBe('Approve refund?');
-    expect(await page.innerText('strong')).toBe('Pay 89 EUR back for order 7?');
+    expect(await page.innerText('.question')).toBe('Pay 89 EUR back for order 7?');
     await page.getByRole('button', { name: 'Approve' }).click();
     expect(await page.innerText('h1')).toBe('This was approved');
     await run.result();

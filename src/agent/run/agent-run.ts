@@ -137,7 +137,8 @@ export class AgentRun {
         ask: createInDoubtAsk(this.#context, {
           turns: () => this.#state.turns,
           requestedBy: this.#input.by ?? null,
-          settings: () => this.#prepared.durable,
+          senders: () => this.#senders(),
+          prepared: () => this.#prepared,
         }),
       },
       writer,

@@ -5,7 +5,7 @@ import type { RunContext } from '../../runtime/context.ts';
 import type { NewHook } from '../../runtime/store.ts';
 import { encodeValue } from '../../runtime/codec.ts';
 import { sha256Hex } from '../../runtime/signature.ts';
-import { approvalHook, inputSchemaOf } from '../tool/approval.ts';
+import { approvalHook, schemaOf } from '../tool/approval.ts';
 import type { ApprovalDetails } from '../tool/approval.ts';
 import { keyPart } from '../../runtime/key-part.ts';
 import type { Pending, PendingApproval, PendingClientTool } from './agent-state.ts';
@@ -175,7 +175,8 @@ async function toApprovalHook(call: PendingApproval, tools: ToolSet): Promise<Ne
     tool: call.tool,
     toolCallId: call.toolCallId,
     input: call.input,
-    inputSchema: await inputSchemaOf(tools, call.tool),
+    inputSchema: await schemaOf(tools, { tool: call.tool, of: 'inputSchema' }),
+    outputSchema: null,
     reason: call.reason,
     prompt,
     turn,

@@ -6,7 +6,8 @@ import { DurableError } from '../../runtime/errors.ts';
 
 export interface AuditEntry {
   /**
-   * `notified`: somebody was told of it. `viewed`: noted once for each person. `refused`: an answer that did not count, and `why`.
+   * `notified`: somebody was told of it. `viewed`: noted once for each person. `refused`: an answer that did not count, and `why`. `revoked`: links were
+   * taken back.
    */
   type:
     | 'requested'
@@ -17,6 +18,7 @@ export interface AuditEntry {
     | 'viewed'
     | 'answered'
     | 'refused'
+    | 'revoked'
     | 'expired';
   at: number;
   /** Who; null for what happens by itself. */
@@ -29,6 +31,8 @@ export interface AuditEntry {
   why?: string;
   /** Of an escalation: until when it can be answered now. */
   expiresAt?: number;
+  /** Of links that were taken back: whose; everybody's where it is absent. */
+  to?: string;
 }
 
 /** Notes of one id are one: what is written again after a crash does not count twice. */

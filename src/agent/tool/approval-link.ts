@@ -4,6 +4,8 @@
  *  L1 A token is a JWT (HS256, RFC 7519) under a key that is derived from a secret of the runtime, whose id it names: links made under a former
  *     secret hold as long as that secret is among the runtime's.
  *  L2 It is bound to approval, action and addressee. What makes it one-time is the approval: nobody answers twice, and none is decided twice.
+ *     Whoever may approve a call in doubt may say as well that nobody knows: the action "approve" stands for all that can be said of it.
+ *  L3 It says when it was made: the links that an addressee has had so far can be taken back.
  */
 
 import { durationMs } from '../../runtime/duration.ts';
@@ -35,6 +37,8 @@ export interface LinkClaims {
   action: LinkAction;
   to: string;
   requireLogin: boolean;
+  /** When it was made: milliseconds. */
+  issuedAt: number;
   /** Its time is over. */
   isExpired: boolean;
 }
@@ -73,7 +77,7 @@ export async function createLinks(context: RunContext, options: LinkOptions & Su
 type Signing = { key: { id: string | undefined; bytes: Uint8Array }; now: number; expiresAt: number };
 
 async function encodeLink(
-  { approval, action, to, requireLogin }: Omit<LinkClaims, 'isExpired'>,
+  { approval, action, to, requireLogin }: Omit<LinkClaims, 'isExpired' | 'issuedAt'>,
   { key, now, expiresAt }: Signing,
 ): Promise<string> {
   const { SignJWT } = await import('jose');
@@ -81,7 +85,7 @@ async function encodeLink(
     .setProtectedHeader({ alg: 'HS256', ...(key.id === undefined ? {} : { kid: key.id }) })
     .setAudience(AUDIENCE)
     .setSubject(to)
-    .setIssuedAt(Math.floor(now / 1_000))
+    .setIssuedAt(now / 1_000)
     .setExpirationTime(Math.ceil(expiresAt / 1_000))
     .sign(key.bytes);
 }
@@ -108,9 +112,10 @@ export async function decodeLink(
 }
 
 function claimsOf(payload: Record<string, unknown>, isExpired: boolean): LinkClaims | undefined {
-  const { approval, action, sub: to, login } = payload;
+  const { approval, action, sub: to, login, iat } = payload;
   if (typeof approval !== 'string' || typeof to !== 'string' || !isAction(action)) return undefined;
-  return { approval, action, to, requireLogin: login === true, isExpired };
+  const issuedAt = typeof iat === 'number' ? Math.round(iat * 1_000) : 0;
+  return { approval, action, to, requireLogin: login === true, issuedAt, isExpired };
 }
 
 function isAction(value: unknown): value is LinkAction {

@@ -17,6 +17,8 @@ export interface ApprovalDetails {
   input: unknown;
   /** JSON Schema of the input, where the tool has one. */
   inputSchema: unknown;
+  /** Of a call in doubt: JSON Schema of what the tool answers, where it has one. */
+  outputSchema: unknown;
   /** Why the policy asks, or what is known of an interrupted call. */
   reason: string | null;
   /** Model turns of the run so far. */
@@ -45,7 +47,7 @@ export interface ApprovalRules {
 }
 
 /** An approval as the application's functions see it. */
-export interface RequestedApproval extends Omit<ApprovalDetails, 'inputSchema' | 'rules'> {
+export interface RequestedApproval extends Omit<ApprovalDetails, 'inputSchema' | 'outputSchema' | 'rules'> {
   run: string;
   /** The agent's name. */
   agent: string;
@@ -91,16 +93,22 @@ export function readApprovalDetails(payload: Payload): ApprovalDetails {
 }
 
 /** What approvals have that nobody limited. */
-export const UNASKED: Pick<ApprovalDetails, 'prompt' | 'requestedBy' | 'expiresAt' | 'rules'> = {
+export const UNASKED: Pick<
+  ApprovalDetails,
+  'outputSchema' | 'prompt' | 'requestedBy' | 'expiresAt' | 'rules'
+> = {
+  outputSchema: null,
   prompt: null,
   requestedBy: null,
   expiresAt: null,
   rules: NO_RULES,
 };
 
-/** The tool's input as JSON Schema; null if the tool is unknown here or has none. */
-export async function inputSchemaOf(tools: ToolSet, name: string): Promise<unknown> {
-  const tool = Object.hasOwn(tools, name) ? tools[name] : undefined;
-  if (tool === undefined) return null;
-  return (await asSchema(tool.inputSchema).jsonSchema) ?? null;
+/** What a tool takes or answers as JSON Schema; null if the tool is unknown here or has none. */
+export async function schemaOf(
+  tools: ToolSet,
+  { tool: name, of }: { tool: string; of: 'inputSchema' | 'outputSchema' },
+): Promise<unknown> {
+  const schema = Object.hasOwn(tools, name) ? tools[name]?.[of] : undefined;
+  return schema === undefined ? null : ((await asSchema<unknown>(schema).jsonSchema) ?? null);
 }

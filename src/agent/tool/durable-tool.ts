@@ -13,6 +13,7 @@ import type { ModelMessage, Tool, ToolExecutionOptions, ToolSet } from 'ai';
 import type { Attempt, MessagePlace, Operation } from '../../runtime/context.ts';
 import { currentFrame } from '../../runtime/context.ts';
 import { encodeChunk } from '../../runtime/chunk.ts';
+import type { JournalEvent } from '../../runtime/event.ts';
 import { durationMs } from '../../runtime/duration.ts';
 import { DurableError, FatalError } from '../../runtime/errors.ts';
 import type { CallState } from '../call/call-state.ts';
@@ -20,7 +21,7 @@ import type { DurableToolSettings } from '../durable-settings.ts';
 import { CHILD_PART, DEFAULT_STREAM } from '../../streams/wire.ts';
 import { editedModelOutput } from './edited-input.ts';
 import { createInDoubtAsk } from './in-doubt-ask.ts';
-import { findDoubt, recordedProbes, recordStartAgain, replayProbes, settleDoubt } from './in-doubt.ts';
+import { findDoubt, knownOfDoubts, recordStartAgain, replayDoubts, settleDoubt } from './in-doubt.ts';
 import type { InDoubtAsk, InDoubtTool } from './in-doubt.ts';
 import { anySignal } from '../turn/live-turn.ts';
 import { memoizedNeedsApproval } from './approval-policy.ts';
@@ -116,9 +117,9 @@ function callTool(run: ToolRun, at: ToolAttempt): unknown {
     const result = execute(actual, { ...options, abortSignal });
     return isAsyncIterable(result) ? at.feed.drain(result) : result;
   };
-  const probes = recordedProbes(call.context, at.key);
-  if (at.doubt === undefined && probes.length === 0) return start();
-  return callAgain(run, { ...at, probes, start });
+  const known = knownOfDoubts(call.context, at.key);
+  if (at.doubt === undefined && known.length === 0) return start();
+  return callAgain(run, { ...at, known, start });
 }
 
 /** D4. Its attempts after the doubt was settled are plain ones. */
@@ -127,12 +128,12 @@ async function callAgain(
   {
     attempt,
     doubt,
-    probes,
+    known,
     start,
-  }: Pick<ToolAttempt, 'attempt' | 'doubt'> & { probes: string[]; start: () => unknown },
+  }: Pick<ToolAttempt, 'attempt' | 'doubt'> & { known: JournalEvent[]; start: () => unknown },
 ): Promise<unknown> {
   const { context } = call;
-  await replayProbes(context, probes);
+  await replayDoubts(context, known);
   if (doubt === undefined) return start();
   if (!doubt.isSettled) {
     const settled = await settleDoubt({
@@ -154,7 +155,8 @@ function askIn(call: CallState): InDoubtAsk {
   return createInDoubtAsk(call.context, {
     turns: () => call.committed,
     requestedBy: null,
-    settings: () => call.prepared.durable,
+    senders: () => [],
+    prepared: () => call.prepared,
   });
 }
 

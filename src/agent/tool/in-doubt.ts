@@ -6,14 +6,16 @@
  *  I2 Each interruption is looked into and asked about once: probe and question are keyed by the number of starts.
  *  I3 What is asked, and looked up, about a call is no part of it: a question that is still open leaves the call in doubt.
  *  I4 Once a doubt is settled in favour of another attempt, this one and its retries are as any: each has its start recorded.
- *  I5 Every recorded probe of a call is asked for when the call is entered again, whatever has become of the doubt: replay goes no further
- *     than a completion that nobody asks for.
+ *  I5 Whatever is recorded of probes and questions of a call is asked for when the call is entered again, whatever has become of the doubt:
+ *     replay goes no further than a completion that nobody asks for.
  */
 
+import { COMPLETIONS } from '../../runtime/context.ts';
 import type { RunContext } from '../../runtime/context.ts';
 import { DurableError } from '../../runtime/errors.ts';
 import { durationMs } from '../../runtime/duration.ts';
 import type { JournalEvent } from '../../runtime/event.ts';
+import { hookOf } from '../../runtime/hook-closing.ts';
 import type { DurableToolSettings, ProbeAnswer } from '../durable-settings.ts';
 
 /** What a tool was when the process that ran it died. */
@@ -116,21 +118,27 @@ export async function recordStartAgain(
   await context.append({ facts: [{ type: 'tool_started', key, at: context.now(), attempt }] });
 }
 
-/** I5. Keys. */
-export function recordedProbes(context: RunContext, key: string): string[] {
-  const about = context.journal(probeKey({ key }));
-  return about.filter(({ type }) => type === 'step_completed' || type === 'step_failed').map((event) => event.key);
+/** I5. In journal order. */
+export function knownOfDoubts(context: RunContext, key: string): JournalEvent[] {
+  return context.journal(`${key}/`).filter((event) => isAboutDoubt(event, key) && COMPLETIONS.has(event.type));
 }
 
-/** I5. What they found is asked for once more where it matters. */
-export async function replayProbes(context: RunContext, keys: readonly string[]): Promise<void> {
-  for (const key of keys) {
+/** I5. What they say is asked for once more where it matters. */
+export async function replayDoubts(context: RunContext, known: readonly JournalEvent[]): Promise<void> {
+  for (const event of known) {
     try {
-      await context.perform({ key, kind: 'step', body: () => 'unknown' });
+      await replayed(context, event);
     } catch (error) {
       if (DurableError.is(error, 'cancelled')) throw error;
     }
   }
+}
+
+async function replayed(context: RunContext, event: JournalEvent): Promise<void> {
+  const { key, type } = event;
+  if (type === 'timer_fired') await context.sleep(key, 0);
+  else if (type === 'hook_closed') await context.closeHook(key, hookOf(event));
+  else if (type !== 'message_received') await context.perform({ key, kind: 'step', body: () => 'unknown' });
 }
 
 /** What the tool itself finds out; undefined if it cannot tell. */
