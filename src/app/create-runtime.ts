@@ -52,7 +52,7 @@ import { createRunHandle, runNotFound } from './run-handle.ts';
 import type { RunHandle } from './run-handle.ts';
 import { toLedgerEntry, toRunInfo } from './run-info.ts';
 import type { LedgerEntry, RunInfo } from './run-info.ts';
-import { checkOptions, registryOf, secretsOf } from './runtime-options.ts';
+import { applicationOf, checkOptions, registryOf, secretsOf } from './runtime-options.ts';
 import type { RuntimeOptions } from './runtime-options.ts';
 import { splitStart } from './start-input.ts';
 import type { Start, StartInput, UntypedStart } from './start-input.ts';
@@ -335,10 +335,10 @@ class DurableRuntime implements Runtime {
     const { options, registry, clock, ids, logger } = this.#parts;
     const keys = await this.#keyring();
     const { streams } = this.#parts;
-    const publicUrl = options.publicUrl?.replace(/\/+$/, '');
+    const application = applicationOf(options);
     if (options.worker === false) return { keys, worker: null, wayIn: plainWayIn(this.#store) };
     const worker = new Worker(
-      { store: this.#store, clock, ids, logger, registry, keys, streams, publicUrl },
+      { store: this.#store, clock, ids, logger, registry, keys, streams, application },
       options.worker,
     );
     if (this.#closing === undefined) {

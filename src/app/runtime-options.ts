@@ -1,6 +1,7 @@
 /** What a runtime is created with, and what is wrong with it: misuse is told before anything has an effect. */
 
 import type { Clock } from '../runtime/clock.ts';
+import type { Application } from '../runtime/context.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { Ids } from '../runtime/ids.ts';
 import type { Logger } from '../runtime/logger.ts';
@@ -122,6 +123,11 @@ function checked<T extends Registrable>(value: T, where: string): T {
     `with ${where}: it is neither an agent nor a workflow`,
     'Agents are made by new DurableAgent({ ... }), workflows by workflow("name", async (input) => { ... }).',
   );
+}
+
+/** What each run is told. */
+export function applicationOf({ publicUrl }: RuntimeOptions): Application {
+  return { publicUrl: publicUrl?.replace(/\/+$/, ''), agentDefaults: undefined };
 }
 
 /** Newest first; empty if the store is to keep one. Throws `invalid_argument`. */

@@ -15,7 +15,7 @@ import type { EventDraft, EventType, JournalEvent } from './event.ts';
 import type { ClosedHook } from './hook-closing.ts';
 import type { Logger } from './logger.ts';
 import type { NoticedPart } from './notices.ts';
-import type { LedgerRow, Message, NewHook, NewRun, Run, StreamPage } from './store.ts';
+import type { LedgerRow, LedgerScope, LedgerTotals, Message, NewHook, NewRun, Run, StreamPage } from './store.ts';
 
 export interface RunContext {
   /** The row as it was claimed. */
@@ -23,6 +23,8 @@ export interface RunContext {
   readonly logger: Logger;
   /** Where the routes of an app are reached from outside, without a slash at the end; undefined if nobody said so. */
   readonly publicUrl: string | undefined;
+  /** What the application has set for all of its agents. Theirs to read: the runtime hands it on. */
+  readonly agentDefaults: object | undefined;
   /** Aborted by cancel (reason: DurableError `cancelled`), a lost lease (`lease_lost`) and close (`runtime_closed`). */
   readonly signal: AbortSignal;
   /** True while recorded completions wait to be released. */
@@ -31,6 +33,8 @@ export interface RunContext {
   readonly checkpoints: readonly JournalEvent[];
   /** Store time of the last released event (before the first: of the last checkpoint, or the run's creation). The same on replay. */
   now(): number;
+  /** The store's clock, now: estimated from its last answer, and another on replay. */
+  storeNow(): number;
   /** Hex HMAC-SHA256 of the text under the secret of the run, the same on replay. Synchronous. */
   sign(text: string): string;
 
@@ -111,11 +115,16 @@ export interface RunContext {
    * body. A notice of the same id is one. What has ended hears nothing.
    */
   notify(via: { run: string; key: string }, notice: { id: string; part: NoticedPart }): Promise<void>;
+  /** Sums of the ledger as they are now; not journaled, so for decisions that are. */
+  ledgerTotals(scopes: readonly LedgerScope[]): Promise<LedgerTotals[]>;
   /** The runs of this run's thread that began before this one, oldest first. */
   threadRuns(): Promise<Run[]>;
   /** Another run of this run's thread waits for its end. */
   isFollowed(): Promise<boolean>;
 }
+
+/** What a runtime tells each of its runs. */
+export type Application = Pick<RunContext, 'publicUrl' | 'agentDefaults'>;
 
 /** Kinds of scopes. `step` bodies are leaves: durable calls inside them are refused. */
 export type ScopeKind = 'workflow' | 'agent' | 'tool' | 'step' | 'shield';

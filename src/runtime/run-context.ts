@@ -6,7 +6,7 @@ import { addAppend } from './append.ts';
 import { stringifyValue } from './codec.ts';
 import type { Payload } from './codec.ts';
 import { currentFrame } from './context.ts';
-import type { Append, MessageBuffer, NewScope, Operation, RunContext } from './context.ts';
+import type { Append, Application, MessageBuffer, NewScope, Operation, RunContext } from './context.ts';
 import { DurableError } from './errors.ts';
 import type { JournalEvent } from './event.ts';
 import { closingMeta, wasClosed } from './hook-closing.ts';
@@ -20,13 +20,14 @@ import { performOperation } from './operations.ts';
 import type { OperationsOptions } from './operations.ts';
 import type { Await, RunCore } from './run-core.ts';
 import { RunScope } from './run-scope.ts';
+import { askStore, askUntilAnswered } from './store-question.ts';
 import { hasBegun } from './store.ts';
 import { signHex } from './signature.ts';
-import type { EndStatus, NewHook, NewRun, Run, StreamPage } from './store.ts';
+import type { EndStatus, LedgerScope, LedgerTotals, NewHook, NewRun, Run, StreamPage } from './store.ts';
 
 export interface LiveRunContextOptions extends OperationsOptions {
   secret: Uint8Array;
-  publicUrl: string | undefined;
+  application: Application | undefined;
   guards: Guard[];
   childRun: (parent: Run, target: unknown, options: { id: string; input: unknown }) => Promise<NewRun>;
 }
@@ -55,7 +56,11 @@ export class LiveRunContext implements RunContext {
   }
 
   get publicUrl(): string | undefined {
-    return this.#options.publicUrl;
+    return this.#options.application?.publicUrl;
+  }
+
+  get agentDefaults(): object | undefined {
+    return this.#options.application?.agentDefaults;
   }
 
   get signal(): AbortSignal {
@@ -76,6 +81,10 @@ export class LiveRunContext implements RunContext {
 
   now(): number {
     return this.#core.now();
+  }
+
+  storeNow(): number {
+    return this.#core.storeNow();
   }
 
   sign(text: string): string {
@@ -359,11 +368,7 @@ export class LiveRunContext implements RunContext {
   }
 
   async readStream(stream: string, from: number): Promise<StreamPage> {
-    // Code that waits for nothing but this does not count as waiting.
-    const leaf = this.#core.root.presence.leaf('busy');
-    const page = await this.#core.store
-      .read(this.run.id, stream, { from, maxBytes: 1_048_576 })
-      .finally(() => leaf.leave());
+    const page = await askStore(this.#core, (store) => store.read(this.run.id, stream, { from, maxBytes: 1_048_576 }));
     if (page === null)
       throw new DurableError('run_not_found', `Cannot read the stream "${stream}": the run "${this.run.id}" is gone.`);
     if (page.expired !== undefined)
@@ -392,6 +397,10 @@ export class LiveRunContext implements RunContext {
     { id, part }: { id: string; part: NoticedPart },
   ): Promise<void> {
     await this.#core.store.deliver([{ to: { run }, id, kind: 'wake', payload: encodeNotice(key, part) }]);
+  }
+
+  ledgerTotals(scopes: readonly LedgerScope[]): Promise<LedgerTotals[]> {
+    return askUntilAnswered(this.#core, (store) => store.ledgerTotals(scopes));
   }
 
   async threadRuns(): Promise<Run[]> {

@@ -12,8 +12,9 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { LRUCache } from 'lru-cache';
 import { Admission } from './admission.ts';
 import type { Clock } from './clock.ts';
-import { decodeValue } from './codec.ts';
+import { decodeValue, MAX_VALUE_BYTES } from './codec.ts';
 import { Committer } from './committer.ts';
+import type { Application } from './context.ts';
 import type { DurableError } from './errors.ts';
 import { HeldRun } from './held-run.ts';
 import type { HeldRunHost } from './held-run.ts';
@@ -51,8 +52,9 @@ export interface WorkerParts {
   logger: Logger;
   registry: Registry;
   streams?: StreamSettings;
-  /** See `RunContext`. */
-  publicUrl?: string | undefined;
+  /** Of one value that a run records. */
+  maxValueBytes?: number;
+  application?: Application;
   /** Loaded before the worker opens. */
   keys: Keyring;
 }
@@ -390,7 +392,7 @@ export class Worker implements HeldRunHost {
   }
 
   async #begin(claim: Claim, options: { claimedAt: number; now: number }): Promise<void> {
-    const { store, registry, clock, ids, logger, keys, streams, publicUrl } = this.#parts;
+    const { store, registry, clock, ids, logger, keys, streams, application } = this.#parts;
     const { run } = claim;
     this.#executing.get(run.id)?.drop('lease_lost', `The run "${run.id}" was claimed again; this attempt is dropped.`);
     this.#warm.peek(run.id)?.drop('lease_lost', `The run "${run.id}" went on elsewhere; this continuation is dropped.`);
@@ -410,9 +412,9 @@ export class Worker implements HeldRunHost {
       claimedAt: options.claimedAt,
       leaseMs: this.#options.leaseMs,
       definition: registry.find(run.workflow),
-      input: decodeValue(run.input),
+      input: decodeValue(input),
       secret,
-      publicUrl,
+      application,
       childRun: (parent, target, child) => registry.childRun(keys, { parent, target, ...child }),
       host: this,
       core: (self) =>
