@@ -12,7 +12,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { LRUCache } from 'lru-cache';
 import { Admission } from './admission.ts';
 import type { Clock } from './clock.ts';
-import { decodeValue, MAX_VALUE_BYTES } from './codec.ts';
+import { decodeValue } from './codec.ts';
 import { Committer } from './committer.ts';
 import type { Application } from './context.ts';
 import type { DurableError } from './errors.ts';
@@ -52,8 +52,6 @@ export interface WorkerParts {
   logger: Logger;
   registry: Registry;
   streams?: StreamSettings;
-  /** Of one value that a run records. */
-  maxValueBytes?: number;
   application?: Application;
   /** Loaded before the worker opens. */
   keys: Keyring;
@@ -412,7 +410,7 @@ export class Worker implements HeldRunHost {
       claimedAt: options.claimedAt,
       leaseMs: this.#options.leaseMs,
       definition: registry.find(run.workflow),
-      input: decodeValue(input),
+      input: decodeValue(run.input),
       secret,
       application,
       childRun: (parent, target, child) => registry.childRun(keys, { parent, target, ...child }),
