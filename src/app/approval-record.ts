@@ -2,7 +2,6 @@
 
 import { readApprovalDetails } from '../agent/tool/approval.ts';
 import type { ApprovalDetails, ApprovalRules, RequestedApproval } from '../agent/tool/approval.ts';
-import { whereOf } from '../agent/tool/approval-origin.ts';
 import { readNotes } from '../agent/tool/approval-audit.ts';
 import type { AuditEntry, AuditNote } from '../agent/tool/approval-audit.ts';
 import type { Hook, Responder } from '../runtime/store.ts';
@@ -42,11 +41,13 @@ export function readRow(hook: Hook): ApprovalRow {
 }
 
 export function toApproval({ hook, details, notes }: ApprovalRow, now: number): Approval {
-  const { rules: _, origin, ...asked } = details;
+  const { rules: _, ...asked } = details;
   return {
     ...asked,
     expiresAt: expiryOf({ details, notes }),
-    ...whereOf(origin, { ...hook, id: hook.run, tool: details.tool }),
+    run: hook.run,
+    agent: hook.workflow,
+    thread: hook.thread,
     tenant: hook.tenant,
     status: statusOf({ hook, details, notes }, now),
     needed: hook.needed,

@@ -71,7 +71,6 @@ async function askedOf(
     now: context.scope().metadata?.startedAt ?? context.now(),
     requestedBy: options.requestedBy,
     senders: options.senders(),
-    origin: null,
     logger: context.logger,
     isTold: onApprovalRequested !== undefined,
   });
@@ -89,12 +88,11 @@ function detailsOf({
   expiresAt,
   approvers,
   rules,
-  origin,
 }: ApprovalTerms): Pick<
   ApprovalDetails,
-  'turn' | 'requestedAt' | 'requestedBy' | 'prompt' | 'expiresAt' | 'approvers' | 'rules' | 'origin'
+  'turn' | 'requestedAt' | 'requestedBy' | 'prompt' | 'expiresAt' | 'approvers' | 'rules'
 > {
-  return { turn, requestedAt, requestedBy, prompt, expiresAt, approvers, rules, origin };
+  return { turn, requestedAt, requestedBy, prompt, expiresAt, approvers, rules };
 }
 
 function reasonOf(tool: InDoubtTool): string {
