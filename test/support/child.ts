@@ -23,10 +23,14 @@ export interface Child<MESSAGE> {
 const COMPILE_CACHE = join(tmpdir(), 'everturn-compile-cache');
 
 /** `file` is relative to the caller: pass `new URL('x-process.ts', import.meta.url)`. `argument` reaches it as JSON in argv[2]. */
-export function startChild<MESSAGE>(file: URL, argument: unknown, options: { uid?: number } = {}): Child<MESSAGE> {
+export function startChild<MESSAGE>(
+  file: URL,
+  argument: unknown,
+  { execArgv = [], ...options }: { uid?: number; execArgv?: string[] } = {},
+): Child<MESSAGE> {
   const child = fork(file, [JSON.stringify(argument)], {
     ...options,
-    execArgv: ['--conditions=everturn-source'],
+    execArgv: ['--conditions=everturn-source', ...execArgv],
     env: { ...process.env, NODE_COMPILE_CACHE: COMPILE_CACHE },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
