@@ -101,7 +101,8 @@ async function runLane(runtime: Runtime, { lane, until }: { lane: number; until:
     const gaps: number[] = [];
     let last = performance.now();
     const run = await runtime.start('guard', { id, prompt: 'Please patrol the street.' });
-    for await (const _chunk of run.stream()) {
+    const reader = run.stream().getReader();
+    while (!(await reader.read()).done) {
       const now = performance.now();
       gaps.push(now - last);
       last = now;
@@ -136,7 +137,8 @@ async function replaceInTurn({ crew, live, replace, state }: Replacing): Promise
 
 async function countConnections(connections: SoakOptions['connections'], state: { over: boolean }): Promise<number[]> {
   const counts: number[] = [];
-  while (connections !== undefined && !state.over) {
+  if (connections === undefined) return counts;
+  while (!state.over) {
     counts.push(await connections());
     await delay(2_000);
   }
