@@ -4,8 +4,8 @@
  *  G1 A source has at most one commit in flight.
  *  G2 A call that times out or throws is repeated with the same commit ids until each source gives up (its lease is about
  *     to end). Answers that come after a time-out are ignored: the repeated call's answer is the same.
- *  G3 Chunks alone wait for the pace of the process: the first ones after a pause go at the end of their macrotask, later
- *     flushes come at least max(flushMs, twice a flush's duration) after the one before, whichever run's chunks they carry
+ *  G3 Chunks alone wait for the pace of the process: two flushes after a pause go at the end of their macrotask, later
+ *     ones come at least max(flushMs, twice a flush's duration) after the one before, whichever run's chunks they carry
  *     (`flush-pace.ts`). A call that is made anyway takes the chunks of all runs along.
  *  G4 If a batch of several throws, its commits are sent one by one, so that one bad run does not hold the others.
  *  G5 What a source throws is that source's alone.

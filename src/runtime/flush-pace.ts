@@ -1,6 +1,7 @@
 /**
  * When a process may send chunks alone: for about a third of its time, so that streaming runs leave it and its store room for
  * others. What counts is the shorter one of the last two flushes: a sync that happens to be slow must not hold up the chunks after it.
+ * After a pause two may follow one another: a model's first word often comes just after the chunk that begins its text.
  */
 
 /** Nor must a store that is slow for good hold them up for long. */
@@ -11,6 +12,8 @@ export class FlushPace {
   #lastMs = 0;
   #beforeMs = 0;
   #notBefore = 0;
+  /** When the time of all flushes so far, and of the distances after them, is made up for. */
+  #evenAt = 0;
 
   /** `leastMs`: least time between two flushes. */
   constructor(leastMs: number) {
@@ -23,16 +26,20 @@ export class FlushPace {
   }
 
   sent(now: number): void {
-    this.#pauseFrom(now);
+    this.#notBefore = now + this.#distance();
   }
 
   answered({ sentAt, now }: { sentAt: number; now: number }): void {
     this.#beforeMs = this.#lastMs;
     this.#lastMs = now - sentAt;
-    this.#pauseFrom(now);
+    const distance = this.#distance();
+    const behind = Math.max(0, this.#evenAt + this.#lastMs - now);
+    // What is sent anyway asks for no pace: what it took is not to be made up for later.
+    this.#evenAt = now + Math.min(behind, distance) + distance;
+    this.#notBefore = this.#evenAt - distance;
   }
 
-  #pauseFrom(now: number): void {
-    this.#notBefore = now + Math.max(this.#leastMs, Math.min(2 * this.#lastMs, 2 * this.#beforeMs, MOST_MS));
+  #distance(): number {
+    return Math.max(this.#leastMs, Math.min(2 * this.#lastMs, 2 * this.#beforeMs, MOST_MS));
   }
 }

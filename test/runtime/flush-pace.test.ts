@@ -19,16 +19,54 @@ describe('the pace of flushes', () => {
   });
 
   it('waits twice as long as flushes take', () => {
-    expect(flushes(new FlushPace(2), [5, 5])).toBe(10);
+    expect(flushes(new FlushPace(2), [5, 5, 5])).toBe(10);
   });
 
   it('keeps the least distance after fast ones', () => {
-    expect(flushes(new FlushPace(2), [0.1, 0.1])).toBeCloseTo(2);
+    expect(flushes(new FlushPace(2), [0.1, 0.1, 0.1])).toBeCloseTo(2);
+  });
+
+  it('lets a second one follow the first after a pause, and no third', () => {
+    const pace = new FlushPace(2);
+    flushes(pace, [1, 1, 1]);
+    for (const start of [200, 300]) {
+      const waits: number[] = [];
+      for (const now of [start, start + 1]) {
+        waits.push(pace.waitAt(now));
+        pace.sent(now);
+        pace.answered({ sentAt: now, now: now + 1 });
+      }
+      expect(Math.max(...waits)).toBeLessThanOrEqual(0);
+      expect(pace.waitAt(start + 2)).toBe(2);
+    }
+  });
+
+  it('takes a third of the time, however often it is asked', () => {
+    const pace = new FlushPace(2);
+    let taken = 0;
+    for (let now = 100; now < 1_100; now += 0.25) {
+      if (pace.waitAt(now) > 0) continue;
+      pace.sent(now);
+      pace.answered({ sentAt: now, now: now + 5 });
+      now += 5;
+      taken += 5;
+    }
+    expect(taken / 1_000).toBeCloseTo(1 / 3, 1);
   });
 
   it('is not held up by a single slow one, nor for long by a slow store', () => {
-    expect(flushes(new FlushPace(2), [3, 900])).toBe(6);
-    expect(flushes(new FlushPace(2), [900, 3_000])).toBe(50);
+    expect(flushes(new FlushPace(2), [3, 3, 900])).toBe(6);
+    expect(flushes(new FlushPace(2), [900, 900, 3_000])).toBe(50);
+  });
+
+  it('is held up no longer by commits that were made anyway', () => {
+    const pace = new FlushPace(2);
+    expect(
+      flushes(
+        pace,
+        Array.from({ length: 100 }, () => 3),
+      ),
+    ).toBe(6);
   });
 
   it('is held up while a flush is on its way', () => {
