@@ -12,6 +12,18 @@ import { recordingLogger } from '../agent/run-kit.ts';
 
 const COUNT = 10_000;
 const BATCH = 250;
+/** What answers fewer than a page. */
+const FEW: Record<string, number> = {
+  run: 1,
+  thread: 1,
+  'thread, all': 1,
+  tool: 1,
+  'tool, all': 1,
+  'tool of a tenant': 1,
+  'small tenant': 1,
+  'small tenant, all': 1,
+  decided: 0,
+};
 
 /** A run for each approval, of a thread and a tenant of its own. */
 async function fill(store: Store): Promise<void> {
@@ -24,7 +36,7 @@ async function fill(store: Store): Promise<void> {
       version: '1',
       queue: 'support@*',
       thread: `thread_${from + n}`,
-      tenant: `tenant_${(from + n) % 100}`,
+      tenant: from + n === 3 ? 'small' : `tenant_${(from + n) % 2}`,
       input,
       inputHash: id,
       attributes: {},
@@ -97,10 +109,16 @@ describe.each(stores())('%s, with 10,000 approvals that wait', (_, open) => {
       first: {},
       next: { cursor: first.cursor ?? '' },
       all: { status: 'all' },
-      tenant: { tenant: 'tenant_7' },
+      tenant: { tenant: 'tenant_1' },
+      'small tenant': { tenant: 'small' },
+      'small tenant, all': { tenant: 'small', status: 'all' },
       thread: { thread: 'thread_77' },
       run: { run: 'run_77' },
       tool: { tool: 'rare' },
+      'tool, all': { tool: 'rare', status: 'all' },
+      'tool of a tenant': { tool: 'rare', tenant: 'tenant_0' },
+      'thread, all': { thread: 'thread_77', status: 'all' },
+      decided: { status: 'decided' },
     };
     const figures: Record<string, number> = {};
     for (const [name, query] of Object.entries(queries)) {
@@ -109,14 +127,13 @@ describe.each(stores())('%s, with 10,000 approvals that wait', (_, open) => {
         const start = performance.now();
         const { items } = await runtime.approvals.list(query);
         times.push(performance.now() - start);
-        expect(items.length).toBeGreaterThan(0);
+        expect(items.length, name).toBe(FEW[name] ?? 50);
       }
-      figures[name] = times.toSorted((a, b) => a - b)[7] ?? Number.NaN;
+      // The best of them: the others say how busy the machine is.
+      figures[name] = Math.min(...times);
     }
-    const one = performance.now();
     expect((await runtime.approvals.get('apr_run_77')).audit).toHaveLength(1);
-    figures['get'] = performance.now() - one;
     await runtime.close();
-    for (const [name, ms] of Object.entries(figures)) expect(ms, name).toBeLessThan(100);
+    for (const [name, ms] of Object.entries(figures)) expect(ms, name).toBeLessThan(10);
   }, 60_000);
 });

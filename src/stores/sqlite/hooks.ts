@@ -26,7 +26,7 @@ export interface HookHolder {
   key: string;
 }
 
-const FULL_HOOKS = `SELECT hooks.*, runs.id AS run_id, runs.workflow, runs.thread, runs.tenant FROM hooks JOIN runs ON runs.key = hooks.run`;
+const FULL_HOOKS = `SELECT hooks.*, runs.id AS run_id, runs.workflow, runs.thread FROM hooks JOIN runs ON runs.key = hooks.run`;
 
 export function prepareHooks(file: OpenFile): Hooks {
   const { db } = file;
@@ -61,8 +61,8 @@ function prepareChanges({ db, clock }: OpenFile): Pick<Hooks, 'holder' | 'create
      FROM hooks JOIN runs ON runs.key = hooks.run WHERE token_hash = ? AND hooks.status <> 'closed' AND runs.ended_at IS NULL`,
   );
   const insert = db.prepare(
-    `INSERT INTO hooks (token_hash, run, target, kind, once, needed, tool, details, status, answers, resolved_seq, created_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open', '[]', -1, ?) ON CONFLICT (token_hash) DO NOTHING`,
+    `INSERT INTO hooks (token_hash, run, target, kind, once, needed, tool, tenant, details, status, answers, resolved_seq, created_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT tenant FROM runs WHERE key = ?), ?, 'open', '[]', -1, ?) ON CONFLICT (token_hash) DO NOTHING`,
   );
   const freed =
     "token_hash = ? AND (status = 'closed' OR (SELECT ended_at FROM runs WHERE key = hooks.run) IS NOT NULL)";
@@ -88,6 +88,7 @@ function prepareChanges({ db, clock }: OpenFile): Pick<Hooks, 'holder' | 'create
         hook.once ? 1 : 0,
         hook.needed,
         hook.tool,
+        run,
         hook.details,
         clock.now(),
       );
@@ -106,15 +107,24 @@ function listHooks({ db }: OpenFile, { query, toFull }: { query: HookQuery; toFu
     ['hooks.status IN (SELECT value FROM json_each(?))', query.status && JSON.stringify(query.status)],
     ['runs.id = ?', query.run],
     ['runs.thread = ?', query.thread],
-    isTenant('runs.tenant', query.tenant),
+    isTenant(query.tool === undefined ? 'hooks.tenant' : '+hooks.tenant', query.tenant),
     ['hooks.tool = ?', query.tool],
     ['hooks.key < ?', query.cursor === undefined ? undefined : Number(query.cursor)],
   ]);
-  // Says once more what the statuses say: an index finds the few open hooks among many others.
-  const isOpen = query.status?.every((status) => status === 'open') === true;
-  const sql = isOpen ? `${filter.sql} AND hooks.status = 'open'` : filter.sql;
+  const sql = query.thread === undefined ? `${filter.sql}${indexed(query)}` : filter.sql;
   const rows = db
     .prepare(`${FULL_HOOKS} ${sql} ORDER BY ${ofThread}hooks.key DESC LIMIT ?`)
     .all(...filter.values, size + 1);
   return toPage(rows, { size, toItem: toFull });
+}
+
+/** Says once more what the query says: indexes of the few that are meant are found by it. */
+function indexed({ kind, status }: HookQuery): string {
+  const isOpen = status?.every((each) => each === 'open') === true;
+  const isSettled = status?.every((each) => each !== 'open') === true;
+  return [
+    ...(isOpen ? [" AND hooks.status = 'open'"] : []),
+    ...(isSettled ? [" AND hooks.status <> 'open'"] : []),
+    ...(kind === 'approval' ? [" AND hooks.kind = 'approval'"] : []),
+  ].join('');
 }

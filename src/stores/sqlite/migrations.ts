@@ -172,6 +172,14 @@ export const MIGRATIONS: readonly string[] = [
    CREATE INDEX part_ids_at ON part_ids (at);
    CREATE TABLE parts (key INTEGER PRIMARY KEY, home INTEGER NOT NULL, hash TEXT NOT NULL, bytes BLOB);
    CREATE UNIQUE INDEX parts_home ON parts (home, hash);`,
+  // A page of what waits for people is found without a look at all that waits, whatever is asked for.
+  `ALTER TABLE hooks ADD COLUMN tenant TEXT;
+   UPDATE hooks SET tenant = (SELECT runs.tenant FROM runs WHERE runs.key = hooks.run);
+   CREATE INDEX hooks_open_tool ON hooks (kind, tool) WHERE status = 'open' AND tool IS NOT NULL;
+   CREATE INDEX hooks_open_tenant ON hooks (kind, tenant) WHERE status = 'open' AND tenant IS NOT NULL;
+   CREATE INDEX approvals_decided ON hooks (kind) WHERE status <> 'open' AND kind = 'approval';
+   CREATE INDEX approvals_tool ON hooks (tool) WHERE kind = 'approval';
+   CREATE INDEX approvals_tenant ON hooks (tenant) WHERE kind = 'approval' AND tenant IS NOT NULL;`,
 ];
 
 /**
