@@ -8,7 +8,13 @@ const LAYERS = ['app', 'agent', 'tools', 'hooks', 'streams', 'runtime'];
 const EDGES = ['server', 'client', 'react', 'cli', 'testing'];
 const EDGE_TO_EDGE = ['cli -> server', 'react -> client'];
 const STORE_NEEDS = ['store', 'event', 'errors', 'clock', 'ids'].map((name) => `runtime/${name}.ts`);
-const WHO_IMPORTS_A_STORE = ['sqlite.ts -> stores/sqlite', 'memory.ts -> stores/memory', 'testing/ -> stores/memory'];
+const WHO_IMPORTS_A_STORE = [
+  'sqlite.ts -> stores/sqlite',
+  'memory.ts -> stores/memory',
+  'redis.ts -> stores/redis',
+  'upstash.ts -> stores/redis',
+  'testing/ -> stores/memory',
+];
 /** Loaded when a URL of their scheme is given. */
 const STORES_OF_THE_CLI = ['sqlite.ts'];
 /** The core runs wherever async context does; these folders meet the machine. */

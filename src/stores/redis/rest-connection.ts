@@ -1,0 +1,111 @@
+/**
+ * Upstash over REST. What is asked for in one turn of the event loop goes in one request, as far as the limit on its size lets it. The
+ * client repeats what failed in the network, so each script is safe to repeat.
+ */
+
+import { isUnknownScript } from './connection.ts';
+import type { Connection, ScriptCall } from './connection.ts';
+import { toMarkedText } from './payloads.ts';
+import type { Reply } from './script.ts';
+import { restCommand, subscribeByEvents } from './rest-access.ts';
+import type { Access } from './rest-access.ts';
+
+/** The methods that are used of `Redis` of @upstash/redis. */
+export interface UpstashClient {
+  pipeline(): UpstashPipeline;
+}
+
+interface UpstashPipeline {
+  evalsha(sha: string, keys: string[], args: string[]): unknown;
+  eval(script: string, keys: string[], args: string[]): unknown;
+  exec(options: { keepErrors: true }): Promise<Array<{ result?: unknown; error?: string }>>;
+}
+
+/** Less than Upstash's limit of 1 MB, which holds for the request as it is sent. */
+export const MAX_REQUEST_BYTES = 900_000;
+/** Of JSON and of names, per call. */
+const CALL_BYTES = 300;
+
+interface RestOptions {
+  client: UpstashClient;
+  access: Access;
+}
+
+interface Waiting {
+  call: ScriptCall;
+  args: string[];
+  bytes: number;
+  resolve(reply: Reply): void;
+  reject(error: unknown): void;
+}
+
+export function restConnection({ client, access }: RestOptions): Connection {
+  let waiting: Waiting[] = [];
+
+  const send = async (group: Waiting[]): Promise<void> => {
+    try {
+      const unknown = await sendAll(client, { group, by: 'sha' });
+      if (unknown.length > 0) await sendAll(client, { group: unknown, by: 'source' });
+    } catch (error) {
+      for (const one of group) one.reject(error);
+    }
+  };
+  const sendWaiting = (): void => {
+    const all = waiting;
+    waiting = [];
+    for (const group of groupsOf(all)) void send(group);
+  };
+  const enqueue = (call: ScriptCall, args: string[]): Promise<Reply> =>
+    new Promise((resolve, reject) => {
+      if (waiting.length === 0) queueMicrotask(sendWaiting);
+      waiting.push({ call, args, bytes: bytesOf(args), resolve, reject });
+    });
+
+  return {
+    readsText: true,
+    run: (call) => enqueue(call, [...call.texts, ...call.payloads.map(toMarkedText)]),
+    command: (name, ...args) => restCommand(access, [name, ...args]),
+    subscribe: (channel, subscriber) => subscribeByEvents({ ...access, channel }, subscriber),
+    close: () => Promise.resolve(),
+  };
+}
+
+/** As many at once as a request may hold. */
+function* groupsOf(all: Waiting[]): Iterable<Waiting[]> {
+  let group: Waiting[] = [];
+  let bytes = 0;
+  for (const one of all) {
+    if (group.length > 0 && bytes + one.bytes > MAX_REQUEST_BYTES) {
+      yield group;
+      group = [];
+      bytes = 0;
+    }
+    group.push(one);
+    bytes += one.bytes;
+  }
+  if (group.length > 0) yield group;
+}
+
+function bytesOf(args: string[]): number {
+  return args.reduce((sum, arg) => sum + new TextEncoder().encode(JSON.stringify(arg)).length, CALL_BYTES);
+}
+
+/** Answers those whose script the server did not know. */
+async function sendAll(
+  client: UpstashClient,
+  { group, by }: { group: Waiting[]; by: 'sha' | 'source' },
+): Promise<Waiting[]> {
+  const pipeline = client.pipeline();
+  for (const { call, args } of group) {
+    if (by === 'sha') pipeline.evalsha(call.script.sha, [call.key], args);
+    else pipeline.eval(call.script.source, [call.key], args);
+  }
+  const answers = await pipeline.exec({ keepErrors: true });
+  return group.filter((one, index) => {
+    const { result, error } = answers[index] ?? { error: 'The server answered fewer commands than it got.' };
+    if (error === undefined) one.resolve((result ?? null) as Reply);
+    else if (by === 'sha' && isUnknownScript(error)) return true;
+    else one.reject(new Error(error));
+    return false;
+  });
+}

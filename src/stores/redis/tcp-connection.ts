@@ -1,0 +1,72 @@
+/** Redis over TCP, by a client of the shape of ioredis: one connection for all calls, another for the subscription. */
+
+import { Buffer } from 'node:buffer';
+import { isUnknownScript } from './connection.ts';
+import type { Connection, ScriptCall } from './connection.ts';
+import { toMarkedBytes } from './payloads.ts';
+import type { Reply } from './script.ts';
+
+/** The methods that are used of a client; `Redis` and `Cluster` of ioredis have them. */
+export interface RedisClient {
+  callBuffer(command: string, ...args: Array<string | Buffer>): Promise<unknown>;
+  /** Another connection with the same settings. */
+  duplicate(): RedisClient;
+  subscribe(channel: string): Promise<unknown>;
+  on(event: string, listener: (...args: never[]) => void): unknown;
+  quit(): Promise<unknown>;
+  disconnect(): void;
+}
+
+interface TcpOptions {
+  /** Ends the client with the store. */
+  isOwn: boolean;
+}
+
+export function tcpConnection(open: () => Promise<RedisClient>, { isOwn }: TcpOptions): Connection {
+  let opened: Promise<RedisClient> | undefined;
+  const client = (): Promise<RedisClient> => (opened ??= open());
+  const evaluate = async (command: 'EVALSHA' | 'EVAL', call: ScriptCall): Promise<Reply> => {
+    const { script, key, texts, payloads } = call;
+    const which = command === 'EVALSHA' ? script.sha : script.source;
+    const marked = payloads.map((payload) => Buffer.from(toMarkedBytes(payload).buffer));
+    return (await (await client()).callBuffer(command, which, '1', key, ...texts, ...marked)) as Reply;
+  };
+  return {
+    readsText: false,
+    async run(call) {
+      try {
+        return await evaluate('EVALSHA', call);
+      } catch (error) {
+        if (!(error instanceof Error) || !isUnknownScript(error.message)) throw error;
+        return evaluate('EVAL', call);
+      }
+    },
+    command: async (name, ...args) => (await (await client()).callBuffer(name, ...args)) as Reply,
+    subscribe(channel, { message, open: opens }) {
+      let subscriber: RedisClient | undefined;
+      let isOver = false;
+      const start = async (): Promise<void> => {
+        const made = (await client()).duplicate();
+        if (isOver) return made.disconnect();
+        subscriber = made;
+        made.on('message', (_: string, text: string) => message(text));
+        // The client subscribes again when it has connected again; until then it does not hear.
+        made.on('ready', () => void made.subscribe(channel).then(opens, ignored));
+        made.on('error', ignored);
+      };
+      void start().catch(ignored);
+      return () => {
+        isOver = true;
+        subscriber?.disconnect();
+      };
+    },
+    async close() {
+      if (!isOwn || opened === undefined) return;
+      const used = await opened.catch(() => null);
+      await used?.quit().catch(() => used.disconnect());
+    },
+  };
+}
+
+/** A hint that is lost has a poll behind it (S26), and a connection that fails is opened again by its client. */
+function ignored(): void {}

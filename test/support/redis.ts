@@ -1,0 +1,91 @@
+/** A real `redis-server` of a test's own, on a free loopback port, that can be killed and started again on its data. */
+
+import { spawn, spawnSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe } from 'vitest';
+import { freePort } from './free-port.ts';
+
+const isInstalled = spawnSync('redis-server', ['--version']).status === 0;
+const isRequired = process.env['CI'] !== undefined;
+
+/** `describe` for what needs a `redis-server`: a visible skip where it is not installed, but a failure in CI. */
+export const describeWithRedis: typeof describe.skip = isInstalled || isRequired ? describe : describe.skip;
+
+export interface RedisServer {
+  url: string;
+  port: number;
+  /** SIGKILL. What has not reached the file by then is lost. */
+  kill(): Promise<void>;
+  /** Starts it again on its port and its data. */
+  restart(): Promise<void>;
+  /** Kills it and removes its data. */
+  remove(): Promise<void>;
+}
+
+/** Starts a server; `settings` go to its command line: `{ appendonly: 'yes' }`. */
+export async function startRedis(settings: Record<string, string> = {}): Promise<RedisServer> {
+  const folder = mkdtempSync(join(tmpdir(), 'everturn-redis-'));
+  const port = await freePort();
+  let child = launch({ folder, port, settings });
+  await untilAnswering(port, child);
+  const kill = async (): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exit;
+  };
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    port,
+    kill,
+    async restart() {
+      child = launch({ folder, port, settings });
+      await untilAnswering(port, child);
+    },
+    async remove() {
+      await kill();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function launch({
+  folder,
+  port,
+  settings,
+}: {
+  folder: string;
+  port: number;
+  settings: Record<string, string>;
+}): ChildProcess {
+  const all: Record<string, string> = { port: String(port), bind: '127.0.0.1', save: '', dir: folder, ...settings };
+  const args = Object.entries(all).flatMap(([name, value]) => [`--${name}`, value]);
+  return spawn('redis-server', args, { stdio: 'ignore' });
+}
+
+async function untilAnswering(port: number, child: ChildProcess): Promise<void> {
+  while (!(await answersPing(port))) {
+    if (child.exitCode !== null) throw new Error(`redis-server ended with ${child.exitCode} before it answered.`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** Whether the server is there and has read its data. It may ask for a password: then it is there, too. */
+function answersPing(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write('PING\r\n'));
+    const end = (isThere: boolean): void => {
+      socket.destroy();
+      resolve(isThere);
+    };
+    socket.setTimeout(1_000, () => end(false));
+    socket.once('error', () => end(false));
+    socket.once('close', () => end(false));
+    socket.once('data', (data) => end(/^(\+PONG|-NOAUTH)/.test(data.toString())));
+  });
+}
