@@ -18,7 +18,7 @@ import type { Logger } from './logger.ts';
 import { codeOf } from './store-calls.ts';
 import type { Commit, CommitResult, Store } from './store.ts';
 
-const MAX_COMMITS = 256;
+const MAX_COMMITS = 512;
 const MAX_BYTES = 524_288;
 const RETRY_MS = 50;
 

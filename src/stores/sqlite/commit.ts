@@ -5,7 +5,7 @@ import { extendedLease } from '../rules.ts';
 import type { Origin } from '../rules.ts';
 import type { Endings } from './end.ts';
 import type { Hooks } from './hooks.ts';
-import { allRows, toMessage } from './rows.ts';
+import { allRows, prepareRow, toMessage } from './rows.ts';
 import type { BriefRow, Row } from './rows.ts';
 import { tellThread } from './runs.ts';
 import type { Runs } from './runs.ts';
@@ -30,6 +30,22 @@ interface CommitRow {
   commits: number;
 }
 
+const COMMIT_COLUMNS = [
+  'key',
+  'status',
+  'due_at',
+  'epoch',
+  'nonce',
+  'head',
+  'checkpoint',
+  'inbox_head',
+  'cancel',
+  'attempts',
+  'suspects',
+  'last_commit',
+  'commits',
+] as const;
+
 interface Parts {
   runs: Runs;
   hooks: Hooks;
@@ -51,9 +67,7 @@ interface Pair {
  */
 export function prepareCommit(file: OpenFile, parts: Parts): (commit: Commit) => CommitResult {
   const { db, clock } = file;
-  const find = db.prepare(
-    'SELECT key, status, due_at, epoch, nonce, head, checkpoint, inbox_head, cancel, attempts, suspects, last_commit, commits FROM runs WHERE id = ?',
-  );
+  const find = prepareRow<CommitRow>(db, { columns: COMMIT_COLUMNS, where: 'FROM runs WHERE id = ?' });
   const findMessages = db.prepare('SELECT * FROM messages WHERE run = ? AND seq >= ? ORDER BY seq');
   const findUnseen = db.prepare('SELECT 1 FROM messages WHERE run = ? AND seq >= ? AND target = ?');
   const closesUnseen = ({ row, commit }: Pair): boolean =>
@@ -76,7 +90,7 @@ export function prepareCommit(file: OpenFile, parts: Parts): (commit: Commit) =>
   });
 
   return (commit) => {
-    const row = find.get(commit.run) as CommitRow | undefined;
+    const row = find(commit.run);
     if (row === undefined) return { kind: 'fenced' };
     const pair = { row, commit, streams: parts.streams.rows(row.key, commit.chunks) };
     if (row.last_commit === commit.id) return applied(pair, false);
@@ -93,7 +107,7 @@ export function prepareCommit(file: OpenFile, parts: Parts): (commit: Commit) =>
       return applied(pair, extended);
     }
     // Its status has changed, or children that ended at once have written to its inbox.
-    return applied({ ...pair, row: (find.get(commit.run) as CommitRow | undefined) ?? row }, extended);
+    return applied({ ...pair, row: find(commit.run) ?? row }, extended);
   };
 }
 

@@ -6,7 +6,7 @@
 import { DurableError } from '../../runtime/errors.ts';
 import type { Payload, StreamPage, StreamWrite } from '../../runtime/store.ts';
 import { ChunkPacker, unpackChunks } from '../packing.ts';
-import { allRows, toPayload, unpackFlat } from './rows.ts';
+import { allRows, prepareRow, toPayload, unpackFlat } from './rows.ts';
 import type { Row } from './rows.ts';
 import type { OpenFile } from './open-file.ts';
 
@@ -45,9 +45,10 @@ const NEW_STREAM = { tail: 0, closed: 0, last_key: null, last_at: null, last_siz
 
 export function prepareStreams(file: OpenFile): Streams {
   const { db, hints, fresh } = file;
-  const find = db.prepare(
-    'SELECT key, tail, closed, last_key, last_at, last_size, last_base FROM streams WHERE run = ? AND name = ?',
-  );
+  const find = prepareRow<StreamRow>(db, {
+    columns: ['key', 'tail', 'closed', 'last_key', 'last_at', 'last_size', 'last_base'],
+    where: 'FROM streams WHERE run = ? AND name = ?',
+  });
   const insert = db.prepare('INSERT INTO streams (run, name, tail, closed) VALUES (?, ?, 0, 0)');
   const update = db.prepare(
     'UPDATE streams SET tail = ?, closed = ?, last_key = ?, last_at = ?, last_size = ?, last_base = ? WHERE key = ?',
@@ -58,7 +59,7 @@ export function prepareStreams(file: OpenFile): Streams {
       const rows: StreamRows = new Map();
       for (const { stream } of writes) {
         if (rows.has(stream)) continue;
-        const row = find.get(run, stream) as StreamRow | undefined;
+        const row = find(run, stream);
         if (row !== undefined) rows.set(stream, row);
       }
       return rows;
