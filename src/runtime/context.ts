@@ -140,6 +140,8 @@ export interface NewScope {
   onChild?: ChildListener;
   /** See `Operation`. */
   place?: MessagePlace;
+  /** In whose name its code acts, if that is known. Inherited. */
+  requestedBy?: string;
 }
 
 /** Of code that a tool call of an agent runs, at any depth: what stands for it in the message that readers see. */

@@ -12,6 +12,7 @@ export interface RunScopeOptions {
   metadata?: OperationMetadata;
   onChild?: ChildListener | undefined;
   place?: MessagePlace | undefined;
+  requestedBy?: string | undefined;
 }
 
 export class RunScope implements Scope {
@@ -23,6 +24,7 @@ export class RunScope implements Scope {
   readonly metadata?: OperationMetadata;
   readonly onChild?: ChildListener;
   readonly place?: MessagePlace;
+  readonly requestedBy?: string;
   readonly #counts = new Map<string, number>();
   readonly #writes = new Set<OpenWrites>();
   #ended = false;
@@ -39,6 +41,8 @@ export class RunScope implements Scope {
     if (onChild !== undefined) this.onChild = onChild;
     const place = options.place ?? options.parent?.place;
     if (place !== undefined) this.place = place;
+    const requestedBy = options.requestedBy ?? options.parent?.requestedBy;
+    if (requestedBy !== undefined) this.requestedBy = requestedBy;
   }
 
   /** Where children are counted: this scope's node, or the nearest one that is still open. */

@@ -8,6 +8,11 @@ export interface ToolMetadata {
   toolCallId: string;
   /** The same for each attempt of this call, in whichever process: hand it to what the tool acts on. */
   idempotencyKey: string;
+  /**
+   * Who asked for it: the `by` that the agent's run was started with, whoever has approved the call. Null if nobody said so, and of agents that
+   * a workflow calls.
+   */
+  requestedBy: string | null;
   /** From 1. More than 1: an earlier attempt failed, or its process died. */
   attempt: number;
   /** Store time at which this attempt started. */
@@ -21,7 +26,8 @@ export interface ToolMetadata {
  * durable agent executes, which includes an agent called outside of a run.
  */
 export function getToolMetadata(): ToolMetadata {
-  const metadata = callOf(currentFrame.getStore()?.scope ?? null);
+  const scope = currentFrame.getStore()?.scope;
+  const metadata = callOf(scope ?? null);
   if (metadata?.toolCallId === undefined) {
     throw new DurableError(
       'outside_run',
@@ -30,7 +36,7 @@ export function getToolMetadata(): ToolMetadata {
     );
   }
   const { toolCallId, idempotencyKey, attempt, startedAt, signal } = metadata;
-  return { toolCallId, idempotencyKey, attempt, startedAt, signal };
+  return { toolCallId, idempotencyKey, requestedBy: scope?.requestedBy ?? null, attempt, startedAt, signal };
 }
 
 /** The idempotency key of the tool call whose `execute` runs now, if it is the one with this id: steps inside have keys of their own. */

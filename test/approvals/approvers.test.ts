@@ -1,5 +1,5 @@
 import type { ApprovalAnswer, DurableAgentSettings } from 'everturn';
-import { DurableAgent } from 'everturn';
+import { DurableAgent, getToolMetadata } from 'everturn';
 import { createTestRuntime, scriptedModel } from 'everturn/testing';
 import { tool } from 'ai';
 import { describe, expect, it } from 'vitest';
@@ -157,10 +157,15 @@ describe('who may answer', () => {
     });
   });
 
-  it('changes nothing of whose run it is', async () => {
-    const desk = await waiting({ approval: { approvers: ['ada'] } });
+  it('changes nothing of whose run it is: the call runs as the requester, and knows it', async () => {
+    const requesters: unknown[] = [];
+    const desk = await waiting({
+      approval: { approvers: ['ada'] },
+      onRefund: () => void requesters.push(getToolMetadata().requestedBy),
+    });
     await desk.runtime.approvals.approve(desk.id, { by: 'ada' });
     await desk.runtime.getRun(desk.run).result();
+    expect(requesters).toEqual(['carl']);
     const [run] = (await desk.runtime.list()).items;
     expect(run?.input).toMatchObject({ by: 'carl' });
     expect(desk.prompts.join()).not.toContain('ada');

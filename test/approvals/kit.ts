@@ -30,14 +30,17 @@ export interface DeskOptions extends TestRuntimeOptions {
   approval?: NonNullable<RefundSettings>;
   onApprovalRequested?: DurableSettings['onApprovalRequested'];
   input?: Input;
+  /** What the tool does besides. */
+  onRefund?: () => void;
 }
 
-function refundTool(refunds: Input[]) {
+function refundTool(refunds: Input[], onRefund?: () => void) {
   return tool({
     inputSchema,
     needsApproval: true,
     execute: (input: Input) => {
       refunds.push(input);
+      onRefund?.();
       return `refunded ${input.euros} EUR`;
     },
   });
@@ -46,14 +49,14 @@ function refundTool(refunds: Input[]) {
 /** The model asks for one refund per user message, and answers what came of it. */
 export function createAgent(
   kept: Pick<Desk, 'refunds' | 'prompts'>,
-  { approval, onApprovalRequested, input = { order: 7, euros: 40 } }: DeskOptions = {},
+  { approval, onApprovalRequested, onRefund, input = { order: 7, euros: 40 } }: DeskOptions = {},
 ): Desk['agent'] {
   return new DurableAgent({
     model: scriptedModel(({ prompt }) => {
       kept.prompts.push(JSON.stringify(prompt));
       return prompt.at(-1)?.role === 'user' ? { toolCalls: [{ toolName: 'refund', input }] } : 'That is all.';
     }),
-    tools: { refund: refundTool(kept.refunds) },
+    tools: { refund: refundTool(kept.refunds, onRefund) },
     durable: {
       ...(approval === undefined ? {} : { approvals: { refund: approval } }),
       ...(onApprovalRequested === undefined ? {} : { onApprovalRequested }),
@@ -63,7 +66,7 @@ export function createAgent(
 
 export function openDesk(options: DeskOptions = {}): Desk {
   const kept = { refunds: [], prompts: [] };
-  const { approval: _, onApprovalRequested: __, input: ___, ...runtimeOptions } = options;
+  const { approval: _, onApprovalRequested: __, input: ___, onRefund: ____, ...runtimeOptions } = options;
   const agent = createAgent(kept, options);
   const runtime = createTestRuntime({ agents: { support: agent }, ...runtimeOptions });
   onTestFinished(() => runtime.close());

@@ -211,6 +211,31 @@ describe('a link that is not what was handed out', () => {
     expect(runtime.logs.filter(({ message }) => message.includes('no secret of this runtime'))).toHaveLength(18);
   });
 
+  it('is not valid any more when it was taken back, for one person or for all; a new one is', async () => {
+    const { open, use, linksOf, runtime, id, refunds } = await openOffice({
+      people: ['ada', 'ben'],
+      approval: { remindAt: '1h' },
+    });
+    await runtime.approvals.revokeLinks(id, { by: 'boss', to: 'ada' });
+    expect((await open(linksOf('ada').approve)).text).toContain('This link was taken back');
+    expect((await use(linksOf('ada').approve)).status).toBe(410);
+    expect((await open(linksOf('ben').approve)).text).toContain('<form');
+    await runtime.approvals.revokeLinks(id, { by: 'boss' });
+    const token = linksOf('ben').deny.slice(linksOf('ben').deny.lastIndexOf('/') + 1);
+    await expect(runtime.approvals.useLink(token)).rejects.toMatchObject({ code: 'forbidden' });
+    const { status, audit } = await runtime.approvals.get(id);
+    expect(status).toBe('pending');
+    expect(audit.filter(({ type }) => type === 'revoked')).toMatchObject([{ by: 'boss', to: 'ada' }, { by: 'boss' }]);
+    expect(audit.filter(({ type }) => type === 'refused').map(({ by, why }) => [by, why])).toEqual([
+      ['ada', 'the link was taken back'],
+      ['ben', 'the link was taken back'],
+    ]);
+    expect(refunds).toEqual([]);
+    await runtime.clock.advance(HOUR + 1);
+    await runtime.clock.settleAll();
+    expect((await open(linksOf('ada').approve)).text).toContain('<form');
+  });
+
   it('holds under a new secret as long as the former one is known, and not without it', async () => {
     const { runtime, linksOf, id } = await openOffice({ secret: 'first' });
     const link = linksOf('ada').approve;

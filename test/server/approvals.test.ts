@@ -149,6 +149,49 @@ overBothWays('approvals', (open) => {
     expect(refunded).toEqual([5]);
   });
 
+  it('a decision whose answer was lost is sent again and is the same; any other learns who decided', async () => {
+    const { site, refunded } = await openRefunds(open, [5]);
+    await ask(site);
+    const [{ id } = { id: '' }] = await pendingOf(site);
+    const said = { approved: true, reason: 'fine', input: { amount: 4 } };
+    const [first, again] = await Promise.all([decide(site, id, said), decide(site, id, said)]);
+    const late = await decide(site, id, said);
+    expect([first.status, again.status, late.status]).toEqual([200, 200, 200]);
+    expect(await late.json()).toMatchObject({ status: 'approved', answers: [{ by: 'ann', approved: true }] });
+    for (const [other, user] of [
+      [{ approved: false }, 'ann'],
+      [{ approved: true, input: { amount: 3 } }, 'ann'],
+      [said, 'ben'],
+    ] as const) {
+      expect(await refusalOf(await decide(site, id, other, user))).toMatchObject({
+        status: 409,
+        code: 'approval_decided',
+        details: { by: 'ann' },
+      });
+    }
+    await site.fetch(`${site.api}/chat/t1/stream`);
+    const record = (await (await site.fetch(`${site.api}/approvals/${id}`)).json()) as { audit: object[] };
+    expect(record.audit.filter((entry) => 'type' in entry && entry.type === 'answered')).toHaveLength(1);
+    expect(record.audit.filter((entry) => 'type' in entry && entry.type === 'refused')).toHaveLength(3);
+    await expect.poll(() => refunded).toEqual([4]);
+  });
+
+  it('one of two who must approve may send it again, and still counts once', async () => {
+    const { site, refunded } = await openRefunds(open, [5], { durable: { approvals: { refund: { needed: 2 } } } });
+    await ask(site);
+    const [{ id } = { id: '' }] = await pendingOf(site);
+    for (let n = 0; n < 2; n += 1) {
+      const answer = await decide(site, id, { approved: true }, 'ben');
+      expect([answer.status, await answer.json()]).toMatchObject([
+        200,
+        { status: 'pending', answers: [{ by: 'ben' }] },
+      ]);
+    }
+    expect(await refusalOf(await decide(site, id, { approved: false }, 'ben'))).toMatchObject({ status: 409 });
+    expect(refunded).toEqual([]);
+    expect(await (await decide(site, id, { approved: true }, 'cleo')).json()).toMatchObject({ status: 'approved' });
+  });
+
   it('a hundred racing decisions have one winner, and the others are told who won', async () => {
     const { site, refunded } = await openRefunds(open, [5]);
     await ask(site);

@@ -5,7 +5,7 @@ import type { Verifier } from 'everturn';
 import { github, slack, standardWebhooks, stripe } from 'everturn/server';
 import { Webhook } from 'standardwebhooks';
 import { Stripe } from 'stripe';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { recordingLogger, scriptedModel, until } from '../agent/run-kit.ts';
 import type { LogLine } from '../agent/run-kit.ts';
 import { overBothWays, refusalOf } from './kit.ts';
@@ -233,6 +233,21 @@ overBothWays('a verified webhook', (open) => {
     expect(await bell.delivered()).toBe(0);
     const inherited = await openBell(open, 'toString', {});
     expect((await inherited.ring({ body: '{}', headers: {} })).status).toBe(503);
+  });
+});
+
+it.each<[package_: string, verifierOf: (secret: string) => Verifier]>([
+  ['standardwebhooks', (secret) => standardWebhooks(secret)],
+  ['@octokit/webhooks-methods', (secret) => github(secret)],
+])('without the package %s a verifier says what to install, and lets nothing pass', async (name, verifierOf) => {
+  vi.doMock(name, () => {
+    throw new Error(`Cannot find package '${name}'`);
+  });
+  onTestFinished(() => vi.doUnmock(name));
+  const request = { method: 'POST', headers: new Headers(), text: '{}', body: new TextEncoder().encode('{}') };
+  await expect(verifierOf(SECRET)({ ...request, url: 'https://shop.example/', now: 0 })).rejects.toMatchObject({
+    code: 'verifier_missing',
+    message: expect.stringContaining(`npm install ${name}`),
   });
 });
 

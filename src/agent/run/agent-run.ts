@@ -126,6 +126,7 @@ export class AgentRun {
       number: segment,
       messages: await this.#prompt(),
       steering,
+      requestedBy: this.#input.by,
       call: {
         callOptions: this.#input.callOptions,
         edits: this.#edits,

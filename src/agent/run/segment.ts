@@ -48,6 +48,8 @@ export interface SegmentOptions {
   steering: Steering;
   call: Pick<AgentCallOptions, 'callOptions' | 'edits' | 'outputs' | 'ask' | 'onPrepared' | 'remembers'>;
   writer: UiWriter;
+  /** Who started the run, if that is known. */
+  requestedBy: string | undefined;
   /** The stream's tail when the segment began. */
   tail: number;
   messageId: string;
@@ -112,7 +114,11 @@ interface Entry {
 
 /** The whole of an entry is one agent scope: while the model or a tool works, the run does not rest. */
 function enter(context: RunContext, options: SegmentOptions & { model: LanguageModel | undefined }): Promise<Entry> {
-  return context.within({ path: segmentPath(options.number), kind: 'agent' }, () => callAgent(context, options));
+  const { number, requestedBy } = options;
+  const scope = { path: segmentPath(number), kind: 'agent' as const };
+  return context.within({ ...scope, ...(requestedBy === undefined ? {} : { requestedBy }) }, () =>
+    callAgent(context, options),
+  );
 }
 
 async function callAgent(
