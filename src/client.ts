@@ -21,8 +21,8 @@ export type { ReadStreamOptions, StreamEvent } from './client/read-stream.ts';
 /* For tests */
 export type { Environment, Network, NetworkNews } from './client/environment.ts';
 
-/* Questions */
-export type { QuestionData, QuestionOption } from './streams/wire.ts';
+/* Questions and approvals in messages */
+export type { ApprovalRequestData, QuestionData, QuestionOption } from './streams/wire.ts';
 
 /* Errors */
 export { DurableError } from './runtime/errors.ts';

@@ -2,6 +2,7 @@
 
 import { readApprovalDetails } from '../agent/tool/approval.ts';
 import type { ApprovalDetails, ApprovalRules, RequestedApproval } from '../agent/tool/approval.ts';
+import { whereOf } from '../agent/tool/approval-origin.ts';
 import { readNotes } from '../agent/tool/approval-audit.ts';
 import type { AuditEntry, AuditNote } from '../agent/tool/approval-audit.ts';
 import type { Hook, Responder } from '../runtime/store.ts';
@@ -41,13 +42,11 @@ export function readRow(hook: Hook): ApprovalRow {
 }
 
 export function toApproval({ hook, details, notes }: ApprovalRow, now: number): Approval {
-  const { rules: _, ...asked } = details;
+  const { rules: _, origin, ...asked } = details;
   return {
     ...asked,
     expiresAt: expiryOf({ details, notes }),
-    run: hook.run,
-    agent: hook.workflow,
-    thread: hook.thread,
+    ...whereOf(origin, { ...hook, id: hook.run, tool: details.tool }),
     tenant: hook.tenant,
     status: statusOf({ hook, details, notes }, now),
     needed: hook.needed,

@@ -6,6 +6,7 @@ import type { Hook, Page, Store } from '../runtime/store.ts';
 import { answerApproval, noteView } from './approval-answer.ts';
 import { openLink, revokeLinks, useLink } from './approval-links.ts';
 import type { LinkParts, OpenedLink, RevokeOptions, UseLinkOptions } from './approval-links.ts';
+import { listApprovalRows } from './approval-list.ts';
 import { readRow, toApproval, toRecord } from './approval-record.ts';
 import type { Approval, ApprovalRecord } from './approval-record.ts';
 import { unlessCorrupt } from './waits.ts';
@@ -13,7 +14,9 @@ import { unlessCorrupt } from './waits.ts';
 export interface ApprovalQuery {
   /** `pending` (default), `decided` (also those that were closed without an answer), or `all`. */
   status?: 'pending' | 'decided' | 'all';
+  /** Of the run, and of the runs that it has started as children, at any depth. */
   run?: string;
+  /** Of all runs of the thread, and of those that they have started as children. */
   thread?: string;
   /** null: those without a tenant. */
   tenant?: string | null;
@@ -80,11 +83,8 @@ export function createApprovals(parts: ApprovalsParts): Approvals {
         );
       }
       const store = await parts.store();
-      const rows = await store.listHooks({
-        ...query,
-        kind: 'approval',
-        ...(status === 'all' ? {} : { status: STATUSES[status] }),
-      });
+      const asked = { ...query, kind: 'approval' as const, ...(status === 'all' ? {} : { status: STATUSES[status] }) };
+      const rows = await listApprovalRows(store, asked, { live: status === 'pending' });
       return { ...rows, items: rows.items.flatMap((hook) => readApproval(parts, hook)) };
     },
     get: async (id, { viewedBy, from = 'code' } = {}) => {

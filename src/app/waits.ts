@@ -2,19 +2,27 @@
 
 import { readApprovalDetails } from '../agent/tool/approval.ts';
 import type { ApprovalDetails } from '../agent/tool/approval.ts';
+import { whereOf } from '../agent/tool/approval-origin.ts';
 import type { ClientToolDetails } from '../agent/run/segment-outcome.ts';
 import { isQuestion, readQuestionDetails } from '../hooks/question.ts';
 import type { QuestionDetails } from '../hooks/question.ts';
 import { decodeValue } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
+import { readDescendants } from '../runtime/lineage.ts';
 import type { Hook, HookQuery, Responder, Run, Store } from '../runtime/store.ts';
 
 export type Wait = ApprovalWait | QuestionWait | ClientToolWait | HookWait | SleepWait;
 
 /** A person has to decide. */
-export interface ApprovalWait extends Omit<ApprovalDetails, 'id' | 'rules'> {
+export interface ApprovalWait extends Omit<ApprovalDetails, 'id' | 'rules' | 'origin'> {
   kind: 'approval';
   approvalId: string;
+  /** The run whose call it is: this one, or one that it has started as a child, at any depth. */
+  run: string;
+  /** From the run at the top over the agents below it to the tool. */
+  path: string[];
+  /** It is asked by an agent below the run's own, and its segment is not at an end. */
+  isInner: boolean;
   /** How many distinct people must approve. */
   needed: number;
   /** Who answered so far. */
@@ -49,8 +57,8 @@ export interface SleepWait {
 /** Oldest first; empty unless the run is waiting. */
 export async function readWaits(store: Store, run: Pick<Run, 'id' | 'status' | 'dueAt'>): Promise<Wait[]> {
   if (run.status !== 'waiting') return [];
-  const hooks = await openHooks(store, run.id);
-  const waits = hooks.map(toWait).toReversed();
+  const [hooks, below] = await Promise.all([openHooks(store, { run: run.id }), approvalsBelow(store, run.id)]);
+  const waits = [...hooks, ...below].toSorted((a, b) => a.createdAt - b.createdAt).map((hook) => toWait(hook, run.id));
   return run.dueAt === null ? waits : [...waits, { kind: 'sleep', until: run.dueAt }];
 }
 
@@ -59,7 +67,9 @@ export async function readWaits(store: Store, run: Pick<Run, 'id' | 'status' | '
  * of these: it stands in the middle of a segment.
  */
 export function isSuspended(waits: readonly Wait[]): boolean {
-  return waits.some((wait) => wait.kind === 'client-tool' || (wait.kind === 'approval' && wait.question === 'execute'));
+  return waits.some(
+    (wait) => wait.kind === 'client-tool' || (wait.kind === 'approval' && wait.question === 'execute' && !wait.isInner),
+  );
 }
 
 /** The call of a client-side tool that a hook stands for; undefined for other hooks, and if its row cannot be read. */
@@ -69,24 +79,33 @@ export function clientToolOf(hook: Hook): ClientToolDetails | undefined {
   return details?.question === 'client-tool' ? (details as ClientToolDetails) : undefined;
 }
 
-async function openHooks(store: Store, run: string): Promise<Hook[]> {
+async function approvalsBelow(store: Store, run: string): Promise<Hook[]> {
+  const below = await readDescendants(store, run, { live: true });
+  return (await Promise.all(below.map(({ id }) => openHooks(store, { run: id, kind: 'approval' })))).flat();
+}
+
+/** Oldest first. */
+async function openHooks(store: Store, of: Pick<HookQuery, 'run' | 'kind'>): Promise<Hook[]> {
   const hooks: Hook[] = [];
   for (let cursor: string | undefined; ;) {
-    const query: HookQuery = { run, status: ['open'], limit: 500 };
+    const query: HookQuery = { ...of, status: ['open'], limit: 500 };
     const page = await store.listHooks(cursor === undefined ? query : { ...query, cursor });
     hooks.push(...page.items);
-    if (page.cursor === null) return hooks;
+    if (page.cursor === null) return hooks.toReversed();
     cursor = page.cursor;
   }
 }
 
 /** Of a row that cannot be read its key is known. */
-function toWait(hook: Hook): Wait {
+function toWait(hook: Hook, ofRun: string): Wait {
   if (hook.kind === 'approval') {
     const asked = unlessCorrupt(() => readApprovalDetails(hook.details));
     if (asked === undefined) return { kind: 'hook', key: hook.key };
-    const { id: approvalId, rules: _, ...details } = asked;
-    return { kind: 'approval', approvalId, ...details, needed: hook.needed, answers: hook.responders };
+    const { id: approvalId, rules: _, origin, ...details } = asked;
+    const { run, path } = whereOf(origin, { ...hook, id: hook.run, tool: details.tool });
+    const isInner = run !== ofRun || (origin?.agent ?? null) !== null;
+    const { needed, responders: answers } = hook;
+    return { kind: 'approval', approvalId, ...details, run, path, isInner, needed, answers };
   }
   if (isQuestion(hook)) {
     const asked = unlessCorrupt(() => readQuestionDetails(hook));

@@ -50,14 +50,17 @@ function detailLines(
   { width, paint, now, isOfOneRun = false }: Layout & { isOfOneRun?: boolean },
 ): string[] {
   if (approval === undefined) return [];
-  const { agent, thread, tenant, reason, approvers, prompt, expiresAt, status, requestedBy } = approval;
+  const { agent, run, root, path, thread, tenant, reason, approvers, prompt, expiresAt, status, requestedBy } =
+    approval;
   const whose = [
     `agent ${agent}`,
     ...(thread === null ? [] : [`thread ${thread}`]),
     ...(tenant === null ? [] : [`tenant ${tenant}`]),
+    ...(root === run ? [] : [`at the top run ${root}`]),
   ];
   const facts = [
     ...(isOfOneRun ? [] : [whose.join(', ')]),
+    ...(path.length > 2 ? [path.join(' > ')] : []),
     ...(prompt === null ? [] : [prompt]),
     ...(reason === null ? [] : [reason]),
     ...(requestedBy === null ? [] : [`requested by ${requestedBy}`]),

@@ -38,6 +38,12 @@ export type Wait =
 export interface ApprovalWait {
   kind: 'approval';
   approvalId: string;
+  /** The run whose call it is: that of the thread, or one that it has started as a child, at any depth. */
+  run: string;
+  /** From the agent at the top over those below it to the tool: `["support", "research", "shell"]`. */
+  path: string[];
+  /** It is asked by an agent below the one that chats. */
+  isInner: boolean;
   toolCallId: string;
   tool: string;
   input: unknown;

@@ -5,6 +5,7 @@ import { generateId as defaultGenerateId } from 'ai';
 import type { UIMessage } from 'ai';
 import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import type { ApprovalWait, QuestionWait, Wait } from '../client/agent-api.ts';
+import { openApprovals } from './open-approvals.ts';
 import { AgentThread } from './agent-thread.ts';
 import type { AgentThreadEvents, AgentThreadOptions, Draft, SendOptions } from './agent-thread.ts';
 import type { AgentStatus, QueuedMessage, ThreadSnapshot } from './thread-view.ts';
@@ -86,7 +87,10 @@ function useThreadOf(options: DurableAgentOptions): DurableAgentHelpers {
     thread.snapshot,
   );
   useEffect(() => thread.hold(), [thread]);
-  const approvals = useMemo(() => waits.flatMap((wait) => toApproval(thread, wait)), [thread, waits]);
+  const approvals = useMemo(
+    () => openApprovals({ waits, messages, run }).map((wait) => toApproval(thread, wait)),
+    [thread, waits, messages, run],
+  );
   const questions = useMemo(() => waits.flatMap((wait) => toQuestion(thread, wait)), [thread, waits]);
   const actions = useMemo(() => toActions(thread), [thread]);
   const experimental_queuedMessages = queued.map(({ message }) => message);
@@ -128,18 +132,15 @@ function createThread(id: string, latest: { current: DurableAgentOptions }): Age
   return new AgentThread(id, { ...options, generateId, headers }, () => latest.current);
 }
 
-function toApproval(thread: AgentThread, wait: Wait): PendingApproval[] {
-  if (wait.kind !== 'approval') return [];
+function toApproval(thread: AgentThread, wait: ApprovalWait): PendingApproval {
   const { kind: _, approvalId: id, ...details } = wait;
-  return [
-    {
-      ...details,
-      id,
-      approve: (options) => thread.decide(id, { ...options, approved: true }),
-      deny: (options) => thread.decide(id, { ...options, approved: false }),
-      edit: (input, options) => thread.decide(id, { ...options, input, approved: true }),
-    },
-  ];
+  return {
+    ...details,
+    id,
+    approve: (options) => thread.decide(id, { ...options, approved: true }),
+    deny: (options) => thread.decide(id, { ...options, approved: false }),
+    edit: (input, options) => thread.decide(id, { ...options, input, approved: true }),
+  };
 }
 
 function toQuestion(thread: AgentThread, wait: Wait): PendingQuestion[] {

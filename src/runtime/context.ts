@@ -150,6 +150,8 @@ export interface MessagePlace {
   toolCallId: string;
   /** Adds a part to the message, or replaces the one of its type and id; committed with what is recorded in the same breath. */
   show?: (part: { type: `data-${string}`; id: string; data: unknown }) => void;
+  /** Who has spoken to the run after it was started. */
+  senders?: () => string[];
 }
 
 /** Told of each child run when its start is recorded: what it emits is committed with that. */

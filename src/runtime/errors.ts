@@ -5,6 +5,7 @@
 
 export const ERROR_CODES = [
   'approval_decided',
+  'approval_denied',
   'approval_not_found',
   'body_too_large',
   'cancelled',

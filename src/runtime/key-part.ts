@@ -2,3 +2,7 @@
 export function keyPart(text: string): string {
   return text.replaceAll('%', '%25').replaceAll('/', '%2F').replaceAll('#', '%23');
 }
+
+export function fromKeyPart(part: string): string {
+  return part.replaceAll('%23', '#').replaceAll('%2F', '/').replaceAll('%25', '%');
+}

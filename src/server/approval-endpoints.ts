@@ -12,7 +12,7 @@ import { endpoint } from './endpoint.ts';
 import type { Endpoint } from './endpoint.ts';
 import { jsonResponse } from './json.ts';
 import { allowList, allowRow } from './row-access.ts';
-import { cursorSchema, idParams, limitSchema, pageOf } from './schemas.ts';
+import { idParams, joinedCursorSchema, limitSchema, pageOf } from './schemas.ts';
 import type { PageQuery } from './schemas.ts';
 import type { ServerParts } from './server-parts.ts';
 import type { AskedId } from './stream-position.ts';
@@ -35,7 +35,7 @@ function list(runtime: Runtime): Endpoint {
     run: z.string().optional(),
     tool: z.string().optional(),
     limit: limitSchema(),
-    cursor: cursorSchema(),
+    cursor: joinedCursorSchema(),
   });
   return endpoint({
     method: 'get',
@@ -123,7 +123,11 @@ function isRepeated(error: unknown, { by, approved }: { by: string; approved: bo
 }
 
 async function allowApproval(runtime: Runtime, { id, action, allow }: AskedId): Promise<Caller> {
-  const read = (): Promise<Approval> => runtime.approvals.get(id);
+  // Of a child run it is shown at the top, and whoever may see that may see it.
+  const read = async (): Promise<Approval> => {
+    const approval = await runtime.approvals.get(id);
+    return { ...approval, run: approval.root };
+  };
   const missing = (): DurableError => approvalNotFound(id);
   return (await allowRow(runtime, { allow, access: { action, approvalId: id }, read, missing })).caller;
 }
@@ -162,6 +166,8 @@ function approvalShape(): Record<string, ZodType> {
     id: z.string(),
     status: z.enum(['pending', 'approved', 'denied', 'expired', 'closed']),
     run: z.string(),
+    root: z.string(),
+    path: z.array(z.string()),
     agent: z.string(),
     thread: z.string().nullable(),
     tenant: z.string().nullable(),

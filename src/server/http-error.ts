@@ -43,6 +43,7 @@ export const STATUS: Readonly<Record<ErrorCode, number>> = {
   runtime_closed: 503,
   verifier_missing: 503,
   webhook_unanswered: 504,
+  approval_denied: 500,
   connection_lost: 500,
   crash_loop: 500,
   divergence: 500,

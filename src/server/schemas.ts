@@ -35,6 +35,14 @@ export function cursorSchema(): ZodType<string | undefined> {
     .optional();
 }
 
+/** Of a list that is made of those of several runs. */
+export function joinedCursorSchema(): ZodType<string | undefined> {
+  return z
+    .string()
+    .regex(/^(?:\d{1,16}|~[\w-]{1,100000})$/, 'is no cursor')
+    .optional();
+}
+
 export function errorSchema(): ZodType {
   return z
     .object({

@@ -147,47 +147,6 @@ export const features: Feature[] = [
     }),
   },
   {
-    name: 'needsApproval',
-    build: (probe) => ({
-      settings: {
-        model: modelOf(probe, [useDouble, answer]),
-        tools: { double: { ...double(probe), needsApproval: true } },
-      },
-      options: { prompt },
-    }),
-  },
-  {
-    name: 'needsApproval by a function, beside a tool that runs',
-    build: (probe) => ({
-      settings: {
-        model: modelOf(probe, [{ content: [call('double', { x: 1 }, 'a'), call('double', { x: 100 }, 'b')] }, answer]),
-        tools: {
-          double: {
-            ...double(probe),
-            needsApproval: async ({ x }: { x: number }) => {
-              probe.log.push(`policy ${x}`);
-              await delay(1);
-              return x > 10;
-            },
-          },
-        },
-      },
-      options: { prompt },
-    }),
-  },
-  {
-    name: 'toolApproval by tool',
-    build: (probe) =>
-      withTool([useDouble, answer], {
-        toolApproval: {
-          double: ({ x }: { x: number }) => {
-            probe.log.push(`policy ${x}`);
-            return { type: 'user-approval', reason: 'Large.' };
-          },
-        },
-      })(probe),
-  },
-  {
     name: 'automatic approval',
     build: (probe) =>
       withTool([useDouble, answer], {

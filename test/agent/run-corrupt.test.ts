@@ -53,7 +53,7 @@ const threadResults: Damage = (store) => {
   return () => (store.thread = thread);
 };
 
-function setUp() {
+function setUp(policy: 'user-approval' | 'approved' = 'user-approval') {
   const model = scriptedModel([
     { toolCalls: [{ toolName: 'look', input: {} }] },
     { toolCalls: [{ toolName: 'pay', input: {} }] },
@@ -67,7 +67,7 @@ function setUp() {
       look: tool({ inputSchema: empty, execute: () => 'seen' }),
       pay: tool({ inputSchema: empty, execute: () => 'paid' }),
     },
-    toolApproval: { look: () => undefined, pay: () => 'user-approval' },
+    toolApproval: { look: () => undefined, pay: () => policy },
   });
   const flow = workflow('flow', async () => {
     const said = await agent.generate({ prompt: 'Go' }).then(
@@ -134,7 +134,7 @@ describe('a run parks', () => {
   it.each(['turn_completed', 'tool_completed', 'policy_decided'])(
     'when its own code calls an agent and catches what it throws: %s',
     async (type) => {
-      const { flow, runtime } = setUp();
+      const { flow, runtime } = setUp('approved');
       runtime.crashBeforeCommit(4);
       const run = await runtime.start(flow);
       await runtime.crashed();
@@ -143,7 +143,7 @@ describe('a run parks', () => {
       await runtime.until(run, 'parked');
       mend();
       await runtime.resume(run.id);
-      expect(await run.result()).toBe('tool-calls');
+      expect(await run.result()).toBe('stop');
     },
   );
 });

@@ -7,6 +7,7 @@ import { expect, it } from 'vitest';
 /** The test of each code: it triggers the error and expects it. */
 const TESTS: Record<ErrorCode, string> = {
   approval_decided: 'bad-input/approvals.test.ts',
+  approval_denied: 'approvals/inner-calls.test.ts',
   approval_not_found: 'bad-input/unknown.test.ts',
   body_too_large: 'server/bad-input.test.ts',
   cancelled: 'bad-input/troubles.test.ts',

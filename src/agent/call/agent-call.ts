@@ -32,6 +32,8 @@ export interface AgentCallOptions {
   onPrepared?: (prepared: PreparedCall) => void;
   /** Whether a person has approved such a call before, in this thread (`once`). */
   remembers?: (tool: string, input: unknown) => boolean;
+  /** Who has spoken to the run after it was started: none of them answers what is asked below it. */
+  senders?: () => string[];
   /** Asks a person about a tool that was interrupted (`onInDoubt: 'ask'`). Without it such a tool fails as with `'fail'`. */
   ask?: InDoubtAsk;
 }

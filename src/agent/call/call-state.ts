@@ -27,7 +27,10 @@ type Steering = ReturnType<typeof experimental_createSteering>;
 
 /** What the caller of a call adds to it; user code's own calls add nothing. */
 export type CallBindings = Partial<
-  Pick<AgentCallOptions, 'intake' | 'onTurn' | 'edits' | 'outputs' | 'onPrepared' | 'ask' | 'model' | 'remembers'>
+  Pick<
+    AgentCallOptions,
+    'intake' | 'onTurn' | 'edits' | 'outputs' | 'onPrepared' | 'ask' | 'model' | 'remembers' | 'senders'
+  >
 >;
 
 export interface CallStateOptions {
@@ -223,6 +226,16 @@ export class CallState {
   /** User code sees how a turn fails and goes on, so replay has to show it again; an agent's run enters its segment anew. */
   get keepsFailures(): boolean {
     return this.bindings.onTurn === undefined;
+  }
+
+  /**
+   * A call of the tool waits for a person where it runs: user code has called the agent, and no segment ends there. Of calls in the history,
+   * which are decided, none does.
+   */
+  waitsInPlace(tool: string): boolean {
+    const { tools } = this.prepared;
+    const executes = Object.hasOwn(tools, tool) && typeof tools[tool]?.execute === 'function';
+    return this.keepsFailures && this.turn !== undefined && executes;
   }
 
   inFrame<T>(body: () => T): T {

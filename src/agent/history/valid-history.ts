@@ -12,6 +12,7 @@
  */
 
 import type { AssistantModelMessage, ModelMessage, ToolModelMessage, UserModelMessage } from 'ai';
+import { APPROVAL_EXPIRED } from '../tool/approval.ts';
 
 type AssistantPart = Exclude<AssistantModelMessage['content'], string>[number];
 type ToolPart = ToolModelMessage['content'][number];
@@ -23,9 +24,6 @@ const INTERRUPTED =
   'This tool call was interrupted before its result was recorded. It may or may not have taken effect.';
 const UNSTARTED = 'This tool call was approved, but it was not executed: the conversation was stopped before.';
 const UNDECIDED = 'This tool call was not executed: nobody approved it before the conversation went on.';
-
-const EXPIRED =
-  'This tool call was not executed: its approval was not given in time, and the request for it has expired. Nobody refused it.';
 
 /** The same conversation, valid for OpenAI's and Anthropic's rules (V1 to V6). Messages are not mutated. */
 export function validHistory(messages: readonly ModelMessage[]): ModelMessage[] {
@@ -55,7 +53,7 @@ export function expiredResult(call: {
   toolName: string;
 }): ToolResult & { output: { type: 'error-text'; value: string } } {
   const { toolCallId, toolName } = call;
-  return { type: 'tool-result', toolCallId, toolName, output: { type: 'error-text', value: EXPIRED } };
+  return { type: 'tool-result', toolCallId, toolName, output: { type: 'error-text', value: APPROVAL_EXPIRED } };
 }
 
 function validExchange(message: AssistantModelMessage, index: number, answers: Answers): ModelMessage[] {

@@ -132,6 +132,7 @@ export class AgentRun {
         edits: this.#edits,
         outputs: this.#outputs,
         remembers: await this.#memory(),
+        senders: () => this.#senders(),
         onPrepared: (prepared) => {
           this.#prepared = prepared;
         },

@@ -55,6 +55,8 @@ export interface PendingApproval extends PendingCall {
   /** Why the policy asks. */
   reason: string | null;
   terms: ApprovalTerms;
+  /** Of a child run: JSON Schema of the input, for whoever sees it at the top. */
+  inputSchema?: unknown;
 }
 
 export interface PendingClientTool extends PendingCall {

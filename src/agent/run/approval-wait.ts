@@ -8,7 +8,7 @@ import type { RunContext } from '../../runtime/context.ts';
 import type { OnApprovalRequested } from '../approval-settings.ts';
 import type { Decision } from '../tool/approval.ts';
 import type { Pending, PendingApproval, PendingClientTool } from './agent-state.ts';
-import { decisionOf } from '../tool/approval-watch.ts';
+import { surfacedDecision } from '../tool/approval-surface.ts';
 import { expiredResult, unstartedResult } from '../history/valid-history.ts';
 import type { ToolResult } from '../history/valid-history.ts';
 import type { ClientOutput } from '../history/client-output.ts';
@@ -78,7 +78,7 @@ async function waitForClient(context: RunContext, call: PendingClientTool, optio
 }
 
 function waitForPerson(context: RunContext, call: PendingApproval, options: WaitOptions): Promise<Answer> {
-  return decisionOf(context, call, {
+  return surfacedDecision(context, call, {
     onApprovalRequested: options.onApprovalRequested,
     settle: (decision) => (decision === undefined ? expire(call, options) : decide(call, decision, options)),
   });

@@ -8,8 +8,8 @@ import { foldMessage, foldPartial } from '../../streams/fold.ts';
 import { createRecoveryFilter, recoveryPlan } from '../../streams/recovery.ts';
 import { readStoredChunks } from '../../streams/stored-chunks.ts';
 import type { StoredChunks } from '../../streams/stored-chunks.ts';
-import { DEFAULT_STREAM, QUESTION_PART } from '../../streams/wire.ts';
-import type { QuestionData } from '../../streams/wire.ts';
+import { APPROVAL_PART, DEFAULT_STREAM, QUESTION_PART } from '../../streams/wire.ts';
+import type { ApprovalRequestData, QuestionData } from '../../streams/wire.ts';
 
 const INTERRUPTED = 'This tool call was interrupted.';
 const UNSTARTED = 'This tool call was approved, but not executed.';
@@ -61,7 +61,7 @@ export interface MessageEnd {
 }
 
 /**
- * How the message of a run that was stopped or failed ends: open tool calls and questions are closed, then `abort` or `error`, then `finish`. What a
+ * How the message of a run that was stopped or failed ends: open tool calls, questions and requests for approvals are closed, then `abort` or `error`, then `finish`. What a
  * stopped user saw stays, a failed turn's text is taken back. Nothing is written here.
  */
 export async function messageEnd(context: RunContext, options: EndOptions): Promise<MessageEnd> {
@@ -74,7 +74,7 @@ export async function messageEnd(context: RunContext, options: EndOptions): Prom
   const shown = await foldOnto(message, [...stored, ...reset]);
   const ending: UIMessageChunk[] = [
     ...closingChunks(shown, options.unstarted),
-    ...closedQuestions(shown),
+    ...closedRequests(shown),
     status === 'cancelled' ? await abortChunk(context) : { type: 'error', errorText: publicText(options.error) },
     { type: 'finish' },
   ];
@@ -107,11 +107,13 @@ function closingChunks(message: UIMessage, unstarted: boolean): UIMessageChunk[]
 }
 
 /** Nobody can answer them any more. */
-function closedQuestions({ parts }: UIMessage): UIMessageChunk[] {
+function closedRequests({ parts }: UIMessage): UIMessageChunk[] {
   return parts.flatMap((part): UIMessageChunk[] => {
-    if (part.type !== QUESTION_PART || !('id' in part) || part.id === undefined) return [];
-    const data = part.data as QuestionData;
-    return data.status === 'pending' ? [{ type: QUESTION_PART, id: part.id, data: { ...data, status: 'closed' } }] : [];
+    if (part.type !== QUESTION_PART && part.type !== APPROVAL_PART) return [];
+    if (!('id' in part) || part.id === undefined) return [];
+    const { id, type } = part;
+    const data = part.data as QuestionData | ApprovalRequestData;
+    return data.status === 'pending' ? [{ type, id, data: { ...data, status: 'closed' } }] : [];
   });
 }
 

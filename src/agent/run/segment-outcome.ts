@@ -7,6 +7,7 @@ import { encodeValue } from '../../runtime/codec.ts';
 import { sha256Hex } from '../../runtime/signature.ts';
 import { approvalHook, schemaOf } from '../tool/approval.ts';
 import type { ApprovalDetails } from '../tool/approval.ts';
+import { descentOf } from '../tool/approval-origin.ts';
 import { keyPart } from '../../runtime/key-part.ts';
 import type { Pending, PendingApproval, PendingClientTool } from './agent-state.ts';
 import type { DurableApprovalSettings } from '../approval-settings.ts';
@@ -93,29 +94,38 @@ function pendingApprovals(step: Step, origin: Origin): Promise<PendingApproval[]
   const requests = step.content.flatMap((part) =>
     part.type !== 'tool-approval-request' || part.isAutomatic === true ? [] : [part],
   );
-  return Promise.all(
-    requests.map(async ({ toolCall, approvalId, reason }) => ({
-      kind: 'approval' as const,
-      key: `${origin.path}/approval:${approvalId}`,
-      tokenHash: sha256Hex(approvalId),
-      approvalId,
-      toolCallId: toolCall.toolCallId,
-      tool: toolCall.toolName,
-      input: toolCall.input,
-      providerExecuted: toolCall.providerExecuted === true,
-      reason: reason ?? null,
-      terms: await termsOf(policyOf(origin.prepared, toolCall.toolName), {
-        tool: toolCall.toolName,
-        input: toolCall.input,
-        turn: origin.turns,
-        now: origin.context.now(),
-        requestedBy: origin.requestedBy,
-        senders: origin.senders,
-        logger: origin.context.logger,
-        isTold: origin.prepared.durable.onApprovalRequested !== undefined,
-      }),
-    })),
-  );
+  return Promise.all(requests.map((request) => toPending(request, origin)));
+}
+
+type Request = Extract<Step['content'][number], { type: 'tool-approval-request' }>;
+
+async function toPending({ toolCall, approvalId, reason }: Request, origin: Origin): Promise<PendingApproval> {
+  const { context, prepared } = origin;
+  const { toolCallId, toolName: tool, input } = toolCall;
+  const descent = context.run.parent === null ? null : await descentOf(context, { key: '', tool });
+  return {
+    kind: 'approval',
+    key: `${origin.path}/approval:${approvalId}`,
+    tokenHash: sha256Hex(approvalId),
+    approvalId,
+    toolCallId,
+    tool,
+    input,
+    providerExecuted: toolCall.providerExecuted === true,
+    reason: reason ?? null,
+    terms: await termsOf(policyOf(prepared, tool), {
+      tool,
+      input,
+      turn: origin.turns,
+      now: context.now(),
+      requestedBy: descent?.requestedBy ?? origin.requestedBy,
+      senders: origin.senders,
+      origin: descent?.origin ?? null,
+      logger: context.logger,
+      isTold: prepared.durable.onApprovalRequested !== undefined,
+    }),
+    ...(descent === null ? {} : { inputSchema: await schemaOf(prepared.tools, { tool, of: 'inputSchema' }) }),
+  };
 }
 
 /** Calls of tools without `execute`: a client answers them. */
@@ -168,7 +178,7 @@ export async function hooksOf(pending: readonly Pending[], tools: ToolSet): Prom
 }
 
 async function toApprovalHook(call: PendingApproval, tools: ToolSet): Promise<NewHook> {
-  const { requestedAt, requestedBy, prompt, expiresAt, turn, approvers, rules, needed } = call.terms;
+  const { requestedAt, requestedBy, prompt, expiresAt, turn, approvers, rules, origin, needed } = call.terms;
   const details: ApprovalDetails = {
     id: call.approvalId,
     question: 'execute',
@@ -185,6 +195,7 @@ async function toApprovalHook(call: PendingApproval, tools: ToolSet): Promise<Ne
     expiresAt,
     approvers,
     rules,
+    origin,
   };
   return approvalHook(call.key, { details, needed });
 }

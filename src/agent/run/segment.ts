@@ -46,7 +46,7 @@ export interface SegmentOptions {
   number: number;
   messages: ModelMessage[];
   steering: Steering;
-  call: Pick<AgentCallOptions, 'callOptions' | 'edits' | 'outputs' | 'ask' | 'onPrepared' | 'remembers'>;
+  call: Pick<AgentCallOptions, 'callOptions' | 'edits' | 'outputs' | 'ask' | 'onPrepared' | 'remembers' | 'senders'>;
   writer: UiWriter;
   /** Who started the run, if that is known. */
   requestedBy: string | undefined;

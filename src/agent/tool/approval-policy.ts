@@ -3,6 +3,7 @@
 import type { Tool, ToolApprovalStatus } from 'ai';
 import { draftEvent } from '../../runtime/event.ts';
 import type { CallState } from '../call/call-state.ts';
+import { asksPerson } from './inner-approval.ts';
 
 type NeedsApproval = Extract<NonNullable<Tool['needsApproval']>, (...args: never[]) => unknown>;
 type AnyPolicy = (...args: unknown[]) => unknown;
@@ -15,14 +16,14 @@ export function memoizedApproval(approval: unknown, call: CallState): unknown {
       const { toolCallId, toolName, input } = options.toolCall;
       return memoized(call, toolCallId, async () =>
         unlessRemembered(await decide(options), call.remembers(toolName, input)),
-      );
+      ).then((status) => toldToLoop(status, { name: toolName, call }));
     };
   }
   if (typeof approval !== 'object' || approval === null) return approval;
   return Object.fromEntries(
     Object.entries(approval as Record<string, unknown>).map(([name, status]) => [
       name,
-      typeof status === 'function' || call.isAskedOnce(name) ? single(status, { name, call }) : status,
+      isDecidedAnew(status, { name, call }) ? single(status, { name, call }) : status,
     ]),
   );
 }
@@ -32,7 +33,16 @@ function single(status: unknown, { name, call }: { name: string; call: CallState
     memoized(call, (options as { toolCallId: string }).toolCallId, async () => {
       const decided = typeof status === 'function' ? await (status as AnyPolicy)(input, options) : status;
       return unlessRemembered(decided, call.remembers(name, input));
-    });
+    }).then((decided) => toldToLoop(decided, { name, call }));
+}
+
+function isDecidedAnew(status: unknown, { name, call }: { name: string; call: CallState }): boolean {
+  return typeof status === 'function' || call.isAskedOnce(name) || (call.keepsFailures && asksPerson(status));
+}
+
+/** A call that waits where it runs needs nobody for the loop to go on (inner-approval I1). */
+function toldToLoop(status: unknown, { name, call }: { name: string; call: CallState }): unknown {
+  return asksPerson(status) && call.waitsInPlace(name) ? 'not-applicable' : status;
 }
 
 /** The `needsApproval` of a tool, as a function; undefined where it is fixed and stays as it is. */
@@ -40,12 +50,13 @@ export function memoizedNeedsApproval(
   needsApproval: Tool['needsApproval'],
   { name, call }: { name: string; call: CallState },
 ): NeedsApproval | undefined {
-  if (typeof needsApproval !== 'function' && !(needsApproval === true && call.isAskedOnce(name))) return undefined;
+  const isDecided = typeof needsApproval !== 'function' && !call.isAskedOnce(name) && !call.keepsFailures;
+  if (isDecided || needsApproval === undefined || needsApproval === false) return undefined;
   return ((input, options) =>
     memoized(call, options.toolCallId, async () => {
       const needs = typeof needsApproval === 'function' ? await needsApproval(input, options) : needsApproval;
       return needs && !call.remembers(name, input);
-    })) as NeedsApproval;
+    }).then((needs) => needs === true && !call.waitsInPlace(name))) as NeedsApproval;
 }
 
 const REMEMBERED = { type: 'approved', reason: 'An equal call was approved before in this conversation.' };

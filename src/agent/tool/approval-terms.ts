@@ -6,10 +6,11 @@ import type { Logger } from '../../runtime/logger.ts';
 import type { Approvers, DurableApprovalSettings } from '../approval-settings.ts';
 import { UNASKED } from './approval.ts';
 import type { ApprovalDetails } from './approval.ts';
+import type { ApprovalOrigin } from './approval-origin.ts';
 
 export interface ApprovalTerms extends Pick<
   ApprovalDetails,
-  'requestedAt' | 'requestedBy' | 'prompt' | 'expiresAt' | 'turn' | 'approvers' | 'rules'
+  'requestedAt' | 'requestedBy' | 'prompt' | 'expiresAt' | 'turn' | 'approvers' | 'rules' | 'origin'
 > {
   /** How many distinct people must approve. */
   needed: number;
@@ -31,11 +32,13 @@ interface Request {
   requestedBy: string | null;
   senders: string[];
   isTold: boolean;
+  /** Of an agent below another one. */
+  origin: ApprovalOrigin | null;
   logger: Logger;
 }
 
 export async function termsOf(settings: DurableApprovalSettings, request: Request): Promise<ApprovalTerms> {
-  const { tool, turn, now, requestedBy, isTold } = request;
+  const { tool, turn, now, requestedBy, isTold, origin } = request;
   const where = `durable.approvals.${tool}`;
   const { expiresIn, remindAt = [], onExpire = 'deny' } = settings;
   const from = (duration: Duration, name: string): number => now + durationMs(duration, `${where}.${name}`);
@@ -57,6 +60,7 @@ export async function termsOf(settings: DurableApprovalSettings, request: Reques
     escalatedForMs: escalatedFor === undefined ? null : durationMs(escalatedFor, `${where}.onExpire.expiresIn`),
     once: settings.once === true,
     isTold,
+    origin,
   };
 }
 

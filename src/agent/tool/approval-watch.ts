@@ -15,6 +15,7 @@ import { encodeNote } from './approval-audit.ts';
 import type { AuditNote } from './approval-audit.ts';
 import { createLinks } from './approval-link.ts';
 import type { ApprovalNotice, NoticedApproval } from './approval-notice.ts';
+import { whereOf } from './approval-origin.ts';
 import type { ApprovalTerms } from './approval-terms.ts';
 
 /** An approval whose row is written. */
@@ -191,9 +192,7 @@ function noticed(context: RunContext, call: WatchedApproval, expiresAt: number |
     prompt,
     expiresAt,
     approvers: terms.approvers,
-    run: run.id,
-    agent: run.workflow,
-    thread: run.thread,
+    ...whereOf(terms.origin, { ...run, tool }),
     tenant: run.tenant,
     links: (options) => createLinks(context, { ...options, approval: { id, expiresAt } }),
   };

@@ -6,6 +6,7 @@ import { decodeValue, encodeValue } from '../../runtime/codec.ts';
 import type { Payload } from '../../runtime/codec.ts';
 import { sha256Hex } from '../../runtime/signature.ts';
 import type { NewHook } from '../../runtime/store.ts';
+import type { ApprovalOrigin } from './approval-origin.ts';
 
 /** What the row of an approval holds beyond its columns. */
 export interface ApprovalDetails {
@@ -34,6 +35,8 @@ export interface ApprovalDetails {
   expiresAt: number | null;
   /** What else is asked of whoever answers. */
   rules: ApprovalRules;
+  /** Of an agent below another one; null: it is asked by the agent of a run that nobody started as a child. */
+  origin: ApprovalOrigin | null;
 }
 
 export interface ApprovalRules {
@@ -47,10 +50,16 @@ export interface ApprovalRules {
 }
 
 /** An approval as the application's functions see it. */
-export interface RequestedApproval extends Omit<ApprovalDetails, 'inputSchema' | 'outputSchema' | 'rules'> {
+export interface RequestedApproval extends Omit<ApprovalDetails, 'inputSchema' | 'outputSchema' | 'rules' | 'origin'> {
+  /** The run whose call it is. */
   run: string;
-  /** The agent's name. */
+  /** The run at the top: the one that nobody started as a child; `run` itself, if it is none. */
+  root: string;
+  /** From the run at the top over the agents below it to the tool: `["support", "research", "shell"]`. */
+  path: string[];
+  /** The agent's name; of one that a tool or a workflow calls, its id. */
   agent: string;
+  /** That of the run at the top. */
   thread: string | null;
   tenant: string | null;
 }
@@ -95,14 +104,19 @@ export function readApprovalDetails(payload: Payload): ApprovalDetails {
 /** What approvals have that nobody limited. */
 export const UNASKED: Pick<
   ApprovalDetails,
-  'outputSchema' | 'prompt' | 'requestedBy' | 'expiresAt' | 'rules'
+  'outputSchema' | 'prompt' | 'requestedBy' | 'expiresAt' | 'rules' | 'origin'
 > = {
   outputSchema: null,
   prompt: null,
   requestedBy: null,
   expiresAt: null,
   rules: NO_RULES,
+  origin: null,
 };
+
+/** What is told to the model, and shown, of a call that nobody decided about in time. */
+export const APPROVAL_EXPIRED =
+  'This tool call was not executed: its approval was not given in time, and the request for it has expired. Nobody refused it.';
 
 /** What a tool takes or answers as JSON Schema; null if the tool is unknown here or has none. */
 export async function schemaOf(

@@ -6,6 +6,7 @@
  *  D2 Errors are recorded and thrown again. A FatalError ends the loop: no model is called after it (call-state K4).
  *  D3 Every attempt has the idempotency key `<run id>/<tool key>`.
  *  D4 A tool that was interrupted is handled as its `onInDoubt` says.
+ *  D5 Of an agent that user code calls, a call that a person has to approve begins when one has.
  */
 
 import { dynamicTool, experimental_toolCaller, jsonSchema } from 'ai';
@@ -20,6 +21,8 @@ import type { CallState } from '../call/call-state.ts';
 import type { DurableToolSettings } from '../durable-settings.ts';
 import { CHILD_PART, DEFAULT_STREAM } from '../../streams/wire.ts';
 import { editedModelOutput } from './edited-input.ts';
+import type { EditedInput } from './edited-input.ts';
+import { answerInPlace, askedHere, inputInPlace } from './inner-approval.ts';
 import { createInDoubtAsk } from './in-doubt-ask.ts';
 import { findDoubt, knownOfDoubts, recordStartAgain, replayDoubts, settleDoubt } from './in-doubt.ts';
 import type { InDoubtAsk, InDoubtTool } from './in-doubt.ts';
@@ -51,6 +54,8 @@ function durableTool(tool: Tool, { name, call }: Place): Tool {
       runTool({ name, call, execute, streams, input, options });
     if (call.bindings.edits !== undefined)
       wrapped['toModelOutput'] = editedModelOutput(tool, (toolCallId) => call.editOf(toolCallId));
+    else if (call.keepsFailures)
+      wrapped['toModelOutput'] = editedModelOutput(tool, (id) => inputInPlace(call, call.baseToolKey(id)));
   }
   const needsApproval = memoizedNeedsApproval(tool.needsApproval, { name, call });
   if (needsApproval !== undefined) wrapped['needsApproval'] = needsApproval;
@@ -72,6 +77,8 @@ interface ToolRun extends Place {
   streams: boolean;
   input: unknown;
   options: ToolExecutionOptions<unknown>;
+  /** What a person has made of its input, or why it must not run. */
+  edit?: EditedInput | undefined;
 }
 
 function runTool(run: ToolRun): unknown {
@@ -84,15 +91,27 @@ function runTool(run: ToolRun): unknown {
     return noteFatal(perform({ ...operationOf(run, key), body: neverRuns }), { call, key });
   call.liveTools.add(key);
   const feed = new ValueFeed();
-  const found = doubtOf(run, key);
-  const doubt = found === undefined ? undefined : { tool: found, isSettled: false };
-  // crash here: the effect may have happened and its result is not recorded; the key and `onInDoubt` answer for that (D3, D4)
-  const done = noteFatal(
-    perform({ ...operationOf(run, key, found), body: (attempt) => callTool(run, { key, attempt, feed, doubt }) }),
-    { call, key },
-  );
+  const start = (begun: ToolRun): Promise<unknown> => {
+    const found = doubtOf(begun, key);
+    const doubt = found === undefined ? undefined : { tool: found, isSettled: false };
+    const body = (attempt: Attempt): unknown => callTool(begun, { key, attempt, feed, doubt });
+    // crash here: the effect may have happened and its result is not recorded; the key and `onInDoubt` answer for that (D3, D4)
+    return noteFatal(perform({ ...operationOf(begun, key, found), body }), { call, key });
+  };
+  const done = nested === undefined ? afterApproval(run, { key, start }) : start(run);
   if (!run.streams && !feed.open) return done;
   return feed.values(done);
+}
+
+/** D5 */
+function afterApproval(
+  run: ToolRun,
+  { key, start }: { key: string; start: (run: ToolRun) => Promise<unknown> },
+): Promise<unknown> {
+  const { call, name, input, options } = run;
+  const inner = { call, key, tool: name, toolCallId: options.toolCallId, input };
+  const asked = askedHere(inner);
+  return asked === undefined ? start(run) : answerInPlace(inner, asked).then((edit) => start({ ...run, edit }));
 }
 
 interface Doubt {
@@ -109,7 +128,7 @@ interface ToolAttempt {
 
 function callTool(run: ToolRun, at: ToolAttempt): unknown {
   const { call, execute, options } = run;
-  const edit = call.editOf(options.toolCallId);
+  const edit = editOf(run);
   if (edit !== undefined && 'error' in edit) throw edit.error;
   const actual = actualInput(run);
   const start = (): unknown => {
@@ -162,7 +181,7 @@ function askIn(call: CallState): InDoubtAsk {
 
 function operationOf(run: ToolRun, key: string, doubt?: InDoubtTool): Omit<Operation<unknown>, 'body'> {
   const { retries, timeout } = settingsOf(run.call, run.name);
-  const edit = run.call.editOf(run.options.toolCallId);
+  const edit = editOf(run);
   const fails = edit !== undefined && 'error' in edit;
   return {
     key,
@@ -189,9 +208,11 @@ function linkChild({ call, options }: ToolRun, { id, workflow }: { id: string; w
 function placeOf({ name, call, options: { toolCallId } }: ToolRun): MessagePlace {
   const outer = call.inFrame(() => call.context.scope().place);
   if (outer !== undefined || call.keepsFailures) return outer ?? { tool: name, toolCallId };
+  const { senders } = call.bindings;
   return {
     tool: name,
     toolCallId,
+    ...(senders === undefined ? {} : { senders }),
     show: (part) => void call.context.emit(DEFAULT_STREAM, [encodeChunk(part)]),
   };
 }
@@ -215,9 +236,13 @@ function doubtOf(run: ToolRun, key: string): InDoubtTool | undefined {
 }
 
 /** What a person has made of the model's input. */
-function actualInput({ call, input, options }: ToolRun): unknown {
-  const edit = call.editOf(options.toolCallId);
-  return edit === undefined || 'error' in edit ? input : edit.input;
+function actualInput(run: ToolRun): unknown {
+  const edit = editOf(run);
+  return edit === undefined || 'error' in edit ? run.input : edit.input;
+}
+
+function editOf({ call, options, edit }: ToolRun): EditedInput | undefined {
+  return edit ?? call.editOf(options.toolCallId);
 }
 
 /** A question without its words is better than none. */

@@ -32,7 +32,8 @@ export async function checkEdits(
   return checked;
 }
 
-async function checkEdit(
+/** As `checkEditedInput`, for a call that the error is told to. */
+export async function checkEdit(
   schema: FlexibleSchema | undefined,
   edit: { tool: string; input: unknown },
 ): Promise<EditedInput> {

@@ -71,6 +71,7 @@ async function askedOf(
     now: context.scope().metadata?.startedAt ?? context.now(),
     requestedBy: options.requestedBy,
     senders: options.senders(),
+    origin: null,
     logger: context.logger,
     isTold: onApprovalRequested !== undefined,
   });
@@ -88,11 +89,12 @@ function detailsOf({
   expiresAt,
   approvers,
   rules,
+  origin,
 }: ApprovalTerms): Pick<
   ApprovalDetails,
-  'turn' | 'requestedAt' | 'requestedBy' | 'prompt' | 'expiresAt' | 'approvers' | 'rules'
+  'turn' | 'requestedAt' | 'requestedBy' | 'prompt' | 'expiresAt' | 'approvers' | 'rules' | 'origin'
 > {
-  return { turn, requestedAt, requestedBy, prompt, expiresAt, approvers, rules };
+  return { turn, requestedAt, requestedBy, prompt, expiresAt, approvers, rules, origin };
 }
 
 function reasonOf(tool: InDoubtTool): string {
