@@ -4,7 +4,7 @@
  *
  *  P1 A page is what the tables would answer: it counts until this connection's next transaction begins, and while no other one has
  *     committed (`data_version`).
- *  P2 Of a run that the same transaction ended there is no page, since its streams are closed with it; nor of any if it trimmed one.
+ *  P2 Of a run that the same transaction ended there is no page, since its streams are closed with it. Retention has transactions of its own.
  */
 
 import type { DatabaseSync } from 'node:sqlite';
@@ -29,7 +29,7 @@ export class FreshPages {
     this.#readVersion = () => Number(statement.get()?.['data_version']);
   }
 
-  /** A transaction begins, or was rolled back, or has removed chunks. */
+  /** A transaction begins, or was rolled back. */
   clear(): void {
     this.#version = undefined;
     this.#pages.clear();

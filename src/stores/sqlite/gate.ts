@@ -11,6 +11,8 @@ import { prepareWrites } from './writes.ts';
 export interface Gate {
   read<T>(run: () => T): Promise<T>;
   write<T>(part: () => T): Promise<T>;
+  /** What may be taken back by a loss of power, and is not waited for. */
+  writeAside<T>(part: () => T): Promise<T>;
   /** Parts of one call; each stands by itself. */
   writeAll<T>(parts: Array<() => T>): Promise<T[]>;
   /** Must come before the first claim. */
@@ -56,6 +58,10 @@ export function createGate(file: OpenFile, { path, lock, watchMs }: GateOptions)
       enter();
       const [answer] = await writes.submit([part]);
       return answer as T;
+    },
+    async writeAside(part) {
+      enter();
+      return writes.putAside(part);
     },
     async writeAll(parts) {
       enter();

@@ -1,7 +1,7 @@
 /**
  * The tables, as numbered steps forward. `PRAGMA user_version` is the number of steps that a file has taken; a step that
  * was released never changes. What is written with each commit is kept narrow: payloads have tables of their own, and no
- * index holds a column that a plain step changes.
+ * index holds a column that a plain step changes. Bytes stand last: what is behind them is read through all of them.
  */
 
 import type { DatabaseSync } from 'node:sqlite';
@@ -101,7 +101,15 @@ export const MIGRATIONS: readonly string[] = [
 
    CREATE TABLE streams (key INTEGER PRIMARY KEY, run INTEGER NOT NULL, name TEXT NOT NULL, tail INTEGER NOT NULL, closed INTEGER NOT NULL);
    CREATE UNIQUE INDEX streams_run ON streams (run, name);
-   CREATE TABLE chunks (key INTEGER PRIMARY KEY, stream INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL, bytes BLOB);
+   CREATE TABLE chunks (
+     key INTEGER PRIMARY KEY,
+     stream INTEGER NOT NULL,
+     first INTEGER NOT NULL,
+     count INTEGER NOT NULL,
+     format INTEGER NOT NULL DEFAULT 0,
+     at INTEGER,
+     bytes BLOB
+   );
    CREATE UNIQUE INDEX chunks_stream ON chunks (stream, first);
 
    CREATE TABLE ledger (
@@ -136,9 +144,7 @@ export const MIGRATIONS: readonly string[] = [
    ALTER TABLE streams ADD COLUMN last_base BLOB;
    ALTER TABLE streams ADD COLUMN trimmed INTEGER NOT NULL DEFAULT 0;
    ALTER TABLE streams ADD COLUMN trimmed_by TEXT;
-   ALTER TABLE streams ADD COLUMN compacted INTEGER NOT NULL DEFAULT 0;
-   ALTER TABLE chunks ADD COLUMN format INTEGER NOT NULL DEFAULT 0;
-   ALTER TABLE chunks ADD COLUMN at INTEGER;`,
+   ALTER TABLE streams ADD COLUMN compacted INTEGER NOT NULL DEFAULT 0;`,
 
   // S11. In a unique index no tenant would be another tenant each time.
   `CREATE UNIQUE INDEX runs_active ON runs (thread, tenant IS NULL, ifnull(tenant, ''))

@@ -19,7 +19,7 @@ import { prepareStreams } from './streams.ts';
 
 type Operations = Omit<Store, 'name' | 'capabilities' | 'watch' | 'close'>;
 
-export function prepareOperations(file: OpenFile, { join, read, write, writeAll }: Gate): Operations {
+export function prepareOperations(file: OpenFile, { join, read, write, writeAll, writeAside }: Gate): Operations {
   const runs = prepareRuns(file);
   const hooks = prepareHooks(file);
   const streams = prepareStreams(file);
@@ -52,8 +52,8 @@ export function prepareOperations(file: OpenFile, { join, read, write, writeAll 
     note: (tokenHash, note) => write(() => hooks.note(tokenHash, note)),
     secret: (proposed) => write(() => upkeep.secret(proposed)),
     gc: (limits) => write(() => upkeep.gc(limits)),
-    trim: (request) => write(() => retention.trim(request)),
-    compact: (run, stream) => write(() => retention.compact(run, stream)),
+    trim: (request) => writeAside(() => retention.trim(request)),
+    compact: (run, stream) => writeAside(() => retention.compact(run, stream)),
     putParts: (id, some) => write(() => parts.put(id, some)),
     getParts: (id, hashes) => read(() => parts.get(id, hashes)),
     load: (id, from) => read(() => reads.load(id, from)),

@@ -1,4 +1,7 @@
-/** What becomes of chunks that stay: packed into fewer rows (S28), and removed when they are too old or too many (S27). */
+/**
+ * What becomes of chunks that stay: packed into fewer rows (S28), and removed when they are too old or too many (S27). Neither has a sync
+ * of its own (`writes.ts` W4): after a loss of power, chunks may be there again until they are removed once more.
+ */
 
 import { ChunkPacker } from '../packing.ts';
 import { isSpared } from '../rules.ts';
@@ -150,7 +153,7 @@ function prepareYoungFrom({
   return (row, olderThanMs) => {
     const before = clock.now() - olderThanMs;
     let end = row.trimmed;
-    // One by one: the first is young as a rule, and `at` stands behind the bytes (bench `storage`).
+    // One by one: the first is young as a rule (bench `storage`).
     for (const next of ages.iterate(row.key, row.trimmed)) {
       const { first, count, at } = next as Row & SmallRow;
       const writtenBy = at === null ? row.updated_at : at + ROW_SPAN_MS;
@@ -161,7 +164,7 @@ function prepareYoungFrom({
   };
 }
 
-function prepareTrim({ db, clock, fresh }: OpenFile): Retention['trim'] {
+function prepareTrim({ db, clock }: OpenFile): Retention['trim'] {
   const streams = db.prepare(
     `SELECT streams.key, name, tail, trimmed, trimmed_by, ended_at, updated_at
      FROM streams JOIN runs ON runs.key = streams.run WHERE streams.key > ? ORDER BY streams.key LIMIT ?`,
@@ -185,10 +188,7 @@ function prepareTrim({ db, clock, fresh }: OpenFile): Retention['trim'] {
 
   /** How many rows it took out. */
   const apply = (row: TrimRow, next: Pick<TrimRow, 'trimmed' | 'trimmed_by'>): number => {
-    if (next.trimmed > row.trimmed) {
-      setTrimmed.run(next.trimmed, next.trimmed_by, row.key);
-      fresh.clear();
-    }
+    if (next.trimmed > row.trimmed) setTrimmed.run(next.trimmed, next.trimmed_by, row.key);
     if (next.trimmed === 0) return 0;
     const { changes } = remove.run(row.key, next.trimmed, next.trimmed);
     if (Number(changes) > 0) forgetLast.run(row.key);

@@ -4,6 +4,8 @@
  *  W1 What was asked for in one macrotask is one transaction, with one sync to disk.
  *  W2 A promise resolves after COMMIT, watchers hear of it after COMMIT.
  *  W3 If the transaction fails, each part is tried in one of its own, so that a part that cannot be written stops no other.
+ *  W4 What is put aside has a transaction of its own after them and no sync: the next one's sync takes it along. Until then a loss of power
+ *     takes it back, and nothing else.
  */
 
 import type { DatabaseSync } from 'node:sqlite';
@@ -12,6 +14,8 @@ import type { Clock } from '../../runtime/clock.ts';
 export interface Writes {
   /** Runs parts that write, in order, in the next transaction; answers what they answered. */
   submit<T>(parts: Array<() => T>): Promise<T[]>;
+  /** Runs a part that nobody waits for and that may be taken back (W4). */
+  putAside<T>(part: () => T): Promise<T>;
   /** Writes at once what waits. */
   flush(): void;
 }
@@ -33,20 +37,36 @@ interface WritesOptions {
   translate: (error: unknown) => unknown;
 }
 
+/** SQLite's level of `synchronous` at which a COMMIT of the log is not synced. */
+const NORMAL = 1;
+
 export function prepareWrites(db: DatabaseSync, options: WritesOptions): Writes {
   const transact = prepareTransaction(db, options);
+  const { translate } = options;
+  const unsynced = withoutSync(db, transact);
   let waiting: Job[] = [];
+  let aside: Job[] = [];
   const flush = (): void => {
-    const jobs = waiting;
+    const [jobs, later] = [waiting, aside];
     waiting = [];
-    if (jobs.length > 0) settle(jobs, { transact, translate: options.translate });
+    aside = [];
+    if (jobs.length > 0) settle(jobs, { transact, translate });
+    for (const job of later) settle([job], { transact: unsynced, translate });
+  };
+  const add = (job: Job, to: Job[]): void => {
+    if (waiting.length + aside.length === 0) options.clock.defer(flush);
+    to.push(job);
   };
   return {
     submit: (parts) =>
-      new Promise((resolve, reject) => {
-        waiting.push({ parts, resolve: resolve as Job['resolve'], reject });
-        if (waiting.length === 1) options.clock.defer(flush);
-      }),
+      new Promise((resolve, reject) => add({ parts, resolve: resolve as Job['resolve'], reject }, waiting)),
+    putAside: (part) =>
+      new Promise((resolve, reject) =>
+        add(
+          { parts: [part], resolve: ([answer]) => resolve(answer as Awaited<ReturnType<typeof part>>), reject },
+          aside,
+        ),
+      ),
     flush,
   };
 }
@@ -71,6 +91,20 @@ function prepareTransaction(db: DatabaseSync, options: WritesOptions): Transact 
     }
     options.onCommit();
     return answer;
+  };
+}
+
+/** W4: the log is read up to its first gap, so a sync of later frames is one of these. */
+function withoutSync(db: DatabaseSync, transact: Transact): Transact {
+  const level = Number(db.prepare('PRAGMA synchronous').get()?.['synchronous']);
+  if (level <= NORMAL) return transact;
+  return (run) => {
+    db.exec(`PRAGMA synchronous = ${NORMAL}`);
+    try {
+      return transact(run);
+    } finally {
+      db.exec(`PRAGMA synchronous = ${level}`);
+    }
   };
 }
 
