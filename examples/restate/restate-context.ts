@@ -176,6 +176,7 @@ function runRow(id: string, startedAt: number): Run {
     attributes: {},
     parent: null,
     supersedes: null,
+    limits: [],
     status: 'running',
     dueAt: null,
     epoch: 1,

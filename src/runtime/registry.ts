@@ -93,6 +93,7 @@ export class Registry {
       attributes: options.attributes ?? {},
       parent: null,
       supersedes: options.supersedes ?? null,
+      limits: [],
       ...(options.whenBusy === undefined ? {} : { whenBusy: options.whenBusy }),
     };
   }

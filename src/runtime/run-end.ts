@@ -34,7 +34,7 @@ export function leftoverRuns(run: Run, messages: ReceivedMessage[]): NewRun[] {
 
 /** A run of the same thread and workflow, queued behind this one. */
 export function threadRun(run: Run, next: { id: string; input: unknown; inputHash: string | null }): NewRun {
-  const { workflow, version, queue, thread, tenant, attributes } = run;
+  const { workflow, version, queue, thread, tenant, attributes, limits } = run;
   return {
     workflow,
     version,
@@ -42,6 +42,7 @@ export function threadRun(run: Run, next: { id: string; input: unknown; inputHas
     thread,
     tenant,
     attributes,
+    limits,
     id: next.id,
     input: encodeValue(next.input, 'a user message'),
     inputHash: next.inputHash ?? unhashedLike(run.inputHash),

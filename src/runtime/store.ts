@@ -21,7 +21,8 @@
  *  S8  At most `suspects` of the runs that a claim returns have `attempts >= 3` after it: one that had made no progress yet when its
  *      process died has 2.
  *  S9  `nextDueInMs` is the time until the earliest `dueAt` among the queues asked for that the claim did not return (0 if
- *      more is due now, but for suspects beyond the limit, which do not count); null if there is none.
+ *      more is due now, but for suspects beyond the limit, which do not count); null if there is none. Of runs that a limit blocks
+ *      (S30) those that a rate blocks count from the end of its window on, the others do not, nor what falls due behind them.
  * Start
  *  S10 The id is the idempotency key: same workflow and inputHash answers `exists` and changes nothing, other values
  *      `conflict`.
@@ -32,7 +33,7 @@
  *      run's cancel flag (as `control` does) and queues the new one. If cancelling ended the active run, the new one is ready,
  *      unless one was queued before it. A `steer` whose id that inbox has for another kind of message answers `conflict`.
  *  S12 A start whose id was accepted as a `user` message by a run of its thread answers `steered` again with that run.
- *  S13 With `claim`, a run that was created as ready is claimed in the same transition (S6, S7).
+ *  S13 With `claim`, a run that was created as ready is claimed in the same transition (S6, S7), unless it has limits (S33).
  * Commit: the only write of a holder
  *  S14 Order of checks, under the run's lock: (a) `id` equals the run's last commit id: nothing is applied and the answer is
  *      `applied` as of now, `holder` telling whether the token still holds the run; (b) status running and token equal, else
@@ -60,7 +61,7 @@
  *  S20 Appends to the inbox under the run's lock, bumps inboxHead; a waiting run becomes ready, due now. Runs that are parked
  *      or queued keep it. `duplicate` if the run's inbox holds a message with that id. An ended run answers `gone`.
  *      With `claim`, a run that took a message (`ok`) and is ready then is claimed in the same transition (S6, S7), if it is of
- *      one of the queues and would not have `attempts >= 3`.
+ *      one of the queues, has no limits (S33), and would not have `attempts >= 3`.
  *  S21 To a hook: by token hash; kind `hook` needs a payload without decision, kind `approval` one with (else
  *      `not_found`). An open hook takes it as a message of its run with the hook's key. A `once` hook is then resolved,
  *      and `by`, if it is given, is its responder (`approved`); an approval is resolved when one responder denied or `needed` distinct
@@ -101,6 +102,21 @@
  *  S37 A part stays while there is a run of its id, or a run whose inbox has a message of that id, of whatever kind. `gc` removes those of other ids an hour
  *      after the last was put there (they came before a start or a delivery that was refused, or that never came), and those of a run that
  *      it removes without delay: in this call or, as each does a bounded part of the work, in the calls after it.
+ * Limits (docs/decisions/0017)
+ *  S30 A due run is claimed only if none of the keys of its limits is full. A concurrency key is full while `most` runs of it are running:
+ *      each such run has one slot, from its claim until it waits, yields, is parked or ends, by whomever. Claiming a run whose lease
+ *      expired asks for no slot: it still has its own. A rate key (with `perMs`) is full when `most` runs of it were claimed for the first
+ *      time since its window began; a window begins with the first such claim after the one before has ended, and lasts `perMs`.
+ *      Runs that were claimed before neither ask it nor count. A full key changes nothing of the run: status and `dueAt` stay.
+ *  S31 A claim goes through the due runs in the order of S5 and takes each whose keys are not full when its turn comes. So what waits for a
+ *      key goes in the order in which it fell due. Runs of one queue with the same keys are judged by the numbers of the one that was last to
+ *      become due.
+ *  S32 What a claim costs does not grow with the runs that are blocked behind the same keys. It may leave some for the next claim, which has to come at
+ *      once: `nextDueInMs` is 0 then.
+ *  S33 Starts and deliveries claim no run that has limits: only `claim` knows whose turn it is. They hint `due`, as does the release of a
+ *      slot that somebody waits for.
+ *  S34 `limits` answers for each key how many slots are taken, and of a rate how many began in its window and when that ends (0 and null if
+ *      none is open).
  */
 
 import type { Payload } from './codec.ts';
@@ -137,6 +153,24 @@ export interface Token {
   nonce: string;
 }
 
+/** What a run needs to be claimed: room under a key, which runs share (S30). A key is always of one kind. */
+export interface Limit {
+  key: string;
+  /** How many may be running at once; with `perMs`, how many may be claimed for the first time in a window. */
+  most: number;
+  /** The length of a rate's window. */
+  perMs?: number;
+}
+
+export interface LimitUse {
+  key: string;
+  /** Slots that are taken. */
+  held: number;
+  /** Of a rate: how many began in the window that is open. */
+  begun: number;
+  windowEnd: number | null;
+}
+
 export interface NewRun {
   id: string;
   workflow: string;
@@ -152,6 +186,8 @@ export interface NewRun {
   parent: { run: string; key: string } | null;
   /** The run that this one replaces in its thread's history. */
   supersedes: string | null;
+  /** All of them must have room. No two with one key. */
+  limits: readonly Limit[];
   whenBusy?: WhenBusy;
 }
 
@@ -544,6 +580,8 @@ export interface Store {
   get(run: string): Promise<Run | null>;
   list(query: RunQuery): Promise<Page<Run>>;
   backlog(without: readonly string[]): Promise<Backlog[]>;
+  /** In the order of the keys. */
+  limits(keys: readonly string[]): Promise<LimitUse[]>;
   hook(tokenHash: string): Promise<Hook | null>;
   listHooks(query: HookQuery): Promise<Page<Hook>>;
   /** The runs of a thread, in order of creation, without those that one that has begun supersedes. The tenant defaults to none. */

@@ -7,6 +7,8 @@ import type {
   Commit,
   DeliverClaim,
   EndStatus,
+  Limit,
+  LimitUse,
   Message,
   NewRun,
   Payload,
@@ -58,6 +60,7 @@ export function createdRun(start: NewRun, at: { now: number; status: 'ready' | '
     attributes: { ...start.attributes },
     parent: start.parent === null ? null : { ...start.parent },
     supersedes: start.supersedes,
+    limits: start.limits.map((limit) => ({ ...limit })),
     status: at.status,
     dueAt: at.status === 'ready' ? at.now : null,
     epoch: 0,
@@ -91,11 +94,45 @@ export function attemptsAfterClaim(attempts: number, from: Origin): number {
 
 /** S20: whether the run that took a message goes to the one who brought it. */
 export function isClaimedWithDelivery(
-  run: { status: RunStatus; queue: string; attempts: number },
+  run: { status: RunStatus; queue: string; attempts: number; hasLimits: boolean },
   { claim, origin }: { claim: DeliverClaim; origin: Origin },
 ): boolean {
   const isSuspect = attemptsAfterClaim(run.attempts, claimedFrom(run.status, origin)) >= SUSPECT_ATTEMPTS;
-  return run.status === 'ready' && claim.queues.includes(run.queue) && !isSuspect;
+  return run.status === 'ready' && !run.hasLimits && claim.queues.includes(run.queue) && !isSuspect;
+}
+
+/** S30: what a claim of the run asks for; `origin` is what its row says. */
+export function askedLimits(
+  limits: readonly Limit[],
+  { status, origin }: { status: RunStatus; origin: Origin },
+): readonly Limit[] {
+  if (status === 'running') return [];
+  return origin === 'start' ? limits : limits.filter(isConcurrency);
+}
+
+/** Of those a running run has a slot each. */
+export function isConcurrency(limit: Limit): boolean {
+  return limit.perMs === undefined;
+}
+
+/** S30: since when the key has room: now, from the end of a window on, or not before a slot is released (null). */
+export function opensAt(limit: Limit, { use, now }: { use: LimitUse | undefined; now: number }): number | null {
+  if (use === undefined) return now;
+  if (isConcurrency(limit)) return use.held < limit.most ? now : null;
+  const isOpen = use.windowEnd === null || use.windowEnd <= now || use.begun < limit.most;
+  return isOpen ? now : use.windowEnd;
+}
+
+/** The use of a rate after one more run began. */
+export function begunOnce(limit: Limit, { use, now }: { use: LimitUse; now: number }): LimitUse {
+  if (limit.perMs === undefined) return use;
+  if (use.windowEnd === null || use.windowEnd <= now) return { ...use, begun: 1, windowEnd: now + limit.perMs };
+  return { ...use, begun: use.begun + 1 };
+}
+
+/** S34: a window that has ended is none. */
+export function currentUse(use: LimitUse, now: number): LimitUse {
+  return use.windowEnd === null || use.windowEnd > now ? use : { ...use, begun: 0, windowEnd: null };
 }
 
 /** S17: when the lease of a run that goes on ends; null if it stays as it is. */
@@ -127,6 +164,7 @@ export function handedOver(run: Run, message: Message): NewRun {
     attributes: run.attributes,
     parent: null,
     supersedes: null,
+    limits: run.limits,
     whenBusy: 'queue',
   };
 }

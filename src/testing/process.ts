@@ -155,6 +155,7 @@ function mortalStore(inner: Store, { pulse, nonces, commit }: MortalStoreParts):
     get: mortal((run) => inner.get(run)),
     list: mortal((query) => inner.list(query)),
     backlog: mortal((without) => inner.backlog(without)),
+    limits: mortal((keys) => inner.limits(keys)),
     hook: mortal((tokenHash) => inner.hook(tokenHash)),
     listHooks: mortal((query) => inner.listHooks(query)),
     thread: mortal((id, tenant) => inner.thread(id, tenant)),

@@ -157,6 +157,7 @@ export function mortalStore(
     read: alive((...args: Parameters<Store['read']>) => inner.read(...args)),
     get: alive((...args: Parameters<Store['get']>) => inner.get(...args)),
     backlog: alive((...args: Parameters<Store['backlog']>) => inner.backlog(...args)),
+    limits: alive((...args: Parameters<Store['limits']>) => inner.limits(...args)),
     list: alive((...args: Parameters<Store['list']>) => inner.list(...args)),
     hook: alive((...args: Parameters<Store['hook']>) => inner.hook(...args)),
     listHooks: alive((...args: Parameters<Store['listHooks']>) => inner.listHooks(...args)),

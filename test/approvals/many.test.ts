@@ -42,6 +42,7 @@ async function fill(store: Store): Promise<void> {
       attributes: {},
       parent: null,
       supersedes: null,
+      limits: [],
     }));
     const nonce = `n${from}`;
     const started = await store.start(rows, { nonce, leaseMs: 60_000 });

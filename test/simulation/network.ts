@@ -76,6 +76,7 @@ export class Network {
       read: (run, stream, options) => this.#call('read', () => store.read(run, stream, options)),
       get: (run) => this.#call('get', () => store.get(run)),
       backlog: (without) => this.#call('backlog', () => store.backlog(without)),
+      limits: (keys) => this.#call('limits', () => store.limits(keys)),
       list: (query) => this.#call('list', () => store.list(query)),
       hook: (token) => this.#call('hook', () => store.hook(token)),
       listHooks: (query) => this.#call('listHooks', () => store.listHooks(query)),

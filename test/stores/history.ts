@@ -1,7 +1,7 @@
 /** Random histories of store operations. A move is symbolic; what it means depends on what the reference store has by then. */
 
 import * as fc from 'fast-check';
-import type { Commit, LedgerRow, NewHook, NewRun, Run, Store, Then, Token } from '../../src/runtime/store.ts';
+import type { Commit, LedgerRow, Limit, NewHook, NewRun, Run, Store, Then, Token } from '../../src/runtime/store.ts';
 import type { ManualClock } from '../../src/testing/manual-clock.ts';
 
 const RUNS = ['r0', 'r1', 'r2', 'r3', 'r4', 'r5'];
@@ -10,6 +10,12 @@ const TOKENS = ['h0', 'h1', 'h2'];
 const QUEUES = ['q0', 'q1'];
 const STREAMS = ['s0', 's1:x'];
 const LEASE_MS = 900;
+const [ALONE, PAIR] = [
+  { key: 'alone', most: 1 },
+  { key: 'pair', most: 2 },
+];
+/** A rate and a slot together would make it a store's own affair when the next claim is worth it (S9). */
+const LIMITS = [[], [], [], [ALONE], [PAIR], [ALONE, PAIR], [PAIR, ALONE], [{ key: 'rate', most: 2, perMs: 700 }]];
 
 export interface Replica {
   store: Store;
@@ -50,6 +56,7 @@ const newRun: fc.Arbitrary<NewRun> = fc.record({
   attributes: fc.dictionary(fc.constantFrom('a', 'b'), fc.constantFrom('1', '2')),
   parent: maybe(fc.record({ run, key: fc.constant('child') })),
   supersedes: maybe(run),
+  limits: fc.constantFrom<readonly Limit[]>(...LIMITS),
   whenBusy: fc.constantFrom('reject', 'queue', 'steer', 'interrupt'),
 });
 
@@ -305,6 +312,7 @@ export async function everything(store: Store): Promise<unknown> {
     filtered: filtered.map((page) => page.items),
     hooks: (await store.listHooks({})).items,
     backlog: await store.backlog(['other@1']),
+    limits: await store.limits(['alone', 'pair', 'rate']),
     threads: [await store.thread('t0'), await store.thread('t1')],
     totals: await store.ledgerTotals([
       { run: 'r0' },

@@ -27,6 +27,7 @@ export async function startStreamRun(store: Store, id: string): Promise<StreamRu
         attributes: {},
         parent: null,
         supersedes: null,
+        limits: [],
       },
     ],
     { nonce: `nonce-${id}`, leaseMs: 600_000 },

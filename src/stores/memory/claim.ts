@@ -3,7 +3,8 @@
 import type { Claim, ClaimOptions, ClaimRequest, ClaimResult } from '../../runtime/store.ts';
 import { SUSPECT_ATTEMPTS } from '../../runtime/store.ts';
 import { attemptsAfterClaim, claimedFrom } from '../rules.ts';
-import { copyRun, heapOf, release, setDue } from './state.ts';
+import { firstInLine, joinLane, leaveLane, takeSlots } from './lanes.ts';
+import { copyRun, dropHolder, setDue } from './state.ts';
 import type { MemoryState, RunRecord } from './state.ts';
 
 /** S6, S7: gives a run to a new holder. */
@@ -12,7 +13,8 @@ export function takeRun(state: MemoryState, taken: { record: RunRecord; claim: C
   const { run } = record;
   const now = state.clock.now();
   const from = claimedFrom(run.status, record.origin);
-  release(state, record);
+  dropHolder(state, record);
+  takeSlots(state, record);
   record.origin = from;
   run.attempts = attemptsAfterClaim(run.attempts, from);
   run.status = 'running';
@@ -37,59 +39,38 @@ export function claim(state: MemoryState, request: ClaimRequest): ClaimResult {
   const held = state.held.get(request.nonce);
   if (held !== undefined)
     return { claims: [...held].map(toClaim), nextDueInMs: nextDueBut(state, { request, held }), now };
-  const picked = pickDue(state, request);
-  return {
-    claims: picked.records.map((record) => takeRun(state, { record, claim: request })),
-    nextDueInMs: picked.nextDueInMs,
-    now,
-  };
+  return { ...takeDue(state, request), now };
 }
 
-interface Picked {
-  records: RunRecord[];
-  nextDueInMs: number | null;
-}
-
-/** S8, S9. Due runs leave their heaps while this looks, and are back at the end. */
-function pickDue(state: MemoryState, request: ClaimRequest): Picked {
+/** S8, S9, S31. Runs that were looked at leave their lanes meanwhile, and are back at the end. */
+function takeDue(state: MemoryState, request: ClaimRequest): Pick<ClaimResult, 'claims' | 'nextDueInMs'> {
   const now = state.clock.now();
-  const records: RunRecord[] = [];
-  const passed: RunRecord[] = [];
+  const claims: Claim[] = [];
+  const aside: RunRecord[] = [];
   let suspects = 0;
-  let next = earliest(state, request.queues);
-  while (next !== undefined && (next.run.dueAt ?? now) <= now) {
+  let { first, opens } = firstInLine(state, { ...request, now });
+  while (first !== undefined && (first.run.dueAt ?? now) <= now) {
     const isSuspect =
-      attemptsAfterClaim(next.run.attempts, claimedFrom(next.run.status, next.origin)) >= SUSPECT_ATTEMPTS;
+      attemptsAfterClaim(first.run.attempts, claimedFrom(first.run.status, first.origin)) >= SUSPECT_ATTEMPTS;
     const isPassed = isSuspect && suspects >= request.suspects;
-    if (!isPassed && records.length >= request.limit) break;
+    if (!isPassed && claims.length >= request.limit) break;
     if (isSuspect && !isPassed) suspects += 1;
-    (isPassed ? passed : records).push(next);
-    heapOf(state, next.run.queue).remove(next);
-    next = earliest(state, request.queues);
+    if (!isPassed) claims.push(takeRun(state, { record: first, claim: request }));
+    leaveLane(state, first);
+    aside.push(first);
+    ({ first, opens } = firstInLine(state, { ...request, now }));
   }
-  const nextDueInMs = next === undefined ? null : Math.max(0, (next.run.dueAt ?? now) - now);
-  for (const record of [...records, ...passed]) heapOf(state, record.run.queue).add(record);
-  return { records, nextDueInMs };
+  for (const record of aside) joinLane(state, record);
+  const dueAt = first?.run.dueAt ?? Infinity;
+  const next = Math.min(dueAt, opens ?? Infinity);
+  return { claims, nextDueInMs: next === Infinity ? null : Math.max(0, next - now) };
 }
 
 function nextDueBut(state: MemoryState, but: { request: ClaimRequest; held: Set<RunRecord> }): number | null {
-  const now = state.clock.now();
-  const aside = [...but.held].filter((record) => record.slot >= 0);
-  for (const record of aside) heapOf(state, record.run.queue).remove(record);
+  const aside = [...but.held].filter((record) => record.lane !== null);
+  for (const record of aside) leaveLane(state, record);
   const heldSuspects = [...but.held].filter((record) => record.run.attempts >= SUSPECT_ATTEMPTS).length;
-  const { nextDueInMs } = pickDue(state, { ...but.request, limit: 0, suspects: but.request.suspects - heldSuspects });
-  for (const record of aside) setDue(state, { record, dueAt: record.run.dueAt ?? now });
+  const { nextDueInMs } = takeDue(state, { ...but.request, limit: 0, suspects: but.request.suspects - heldSuspects });
+  for (const record of aside) joinLane(state, record);
   return nextDueInMs;
-}
-
-function earliest(state: MemoryState, queues: string[]): RunRecord | undefined {
-  let found: RunRecord | undefined;
-  for (const queue of queues) {
-    const first = state.due.get(queue)?.first();
-    if (first === undefined) continue;
-    const due = first.run.dueAt ?? 0;
-    const least = found?.run.dueAt ?? Infinity;
-    if (due < least || (due === least && found !== undefined && first.order < found.order)) found = first;
-  }
-  return found;
 }

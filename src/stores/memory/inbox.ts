@@ -34,7 +34,8 @@ export function deliver(
       : deliverToHook(state, { delivery, token: delivery.to.hook });
   const record = answer.kind === 'ok' ? state.runs.get(answer.run) : undefined;
   if (answer.kind !== 'ok' || record === undefined || claim === undefined) return answer;
-  if (!isClaimedWithDelivery(record.run, { claim, origin: record.origin })) return answer;
+  const run = { ...record.run, hasLimits: record.run.limits.length > 0 };
+  if (!isClaimedWithDelivery(run, { claim, origin: record.origin })) return answer;
   return { ...answer, claimed: { claim: takeRun(state, { record, claim }), now: state.clock.now() } };
 }
 

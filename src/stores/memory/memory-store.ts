@@ -16,6 +16,7 @@ import { deliver } from './inbox.ts';
 import { ledger, ledgerTotals } from './ledger.ts';
 import { backlog, gc, list, listHooks, load, thread } from './read.ts';
 import { getParts, putParts } from './parts.ts';
+import { limitUses } from './lanes.ts';
 import { start } from './start.ts';
 import { copyHook, copyRun, createState } from './state.ts';
 import type { MemoryState } from './state.ts';
@@ -44,6 +45,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     get: (id) => transition(() => copyOrNull(state.runs.get(id)?.run, copyRun)),
     list: (query) => transition(() => list(state, query)),
     backlog: (without) => transition(() => backlog(state, without)),
+    limits: (keys) => transition(() => limitUses(state, keys)),
     hook: (tokenHash) => transition(() => copyOrNull(state.hooks.get(tokenHash)?.hook, copyHook)),
     listHooks: (query) => transition(() => listHooks(state, query)),
     thread: (id, tenant = null) => transition(() => thread(state, { thread: id, tenant })),

@@ -4,6 +4,7 @@ import { hasBegun } from '../../runtime/store.ts';
 import type { Backlog, Hook, HookQuery, Loaded, Page, Payload, Run, RunQuery } from '../../runtime/store.ts';
 import { pageSize } from '../rules.ts';
 import { removeOrphans } from './parts.ts';
+import { forgetWindows } from './lanes.ts';
 import { copyHook, copyRun, dropThread, findThread } from './state.ts';
 import type { MemoryState, RunRecord } from './state.ts';
 
@@ -125,6 +126,7 @@ export function gc(state: MemoryState, options: { olderThanMs: number; limit: nu
     .slice(0, options.limit);
   for (const record of old) remove(state, record);
   removeOrphans(state, { gone: old.map(({ run }) => run.id) });
+  forgetWindows(state);
   return old.length;
 }
 

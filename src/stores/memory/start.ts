@@ -75,9 +75,9 @@ function create(
 ): StartResult {
   const record = insertRun(state, request);
   const now = state.clock.now();
-  // S13
+  // S13, S33
   const token =
-    request.claim !== undefined && request.status === 'ready'
+    request.claim !== undefined && request.status === 'ready' && record.run.limits.length === 0
       ? takeRun(state, { record, claim: request.claim }).token
       : null;
   return { kind: 'created', run: copyRun(record.run), token, now };

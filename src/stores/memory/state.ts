@@ -6,6 +6,7 @@ import type {
   Hook,
   LedgerRow,
   LedgerTotals,
+  LimitUse,
   Message,
   NewRun,
   Payload,
@@ -14,12 +15,15 @@ import type {
 } from '../../runtime/store.ts';
 import { createdRun, isActive } from '../rules.ts';
 import type { Origin } from '../rules.ts';
-import { DueHeap } from './due-heap.ts';
+import { joinLane, leaveLane, releaseSlots } from './lanes.ts';
+import type { Lane } from './lanes.ts';
 
 export interface RunRecord {
   run: Run;
   order: number;
   slot: number;
+  /** Where it stands in line; null while it is not due by itself. */
+  lane: Lane | null;
   origin: Origin;
   lastCommit: string | null;
   /** Commits applied under the token. */
@@ -71,7 +75,10 @@ export interface MemoryState {
   threads: Map<string, ThreadRecord>;
   /** Runs by the id of their parent, which may not be there. */
   children: Map<string, Set<RunRecord>>;
-  due: Map<string, DueHeap<RunRecord>>;
+  /** By queue, and by the keys that their runs ask for. */
+  due: Map<string, Map<string, Lane>>;
+  /** By key. */
+  limits: Map<string, LimitUse>;
   /** Runs by the nonce that holds them. */
   held: Map<string, Set<RunRecord>>;
   ledger: Map<string, { row: LedgerRow; order: number }>;
@@ -94,6 +101,7 @@ export function createState(clock: Clock): MemoryState {
     threads: new Map(),
     children: new Map(),
     due: new Map(),
+    limits: new Map(),
     held: new Map(),
     ledger: new Map(),
     ledgerTotals: new Map(),
@@ -114,6 +122,7 @@ export function copyRun(run: Run): Run {
   return {
     ...run,
     attributes: { ...run.attributes },
+    limits: run.limits.map((limit) => ({ ...limit })),
     parent: run.parent === null ? null : { ...run.parent },
     parked: run.parked === null ? null : { ...run.parked },
     suspects: run.suspects === null ? null : [...run.suspects],
@@ -124,26 +133,22 @@ export function copyHook(hook: Hook): Hook {
   return { ...hook, responders: hook.responders.map((responder) => ({ ...responder })), notes: [...hook.notes] };
 }
 
-export function heapOf(state: MemoryState, queue: string): DueHeap<RunRecord> {
-  let heap = state.due.get(queue);
-  if (heap === undefined) {
-    heap = new DueHeap();
-    state.due.set(queue, heap);
-  }
-  return heap;
-}
-
-/** The only way to change `dueAt`. */
+/** The only way to change `dueAt`. Status and origin stand already. */
 export function setDue(state: MemoryState, change: { record: RunRecord; dueAt: number | null }): void {
   const { record, dueAt } = change;
-  const heap = heapOf(state, record.run.queue);
-  if (record.slot >= 0) heap.remove(record);
+  leaveLane(state, record);
   record.run.dueAt = dueAt;
-  if (dueAt !== null) heap.add(record);
+  if (dueAt !== null) joinLane(state, record);
 }
 
-/** Ends the hold of a run, if it has one; its status is the caller's to set. */
+/** Ends the hold of a run, if it has one, and gives its slots back; its status is the caller's to set. */
 export function release(state: MemoryState, record: RunRecord): void {
+  if (record.run.status !== 'running') return;
+  dropHolder(state, record);
+  releaseSlots(state, record);
+}
+
+export function dropHolder(state: MemoryState, record: RunRecord): void {
   if (record.run.status !== 'running' || record.run.nonce === null) return;
   const held = state.held.get(record.run.nonce);
   held?.delete(record);
@@ -205,6 +210,7 @@ export function insertRun(state: MemoryState, created: { start: NewRun; status: 
     run,
     order: nextOrder(state),
     slot: -1,
+    lane: null,
     origin: 'start',
     lastCommit: null,
     commits: 0,
@@ -219,7 +225,7 @@ export function insertRun(state: MemoryState, created: { start: NewRun; status: 
   if (run.parent !== null) childrenOf(state, run.parent.run).add(record);
   joinThread(state, record);
   if (run.dueAt !== null) {
-    heapOf(state, run.queue).add(record);
+    joinLane(state, record);
     state.hints.push({ kind: 'due' });
   }
   return record;

@@ -15,7 +15,7 @@ import { describeGet as describeParts, describePut, GET_PARTS, PUT_PARTS, toPart
 import { toPayload } from './payloads.ts';
 import * as reads from './read.ts';
 import { compact, describeTrim, toTrimResult, TRIM } from './retention.ts';
-import { toRun } from './runs.ts';
+import { noLimits, toRun } from './runs.ts';
 import { toRequest } from './script.ts';
 import { describeStart, START, toStartResults } from './start.ts';
 import { describeRead, READ, toStreamPage } from './streams.ts';
@@ -51,6 +51,7 @@ export function prepareOperations({ ask, enter, saw }: Gate): Operations {
         ),
         without,
       ),
+    limits: () => Promise.reject(noLimits()),
     thread: async (id, tenant = null) => reads.toThread(await ask(reads.THREAD, reads.describeThread(id, tenant))),
     async read(run, stream, { from, maxBytes }) {
       const at = { run, stream, from: Math.max(0, from), maxBytes };

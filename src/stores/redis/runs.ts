@@ -1,5 +1,6 @@
 /** The rows of runs: read once, changed in the script's memory, and written at its end. */
 
+import { DurableError } from '../../runtime/errors.ts';
 import type { NewRun, Payload, Run, RunStatus } from '../../runtime/store.ts';
 import type { Origin } from '../rules.ts';
 import { toPayload, toPayloadOrNull, toText } from './payloads.ts';
@@ -150,6 +151,7 @@ end
 
 /** How a request tells of a new run. */
 export function describeRun(run: NewRun, place: PlaceOf): Record<string, unknown> {
+  if (run.limits.length > 0) throw noLimits();
   return {
     id: run.id,
     wf: run.workflow,
@@ -165,6 +167,13 @@ export function describeRun(run: NewRun, place: PlaceOf): Record<string, unknown
     sp: run.supersedes,
     busy: run.whenBusy,
   };
+}
+
+export function noLimits(): DurableError {
+  return new DurableError(
+    'invalid_argument',
+    'Cannot start a run with limits: the Redis store does not keep limits yet.',
+  );
 }
 
 type Column = (typeof WHOLE)[number];
@@ -187,6 +196,7 @@ export function toRun(reply: Reply, input?: Payload): Run {
     attributes: JSON.parse(cell.text('ab')) as Record<string, string>,
     parent: parent === null ? null : { run: parent, key: cell.text('pk') },
     supersedes: cell.textOrNull('sp'),
+    limits: [],
     status: cell.text('st') as RunStatus,
     dueAt: cell.numberOrNull('due'),
     epoch: cell.number('ep'),

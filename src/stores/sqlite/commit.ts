@@ -5,6 +5,7 @@ import { extendedLease } from '../rules.ts';
 import type { Origin } from '../rules.ts';
 import type { Endings } from './end.ts';
 import type { Hooks } from './hooks.ts';
+import type { Lanes } from './lanes.ts';
 import { allRows, prepareRow, toMessage } from './rows.ts';
 import type { BriefRow, Row } from './rows.ts';
 import { tellThread } from './runs.ts';
@@ -53,6 +54,7 @@ interface Parts {
   starts: Starts;
   endings: Endings;
   ledger: Ledger;
+  lanes: Lanes;
 }
 
 interface Pair {
@@ -215,7 +217,7 @@ const NEXT_COLUMNS =
 export const PLAIN_UPDATE: string = `UPDATE runs SET ${NEXT_COLUMNS} WHERE key = ?`;
 
 /** S17. Answers whether the lease moved. */
-function prepareUpdate(file: OpenFile, { endings, runs }: Parts): (pair: Pair) => boolean {
+function prepareUpdate(file: OpenFile, { endings, runs, lanes }: Parts): (pair: Pair) => boolean {
   const { db, clock } = file;
   const stay = db.prepare(PLAIN_UPDATE);
   const move = db.prepare(`UPDATE runs SET ${NEXT_COLUMNS}, due_at = ? WHERE key = ?`);
@@ -233,8 +235,10 @@ function prepareUpdate(file: OpenFile, { endings, runs }: Parts): (pair: Pair) =
     stay.run(...nextRow(pair), now, row.key);
     const run = runs.brief(commit.run);
     if (run === undefined) return false;
-    if (then.kind !== 'end') leave({ run, then });
-    else endings.end(run, { status: then.status, result: then.result, error: then.error, errorCode: then.errorCode });
+    if (then.kind !== 'end') {
+      leave({ run, then });
+      lanes.moved(run);
+    } else endings.end(run, { status: then.status, result: then.result, error: then.error, errorCode: then.errorCode });
     return false;
   };
 }

@@ -6,6 +6,7 @@ import { CANCELLED_BY_STORE, childPayload, handedOver, TERMINATED } from '../rul
 import type { Ending } from '../rules.ts';
 import type { Hooks } from './hooks.ts';
 import type { Inbox } from './inbox.ts';
+import type { Lanes } from './lanes.ts';
 import { allRows, toMessage } from './rows.ts';
 import type { BriefRow, Row } from './rows.ts';
 import { tellThread } from './runs.ts';
@@ -24,6 +25,7 @@ interface Parts {
   runs: Runs;
   inbox: Inbox;
   hooks: Hooks;
+  lanes: Lanes;
 }
 
 export function prepareEndings(file: OpenFile, parts: Parts): Endings {
@@ -57,7 +59,7 @@ export function prepareEndings(file: OpenFile, parts: Parts): Endings {
 
 function prepareEnd(file: OpenFile, parts: Parts): Endings['end'] {
   const { db, clock, hints } = file;
-  const { runs, hooks } = parts;
+  const { runs, hooks, lanes } = parts;
   const end = db.prepare(
     'UPDATE runs SET status = ?, due_at = NULL, error_code = ?, updated_at = ?, ended_at = ? WHERE key = ?',
   );
@@ -69,6 +71,7 @@ function prepareEnd(file: OpenFile, parts: Parts): Endings['end'] {
     const now = clock.now();
     end.run(ending.status, ending.errorCode, now, now, run.key);
     setPayloads.run(ending.result, ending.error, run.key);
+    lanes.moved(run);
     hints.push({ kind: 'run', run: run.id });
     // Its streams are closed because it has ended; no row says so.
     for (const { name } of allRows<{ name: string }>(openStreams, run.key))

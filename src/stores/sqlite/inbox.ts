@@ -69,7 +69,8 @@ export function prepareDeliveries(file: OpenFile, parts: Parts): Deliver {
         : toHook(delivery, delivery.to.hook);
     const run = claim === undefined || answer.kind !== 'ok' ? undefined : runs.brief(answer.run);
     if (answer.kind !== 'ok' || claim === undefined || run === undefined) return answer;
-    if (!isClaimedWithDelivery(run, { claim, origin: run.origin })) return answer;
+    if (!isClaimedWithDelivery({ ...run, hasLimits: run.limits !== null }, { claim, origin: run.origin }))
+      return answer;
     return { ...answer, claimed: { claim: claims.take(run.id, claim), now: file.clock.now() } };
   };
 }

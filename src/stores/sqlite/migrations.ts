@@ -186,6 +186,34 @@ export const MIGRATIONS: readonly string[] = [
    CREATE INDEX approvals_decided ON hooks (kind) WHERE status <> 'open' AND kind = 'approval';
    CREATE INDEX approvals_tool ON hooks (tool) WHERE kind = 'approval';
    CREATE INDEX approvals_tenant ON hooks (tenant) WHERE kind = 'approval' AND tenant IS NOT NULL;`,
+  // S30
+  `ALTER TABLE runs ADD COLUMN limits TEXT;
+   ALTER TABLE runs ADD COLUMN lane INTEGER NOT NULL DEFAULT 0;
+   DROP INDEX runs_due;
+   CREATE INDEX runs_due ON runs (queue, lane, due_at) WHERE due_at IS NOT NULL;
+   CREATE TABLE lanes (
+     key INTEGER PRIMARY KEY,
+     queue TEXT NOT NULL,
+     suspect INTEGER NOT NULL,
+     keys TEXT NOT NULL,
+     limits TEXT NOT NULL,
+     head INTEGER NOT NULL,
+     head_at INTEGER NOT NULL,
+     due_at INTEGER,
+     blocked TEXT,
+     opens_at INTEGER
+   );
+   CREATE UNIQUE INDEX lanes_keys ON lanes (queue, suspect, keys);
+   CREATE INDEX lanes_due ON lanes (queue, suspect, due_at, head) WHERE due_at IS NOT NULL;
+   CREATE INDEX lanes_blocked ON lanes (blocked, queue, suspect, head_at, head) WHERE blocked IS NOT NULL;
+   CREATE INDEX lanes_opens ON lanes (queue, opens_at) WHERE opens_at IS NOT NULL;
+   CREATE TABLE limit_uses (
+     key TEXT PRIMARY KEY,
+     held INTEGER NOT NULL,
+     begun INTEGER NOT NULL,
+     window_end INTEGER
+   ) WITHOUT ROWID;
+   CREATE INDEX limit_windows ON limit_uses (window_end) WHERE window_end IS NOT NULL;`,
 ];
 
 /**

@@ -8,6 +8,7 @@ import type { Gate } from './gate.ts';
 import { prepareUpkeep } from './gc.ts';
 import { prepareHooks } from './hooks.ts';
 import { prepareDeliveries, prepareInbox } from './inbox.ts';
+import { prepareLanes } from './lanes.ts';
 import { prepareLedger } from './ledger.ts';
 import { prepareParts } from './parts.ts';
 import { prepareReads } from './read.ts';
@@ -20,15 +21,16 @@ import { prepareStreams } from './streams.ts';
 type Operations = Omit<Store, 'name' | 'capabilities' | 'watch' | 'close'>;
 
 export function prepareOperations(file: OpenFile, { join, read, write, writeAll, writeAside }: Gate): Operations {
-  const runs = prepareRuns(file);
+  const lanes = prepareLanes(file);
+  const runs = prepareRuns(file, lanes);
   const hooks = prepareHooks(file);
   const streams = prepareStreams(file);
   const ledger = prepareLedger(file);
   const inbox = prepareInbox(file, runs);
-  const claims = prepareClaims(file, runs);
-  const endings = prepareEndings(file, { runs, inbox, hooks });
+  const claims = prepareClaims(file, { runs, lanes });
+  const endings = prepareEndings(file, { runs, inbox, hooks, lanes });
   const starts = prepareStarts(file, { runs, inbox, endings, claims });
-  const commit = prepareCommit(file, { runs, hooks, streams, starts, endings, ledger });
+  const commit = prepareCommit(file, { runs, hooks, streams, starts, endings, ledger, lanes });
   const deliver = prepareDeliveries(file, { runs, inbox, hooks, claims });
   const reads = prepareReads(file, runs);
   const parts = prepareParts(file);
@@ -51,7 +53,11 @@ export function prepareOperations(file: OpenFile, { join, read, write, writeAll,
     control: (id, command) => write(() => endings.control(id, command)),
     note: (tokenHash, note) => write(() => hooks.note(tokenHash, note)),
     secret: (proposed) => write(() => upkeep.secret(proposed)),
-    gc: (limits) => write(() => upkeep.gc(limits)),
+    gc: (limits) =>
+      write(() => {
+        lanes.forgetWindows();
+        return upkeep.gc(limits);
+      }),
     trim: (request) => writeAside(() => retention.trim(request)),
     compact: (run, stream) => writeAside(() => retention.compact(run, stream)),
     putParts: (id, some) => write(() => parts.put(id, some)),
@@ -59,6 +65,7 @@ export function prepareOperations(file: OpenFile, { join, read, write, writeAll,
     load: (id, from) => read(() => reads.load(id, from)),
     get: (id) => read(() => runs.full(id)),
     list: (query) => read(() => reads.list(query)),
+    limits: (keys) => read(() => lanes.uses(keys)),
     backlog: (without) => read(() => reads.backlog(without)),
     thread: (id, tenant = null) => read(() => reads.thread(id, tenant)),
     read: (id, stream, options) => read(() => streams.read(id, { ...options, stream })),

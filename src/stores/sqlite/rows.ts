@@ -6,6 +6,7 @@ import type {
   Hook,
   LedgerRow,
   LedgerTotals,
+  Limit,
   Message,
   MessageKind,
   Payload,
@@ -33,10 +34,13 @@ export interface BriefRow {
   input_hash: string;
   parent_run: string | null;
   parent_key: string | null;
+  /** JSON; null if there are none. */
+  limits: string | null;
+  lane: number;
 }
 
 export const BRIEF_COLUMNS =
-  'key, id, status, origin, attempts, seen, inbox_head, thread, tenant, workflow, queue, input_hash, parent_run, parent_key';
+  'key, id, status, origin, attempts, seen, inbox_head, thread, tenant, workflow, queue, input_hash, parent_run, parent_key, limits, lane';
 
 export function allRows<T>(statement: StatementSync, ...values: Array<string | number | null>): T[] {
   return statement.all(...values) as T[];
@@ -78,6 +82,7 @@ export function toRun(row: Row): Run {
     attributes: JSON.parse(text(row['attributes'])) as Record<string, string>,
     parent: row['parent_run'] === null ? null : { run: text(row['parent_run']), key: text(row['parent_key']) },
     supersedes: textOrNull(row['supersedes']),
+    limits: row['limits'] === null ? [] : (JSON.parse(text(row['limits'])) as Limit[]),
     status: text(row['status']) as RunStatus,
     dueAt: numberOrNull(row['due_at']),
     epoch: Number(row['epoch']),

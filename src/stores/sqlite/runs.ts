@@ -2,6 +2,7 @@
 
 import type { Hint, NewRun, Run } from '../../runtime/store.ts';
 import { createdRun } from '../rules.ts';
+import type { Lanes } from './lanes.ts';
 import { allRows, BRIEF_COLUMNS, toRun } from './rows.ts';
 import type { BriefRow } from './rows.ts';
 import type { OpenFile } from './open-file.ts';
@@ -25,7 +26,7 @@ export interface Runs {
 
 export const FULL_RUNS = 'SELECT * FROM runs JOIN payloads ON payloads.run = runs.key';
 
-export function prepareRuns(file: OpenFile): Runs {
+export function prepareRuns(file: OpenFile, lanes: Lanes): Runs {
   const { db, clock, hints } = file;
   const full = db.prepare(`${FULL_RUNS} WHERE id = ?`);
   const brief = db.prepare(`SELECT ${BRIEF_COLUMNS} FROM runs WHERE id = ?`);
@@ -36,7 +37,7 @@ export function prepareRuns(file: OpenFile): Runs {
   const children = db.prepare(
     `SELECT ${BRIEF_COLUMNS} FROM runs WHERE parent_run = ? AND ended_at IS NULL ORDER BY key`,
   );
-  const insert = prepareInsert(file);
+  const insert = prepareInsert(file, lanes);
   const liveOfThread = ({ thread, tenant }: OfThread): BriefRow[] => allRows<BriefRow>(ofThread, thread, tenant);
   const read = (id: string): Run | null => {
     const row = full.get(id);
@@ -54,6 +55,7 @@ export function prepareRuns(file: OpenFile): Runs {
     makeReady(run) {
       const now = clock.now();
       ready.run(now, now, run.key);
+      lanes.moved(run);
       hints.push({ kind: 'due' });
       tellThread(hints, run);
     },
@@ -67,10 +69,10 @@ export function tellThread(hints: Hint[], { id, thread, tenant }: Pick<Run, 'id'
   if (thread !== null) hints.push({ kind: 'thread', thread, tenant, run: id });
 }
 
-function prepareInsert({ db, clock, hints }: OpenFile): Runs['insert'] {
+function prepareInsert({ db, clock, hints }: OpenFile, lanes: Lanes): Runs['insert'] {
   const insert = db.prepare(
-    `INSERT INTO runs (id, status, due_at, queue, workflow, version, thread, tenant, input_hash, parent_run, parent_key, supersedes, created_at, updated_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO runs (id, status, due_at, queue, workflow, version, thread, tenant, input_hash, parent_run, parent_key, supersedes, limits, created_at, updated_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   );
   const insertPayloads = db.prepare('INSERT INTO payloads (run, input, attributes) VALUES (?, ?, ?)');
   return (start, status) => {
@@ -88,11 +90,15 @@ function prepareInsert({ db, clock, hints }: OpenFile): Runs['insert'] {
       run.parent?.run ?? null,
       run.parent?.key ?? null,
       run.supersedes,
+      run.limits.length === 0 ? null : JSON.stringify(run.limits),
       run.createdAt,
       run.updatedAt,
     );
     insertPayloads.run(lastInsertRowid, run.input, JSON.stringify(run.attributes));
-    if (status === 'ready') hints.push({ kind: 'due' });
+    if (status === 'ready') {
+      if (run.limits.length > 0) lanes.enter(Number(lastInsertRowid));
+      hints.push({ kind: 'due' });
+    }
     tellThread(hints, run);
     return run;
   };

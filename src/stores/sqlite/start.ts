@@ -87,8 +87,9 @@ function startBusy(parts: Parts, request: Request & { active: BriefRow }): Start
 function create({ runs, claims }: Parts, request: Request & { status: 'ready' | 'queued' }): StartResult {
   const { claim, now } = request;
   const run = runs.insert(request.start, request.status);
-  if (claim === undefined || request.status === 'queued') return { kind: 'created', run, token: null, now };
-  // S13
+  const isClaimed = request.status === 'ready' && run.limits.length === 0;
+  if (claim === undefined || !isClaimed) return { kind: 'created', run, token: null, now };
+  // S13, S33
   const { run: claimed, token } = claims.take(run.id, claim);
   return { kind: 'created', run: claimed, token, now };
 }

@@ -128,6 +128,7 @@ export function newRun(change: Partial<NewRun> = {}): NewRun {
     attributes: {},
     parent: null,
     supersedes: null,
+    limits: [],
     ...change,
   };
 }

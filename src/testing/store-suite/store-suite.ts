@@ -21,6 +21,7 @@ import { describeGc } from './gc.ts';
 import type { DescribeOperation } from './kit.ts';
 import { describeLedger } from './ledger.ts';
 import { describeLifecycle } from './lifecycle.ts';
+import { describeLimits } from './limits.ts';
 import { describeLoad } from './load.ts';
 import { describeParts } from './parts.ts';
 import { describeQueries } from './queries.ts';
@@ -33,6 +34,7 @@ export const describeStore: DescribeOperation = (runner, makeStore, options) => 
   for (const describeOne of [
     describeStart,
     describeClaim,
+    describeLimits,
     describeLoad,
     describeCommit,
     describeCommitRefusals,
