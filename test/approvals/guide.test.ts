@@ -1,4 +1,4 @@
-/** The code of docs/human-in-the-loop.md, run: each block of TypeScript there stands in this file word for word. */
+/** The code of docs/human-in-the-loop.md, run: each block of TypeScript there stands in this file word for word, or in the example that it speaks of. */
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -15,7 +15,8 @@ import { DAY, HOUR } from './kit.ts';
 const page = readFileSync(join(import.meta.dirname, '../../docs/human-in-the-loop.md'), 'utf8');
 const blocks = [...page.matchAll(/^```ts\n([^]*?)^```$/gm)].map((match) => match[1] ?? '');
 const unindented = (text: string): string => text.replaceAll(/^ +/gm, '');
-const source = unindented(readFileSync(import.meta.filename, 'utf8'));
+const example = join(import.meta.dirname, '../../examples/slack.ts');
+const source = unindented(readFileSync(import.meta.filename, 'utf8') + readFileSync(example, 'utf8'));
 
 it.each(blocks)('docs/human-in-the-loop.md shows code that is run: %j', (block) => {
   expect(blocks.length).toBeGreaterThan(4);
