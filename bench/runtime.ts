@@ -11,8 +11,15 @@ import type { BenchContext, StoreName } from './report.ts';
 
 type Store = RuntimeOptions['store'];
 
+export interface DurableStore {
+  store: Store;
+  durability: Durability;
+  /** The store's own. */
+  connection: DatabaseSync;
+}
+
 /** The store in a file, and what its own connection says about durability. Throws unless that is WAL and FULL. */
-export function durableStore(path: string): { store: Store; durability: Durability } {
+export function durableStore(path: string): DurableStore {
   const opened: DatabaseSync[] = [];
   const { exec } = DatabaseSync.prototype;
   // `synchronous` belongs to a connection: only the store's own one can tell, and the store keeps it to itself.
@@ -27,7 +34,7 @@ export function durableStore(path: string): { store: Store; durability: Durabili
     const durability = assertDurable(connection);
     if (store.capabilities.durability !== 'fsync')
       throw new Error(`The store promises "${store.capabilities.durability}".`);
-    return { store, durability };
+    return { store, durability, connection };
   } finally {
     DatabaseSync.prototype.exec = exec;
   }

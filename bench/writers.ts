@@ -1,5 +1,6 @@
 /** 300 steps that write 60 chunks a second each, all of them read in the same process, while streams are packed and trimmed or not. */
 
+import type { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import { getWritable, step, workflow } from 'everturn';
 import type { Runtime, RuntimeOptions } from 'everturn';
@@ -56,7 +57,7 @@ export const writers: Bench = {
       }
     }
     context.note(
-      `writers: ${calls.length} calls of compact and trim beside them, the median ${quantile(calls, 0.5).toFixed(2)} ms.`,
+      `writers: ${calls.length} parts of packing and trimming beside them, the median ${quantile(calls, 0.5).toFixed(2)} ms.`,
     );
     return toFigures({ p95, most, calls });
   },
@@ -70,24 +71,25 @@ function toFigures({ p95, most, calls }: { p95: Turns; most: Turns; calls: numbe
     toFigure(`${what}, write to reader, p95`, p95, { store, unit: 'ms', floor, atMost: P95_MS }),
     toFigure(`${what}, the longest`, most, { store, unit: 'ms', floor }),
     toFigure(
-      'a part of packing or trimming beside them, p95',
+      'a part of packing or trimming beside them, how long it holds up others, p95',
       { ours: [quantile(calls, 0.95)], floor: [] },
       { store, unit: 'ms', atMost: MOST_MS },
     ),
   ];
 }
 
-/** How long each chunk took to its reader. With `calls`: beside calls of `compact` and `trim`, whose times go there. */
+/** How long each chunk took to its reader. With `calls`: beside `compact` and `trim`; how long their parts hold up others goes there. */
 async function measure(
   context: BenchContext,
   { seconds, calls }: { seconds: number; calls?: number[] },
 ): Promise<number[]> {
-  const { store } = durableStore(context.file('writers'));
+  const { store, connection } = durableStore(context.file('writers'));
+  if (calls !== undefined) timeAsides(connection, calls);
   return withRuntime({ store, workflows: [pace], worker: { concurrency: WRITERS } }, async (runtime) => {
     const count = Math.round((seconds + WARM_UP_MS / 1_000) * RATE);
     const ids = Array.from({ length: WRITERS }, (_, index) => `run${index}`);
     const ended = new AbortController();
-    const kept = calls === undefined ? undefined : keepUp(store, { ids, calls, signal: ended.signal });
+    const kept = calls === undefined ? undefined : keepUp(store, { ids, signal: ended.signal });
     const latencies = await Promise.all(ids.map((id) => read(runtime, { id, count })));
     ended.abort();
     await kept;
@@ -107,16 +109,22 @@ async function read(runtime: Runtime, { id, count }: { id: string; count: number
   return latencies;
 }
 
-/** Packs one stream after the other, and trims in turns with it, a part at a time. Each part waits for the writes before it: its time is its own. */
-async function keepUp(
-  store: Store,
-  { ids, calls, signal }: { ids: string[]; calls: number[]; signal: AbortSignal },
-): Promise<void> {
+/** A part is a transaction between two changes of `synchronous`: what its caller waits for is also the writes before it. */
+function timeAsides(connection: DatabaseSync, calls: number[]): void {
+  let startedAt = 0;
+  connection.exec = function execAndTime(sql) {
+    if (sql === 'PRAGMA synchronous = 1') startedAt = performance.now();
+    Object.getPrototypeOf(this).exec.call(this, sql);
+    if (sql === 'PRAGMA synchronous = 2') calls.push(performance.now() - startedAt);
+  };
+}
+
+/** Packs one stream after the other, and trims in turns with it, a part at a time. */
+async function keepUp(store: Store, { ids, signal }: { ids: string[]; signal: AbortSignal }): Promise<void> {
   await delay(WARM_UP_MS);
   let cursor: string | undefined;
   for (let turn = 0; !signal.aborted; turn += 1) {
     await delay(PAUSE_MS);
-    const startedAt = performance.now();
     if (turn % 2 === 0) {
       await store.compact(ids[(turn / 2) % ids.length] ?? '', 'default');
     } else {
@@ -124,6 +132,5 @@ async function keepUp(
       cursor =
         (await store.trim({ keep: 200, olderThanMs: 3_600_000, spare: [], limit: 50, ...at })).cursor ?? undefined;
     }
-    calls.push(performance.now() - startedAt);
   }
 }
