@@ -10,6 +10,7 @@
 import type { Clock } from '../../runtime/clock.ts';
 import type { Hint } from '../../runtime/store.ts';
 import type { Connection } from './connection.ts';
+import { ToldTails } from './told-tails.ts';
 
 export interface Doorbell {
   watch(listener: (hint: Hint) => void): () => void;
@@ -21,10 +22,6 @@ export interface Doorbell {
 }
 
 const ECHO_MS = 2_000;
-/** A hint may come after the read that found what it tells of. */
-const LATE_MS = 500;
-/** Streams whose tails are remembered. */
-const MOST_TAILS = 512;
 
 interface DoorbellOptions {
   connection: Connection;
@@ -34,84 +31,95 @@ interface DoorbellOptions {
   me: string;
 }
 
-export function createDoorbell({ connection, clock, channel, me }: DoorbellOptions): Doorbell {
+export function createDoorbell(options: DoorbellOptions): Doorbell {
   const listeners = new Set<(hint: Hint) => void>();
-  const tails = new Map<string, { tail: number; isTold: boolean }>();
-  let unsubscribe: (() => void) | undefined;
-  let cancelEcho: (() => void) | undefined;
-  let isOpen = false;
-
+  const tails = new ToldTails(options.clock);
   const ring = (hints: Hint[]): void => {
-    for (const hint of hints) {
-      if (hint.kind !== 'stream') continue;
-      const known = tails.get(keyOf(hint.run, hint.stream));
-      if (known !== undefined) known.isTold = true;
-    }
+    for (const hint of hints) if (hint.kind === 'stream') tails.told(hint);
     queueMicrotask(() => {
       for (const hint of hints) for (const listener of listeners) listener(hint);
     });
   };
-  const heard = (text: string): void => {
-    if (!text.startsWith(me)) return ring(JSON.parse(text.slice(me.length)) as Hint[]);
-    cancelEcho?.();
-    cancelEcho = undefined;
-  };
-  const subscribe = (): void => {
-    isOpen = false;
-    cancelEcho?.();
-    cancelEcho = undefined;
-    unsubscribe?.();
-    unsubscribe = connection.subscribe(channel, {
-      message: heard,
-      open: () => {
-        isOpen = true;
-        ring([{ kind: 'any' }]);
-      },
-    });
-  };
-  const stop = (): void => {
-    unsubscribe?.();
-    unsubscribe = undefined;
-    cancelEcho?.();
-    cancelEcho = undefined;
-    tails.clear();
-  };
-
+  const line = openLine(options, ring);
   return {
     watch(listener) {
       listeners.add(listener);
-      if (unsubscribe === undefined) subscribe();
+      line.start();
       return () => {
         listeners.delete(listener);
-        if (listeners.size === 0) stop();
+        if (listeners.size === 0) line.stop();
       };
     },
     tell(hints) {
-      if (unsubscribe === undefined || hints === '') return;
-      // D1
-      if (isOpen) cancelEcho ??= clock.schedule(subscribe, ECHO_MS);
+      if (hints === '' || listeners.size === 0) return;
+      line.expectEcho();
       ring(JSON.parse(hints) as Hint[]);
     },
     saw(run, { stream, tail }) {
-      if (unsubscribe === undefined || !isOpen) return;
-      const key = keyOf(run, stream);
-      const before = tails.get(key);
-      const entry = { tail, isTold: false };
-      if (tails.size >= MOST_TAILS && before === undefined) tails.clear();
-      tails.set(key, entry);
-      if (before === undefined || before.isTold || before.tail >= tail) return;
       // D1
-      clock.schedule(() => {
-        if (!before.isTold && !entry.isTold && unsubscribe !== undefined) subscribe();
-      }, LATE_MS);
+      if (line.hears) tails.saw({ run, stream, tail }, () => line.restart());
     },
     close() {
       listeners.clear();
-      stop();
+      line.stop();
     },
   };
 }
 
-function keyOf(run: string, stream: string): string {
-  return JSON.stringify([run, stream]);
+interface Line {
+  /** From the moment when it was opened on. */
+  readonly hears: boolean;
+  start(): void;
+  stop(): void;
+  /** Does nothing if it has been stopped. */
+  restart(): void;
+  expectEcho(): void;
+}
+
+/** The subscription, as often as it has to be opened. */
+function openLine({ connection, clock, channel, me }: DoorbellOptions, ring: (hints: Hint[]) => void): Line {
+  let unsubscribe: (() => void) | undefined;
+  let cancelEcho: (() => void) | undefined;
+  let hears = false;
+  const heard = (text: string): void => {
+    if (text.startsWith(me)) forgetEcho();
+    else ring(JSON.parse(text.slice(me.length)) as Hint[]);
+  };
+  const forgetEcho = (): void => {
+    cancelEcho?.();
+    cancelEcho = undefined;
+  };
+  const stop = (): void => {
+    unsubscribe?.();
+    unsubscribe = undefined;
+    hears = false;
+    forgetEcho();
+  };
+  const open = (): void => {
+    stop();
+    unsubscribe = connection.subscribe(channel, {
+      message: heard,
+      open() {
+        hears = true;
+        // D2
+        ring([{ kind: 'any' }]);
+      },
+    });
+  };
+  return {
+    get hears() {
+      return hears;
+    },
+    start() {
+      if (unsubscribe === undefined) open();
+    },
+    stop,
+    restart() {
+      if (unsubscribe !== undefined) open();
+    },
+    expectEcho() {
+      // D1
+      if (hears) cancelEcho ??= clock.schedule(open, ECHO_MS);
+    },
+  };
 }

@@ -1,6 +1,7 @@
 /** Removal of runs that ended long ago, with all that belongs to them but their ledger rows (S25); and the store's secret. */
 
 import { HOOKS } from './hooks.ts';
+import type { Ask } from './paging.ts';
 import { ORPHANS } from './parts.ts';
 import { RUNS } from './runs.ts';
 import { toRequest, toScript } from './script.ts';
@@ -8,7 +9,7 @@ import type { Request, Script } from './script.ts';
 import { STREAM_ROWS } from './streams.ts';
 
 /** Runs that one script removes: some milliseconds of the server's time. */
-export const MOST_REMOVED = 50;
+const MOST_REMOVED = 50;
 
 const GC_SOURCE = `
 local function forgetMessages(row)
@@ -73,11 +74,23 @@ call('HSETNX', P .. 'meta', 'secret', ARGV[req.secret])
 return finish(payload(call('HGET', P .. 'meta', 'secret')))
 `;
 
-export const GC: Script = toScript('gc', [RUNS, HOOKS, STREAM_ROWS, ORPHANS, GC_SOURCE]);
+const GC: Script = toScript('gc', [RUNS, HOOKS, STREAM_ROWS, ORPHANS, GC_SOURCE]);
 export const SECRET: Script = toScript('secret', [SECRET_SOURCE]);
 
-export function describeGc(limits: { olderThanMs: number; limit: number }): Request {
-  return toRequest(() => limits);
+/** In parts; answers how many runs went. */
+export async function gc(ask: Ask, { olderThanMs, limit }: { olderThanMs: number; limit: number }): Promise<number> {
+  let removed = 0;
+  for (let last = MOST_REMOVED; last === MOST_REMOVED && removed < limit;) {
+    const request = { olderThanMs, limit: Math.min(MOST_REMOVED, limit - removed) };
+    last = Number(
+      await ask(
+        GC,
+        toRequest(() => request),
+      ),
+    );
+    removed += last;
+  }
+  return removed;
 }
 
 export function describeSecret(proposed: Uint8Array): Request {

@@ -7,7 +7,7 @@ import { CLAIM, describeClaim, toClaimResult } from './claim.ts';
 import { COMMIT, describeCommits, toCommitResults } from './commit.ts';
 import { CONTROL, describeControl, toControlResult } from './end.ts';
 import type { Gate } from './gate.ts';
-import { describeGc, describeSecret, GC, MOST_REMOVED, SECRET } from './gc.ts';
+import { describeSecret, gc, SECRET } from './gc.ts';
 import { describeNote, GET_HOOK, listHooks, NOTE, toHook } from './hooks.ts';
 import { DELIVER, describeDelivery, toDeliverResults } from './inbox.ts';
 import { describeTotals, LEDGER_TOTALS, listLedger, toLedgerTotals } from './ledger.ts';
@@ -72,14 +72,7 @@ export function prepareOperations({ ask, enter, saw }: Gate): Operations {
     ledgerTotals: async (scopes) =>
       scopes.length === 0 ? [] : toLedgerTotals(await ask(LEDGER_TOTALS, describeTotals(scopes))),
     secret: async (proposed) => toPayload(await ask(SECRET, describeSecret(proposed))),
-    async gc({ olderThanMs, limit }) {
-      let removed = 0;
-      for (let last = MOST_REMOVED; last === MOST_REMOVED && removed < limit;) {
-        last = Number(await ask(GC, describeGc({ olderThanMs, limit: Math.min(MOST_REMOVED, limit - removed) })));
-        removed += last;
-      }
-      return removed;
-    },
+    gc: (limits) => gc(ask, limits),
     trim: async (request) => toTrimResult(await ask(TRIM, describeTrim(request))),
     putParts: async (id, parts) => void (parts.length > 0 && (await ask(PUT_PARTS, describePut(id, parts)))),
     getParts: async (id, hashes) =>

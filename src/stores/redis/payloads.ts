@@ -23,8 +23,12 @@ export function toMarkedText(payload: Payload): string {
   try {
     return `t${strict.decode(payload)}`;
   } catch {
-    return `6${toBase64(payload)}`;
+    return toMarkedBase64(payload);
   }
+}
+
+export function toMarkedBase64(payload: Payload): string {
+  return `6${toBase64(payload)}`;
 }
 
 export function toPayload(reply: Reply): Payload {

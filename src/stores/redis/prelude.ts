@@ -17,6 +17,7 @@
  * | `c:<run>,<stream>` | sorted set of packs of chunks by the offset behind them: `first:count:bytes:at:` and the pack |
  * | `h:<token>`, `hn:<token>`, `hr:<run>` | hash: a hook; list of its notes; sorted set of the tokens of a run |
  * | `due:<queue>` | sorted set: `<order>:<run>` by due time |
+ * | `x:<name>` | for some minutes: an argument that is too large for one request |
  * | `n:<nonce>` | list of runs that a claim got |
  * | `t:<thread>`, `ta:<thread>`, `tq:<thread>`, `tu:<thread>` | of a thread and its tenant: its runs, the active one, those queued; user messages by id |
  * | `runs`, `live`, `ten:<tenant>`, `err:<code>`, `ch:<parent>` | sorted sets of runs by order of creation |
@@ -38,6 +39,11 @@ local P = string.sub(KEYS[1], 1, -5)
 local env = cjson.decode(ARGV[1])
 local req = cjson.decode(ARGV[2])
 local call = redis.call
+for place, name in pairs(env.staged or {}) do
+  local stored = call('GET', P .. 'x:' .. name)
+  if not stored then return redis.error_reply('TRYAGAIN what was staged for this call is gone') end
+  ARGV[tonumber(place)] = stored
+end
 local now = env.now
 if not now then
   local time = call('TIME')

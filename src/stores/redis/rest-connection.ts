@@ -5,10 +5,10 @@
 
 import { isUnknownScript } from './connection.ts';
 import type { Connection, ScriptCall } from './connection.ts';
-import { toMarkedText } from './payloads.ts';
 import type { Reply } from './script.ts';
 import { restCommand, subscribeByEvents } from './rest-access.ts';
 import type { Access } from './rest-access.ts';
+import { MAX_REQUEST_BYTES, sizeOf, staged } from './rest-staging.ts';
 
 /** The methods that are used of `Redis` of @upstash/redis. */
 export interface UpstashClient {
@@ -17,14 +17,11 @@ export interface UpstashClient {
 
 interface UpstashPipeline {
   evalsha(sha: string, keys: string[], args: string[]): unknown;
+  setrange(key: string, offset: number, value: string): unknown;
+  pexpire(key: string, ms: number): unknown;
   eval(script: string, keys: string[], args: string[]): unknown;
   exec(options: { keepErrors: true }): Promise<Array<{ result?: unknown; error?: string }>>;
 }
-
-/** Less than Upstash's limit of 1 MB, which holds for the request as it is sent. */
-export const MAX_REQUEST_BYTES = 900_000;
-/** Of JSON and of names, per call. */
-const CALL_BYTES = 300;
 
 interface RestOptions {
   client: UpstashClient;
@@ -58,12 +55,12 @@ export function restConnection({ client, access }: RestOptions): Connection {
   const enqueue = (call: ScriptCall, args: string[]): Promise<Reply> =>
     new Promise((resolve, reject) => {
       if (waiting.length === 0) queueMicrotask(sendWaiting);
-      waiting.push({ call, args, bytes: bytesOf(args), resolve, reject });
+      waiting.push({ call, args, bytes: sizeOf(args), resolve, reject });
     });
 
   return {
     readsText: true,
-    run: (call) => enqueue(call, [...call.texts, ...call.payloads.map(toMarkedText)]),
+    run: async (call) => enqueue(call, await staged(client, call)),
     command: (name, ...args) => restCommand(access, [name, ...args]),
     subscribe: (channel, subscriber) => subscribeByEvents({ ...access, channel }, subscriber),
     close: () => Promise.resolve(),
@@ -84,10 +81,6 @@ function* groupsOf(all: Waiting[]): Iterable<Waiting[]> {
     bytes += one.bytes;
   }
   if (group.length > 0) yield group;
-}
-
-function bytesOf(args: string[]): number {
-  return args.reduce((sum, arg) => sum + new TextEncoder().encode(JSON.stringify(arg)).length, CALL_BYTES);
 }
 
 /** Answers those whose script the server did not know. */

@@ -7,10 +7,9 @@ import { toPayload, toPayloadOrNull, toText } from './payloads.ts';
 import type { PlaceOf, Reply } from './script.ts';
 
 /** What transitions look at. The order is that of a reply. */
-const COLUMNS = [
-  ...['st', 'due', 'ep', 'no', 'h', 'cp', 'ih', 'se', 'ca', 'at', 'su', 'lc', 'n', 'or', 'o'],
-  ...['q', 'wf', 've', 'th', 'te', 'hs', 'ab', 'pr', 'pk', 'sp', 'cr', 'up', 'en', 'ec', 'pc', 'sn', 'hk'],
-];
+const STATE = ['st', 'due', 'ep', 'no', 'h', 'cp', 'ih', 'se', 'ca', 'at', 'su', 'lc', 'n', 'or', 'o'];
+const OF_START = ['q', 'wf', 've', 'th', 'te', 'hs', 'ab', 'pr', 'pk', 'sp', 'cr'];
+const COLUMNS = [...STATE, ...OF_START, 'up', 'en', 'ec', 'pc', 'sn', 'hk'];
 const NUMBERS = ['due', 'ep', 'h', 'cp', 'ih', 'se', 'at', 'n', 'o', 'cr', 'up', 'en'];
 const PAYLOADS = ['in', 'res', 'err', 'pd'];
 const WHOLE = [...COLUMNS, ...PAYLOADS];
