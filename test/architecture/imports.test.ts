@@ -11,12 +11,13 @@ const STORE_NEEDS = ['store', 'event', 'errors', 'clock', 'ids'].map((name) => `
 const WHO_IMPORTS_A_STORE = [
   'sqlite.ts -> stores/sqlite',
   'memory.ts -> stores/memory',
+  'postgres.ts -> stores/postgres',
   'redis.ts -> stores/redis',
   'upstash.ts -> stores/redis',
   'testing/ -> stores/memory',
 ];
 /** Loaded when a URL of their scheme is given. */
-const STORES_OF_THE_CLI = ['sqlite.ts'];
+const STORES_OF_THE_CLI = ['sqlite.ts', 'postgres.ts'];
 /** The core runs wherever async context does; these folders meet the machine. */
 const MAY_USE_NODE = ['stores', 'testing', 'cli'];
 

@@ -1,0 +1,119 @@
+/** The store in a Postgres database, for any number of processes. */
+
+import { systemClock } from '../../runtime/clock.ts';
+import { systemIds } from '../../runtime/ids.ts';
+import type { Capabilities, Store } from '../../runtime/store.ts';
+import { closedError } from '../rules.ts';
+import { prepareClaim } from './claim.ts';
+import type { PostgresPool } from './client.ts';
+import { prepareCommit } from './commit.ts';
+import { prepareControl } from './control.ts';
+import { PostgresDatabase } from './database.ts';
+import { prepareDeliver } from './deliver.ts';
+import { createDoorbell } from './doorbell.ts';
+import type { Doorbell } from './doorbell.ts';
+import { prepareLedger } from './ledger.ts';
+import { prepareParts } from './parts.ts';
+import { Pools } from './pools.ts';
+import { prepareReads } from './read.ts';
+import { prepareRetention } from './retention.ts';
+import { prepareStart } from './start.ts';
+import { prepareRead } from './streams.ts';
+import { prepareUpkeep } from './upkeep.ts';
+
+export interface PostgresStoreOptions {
+  /** Where the database is: `postgres://user:password@host:port/database`. This, or `client`. */
+  connectionString?: string;
+  /** A pool of `pg`, or one that is used like it. It stays open when the store is closed. */
+  client?: PostgresPool;
+  /** The schema of the tables: lower-case letters, digits and `_`. Default `everturn`. */
+  schema?: string;
+  /** Whether to make the schema, or to bring it up to this release, before the first call. Default true. */
+  migrate?: boolean;
+  /** Whether to prepare statements. `false` behind PgBouncer in transaction mode before its release 1.21. Default true. */
+  prepare?: boolean;
+  /**
+   * How to hear of what other processes write. Default: by LISTEN, on a connection of its own to the same database. `connectionString`:
+   * on one that leads past a pooler. `false`: by a poll alone.
+   */
+  listen?: { connectionString: string } | false;
+  /** How often to look for changes of other processes while nothing is heard of them. Default 1000. */
+  pollMs?: number;
+  /** Connections at most, beside the one that listens; a `client` has its own limit. Default 10. */
+  connections?: number;
+}
+
+/**
+ * A store in a Postgres database (13 or newer). It connects with the first call; calls reject with a `DurableError` while the database cannot be
+ * used: `store_unavailable`, `store_full`, `store_read_only`, `store_corrupt`, `store_newer`, or `invalid_argument` for another
+ * application's schema. Throws `invalid_argument` for options that make no sense.
+ *
+ * @example
+ * const store = postgresStore({ connectionString: process.env.DATABASE_URL });
+ * const runtime = createRuntime({ store, agents: { support } });
+ */
+export function postgresStore(options: PostgresStoreOptions): Store {
+  const pools = new Pools(options);
+  const doorbells: { bell?: Doorbell } = {};
+  const db = new PostgresDatabase({
+    pool: () => pools.main(),
+    schema: options.schema ?? 'everturn',
+    where: pools.where,
+    prepare: options.prepare ?? true,
+    migrate: options.migrate ?? true,
+    tell: (hints) => doorbells.bell?.tell(hints),
+  });
+  const bell = createDoorbell({
+    clock: systemClock(),
+    channel: `everturn ${options.schema ?? 'everturn'}`,
+    origin: systemIds().nonce(),
+    connect:
+      options.listen === false
+        ? null
+        : async () => {
+            await db.open();
+            return pools.session();
+          },
+    ask: async (name, sql, values) => Object.values((await db.query(name, sql, values))[0] ?? {})[0] ?? null,
+    pollMs: options.pollMs ?? 1_000,
+    warn: (message) => process.emitWarning(message, { code: 'EVERTURN_NO_LISTEN' }),
+  });
+  doorbells.bell = bell;
+  let isClosed = false;
+  const guard =
+    <A extends unknown[], T>(call: (...values: A) => Promise<T>) =>
+    (...values: A): Promise<T> =>
+      isClosed ? Promise.reject(closedError('Postgres')) : call(...values);
+  const upkeep = prepareUpkeep(db);
+  return {
+    name: 'postgres',
+    capabilities: {
+      // Until the server was asked, no more than is sure.
+      get durability(): Capabilities['durability'] {
+        return db.settings?.isDurable === true ? 'fsync' : 'async';
+      },
+      push: options.listen !== false,
+      flushMs: 10,
+      maxRequestBytes: 1_048_576,
+    },
+    ...prepareReads(db),
+    ...prepareLedger(db),
+    ...prepareParts(db),
+    ...prepareRetention(db),
+    ...upkeep,
+    start: guard(prepareStart(db)),
+    claim: prepareClaim(db),
+    commit: guard(prepareCommit(db)),
+    deliver: guard(prepareDeliver(db)),
+    control: prepareControl(db),
+    read: prepareRead(db),
+    watch: bell.watch,
+    async close() {
+      if (isClosed) return;
+      isClosed = true;
+      await db.close();
+      await bell.close();
+      await pools.close();
+    },
+  };
+}
