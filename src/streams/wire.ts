@@ -54,7 +54,7 @@ export interface ApprovalRequestData {
   input: unknown;
   /** JSON Schema of what the tool accepts, for an edit; null if there is none. */
   inputSchema: unknown;
-  question: 'execute' | 'in-doubt';
+  question: 'execute' | 'in-doubt' | 'budget';
   reason: string | null;
   prompt: string | null;
   approvers: string[] | null;

@@ -1,150 +1,162 @@
-import { tool } from 'ai';
-import type { UIMessageChunk } from 'ai';
-import { child, DurableAgent } from 'everturn';
-import type { ApprovalRequestData } from 'everturn/client';
-import { createTestRuntime, scriptedModel } from 'everturn/testing';
+import type { AgentResult } from 'everturn';
 import type { TestRuntime } from 'everturn/testing';
-import { describe, expect, it, onTestFinished } from 'vitest';
-import { z } from 'zod';
-import { chunksOf } from './kit.ts';
+import { describe, expect, it } from 'vitest';
+import { approvalOf, cardsOf, commandOf, FORMS, openTree } from './inner-kit.ts';
+import type { Form } from './inner-kit.ts';
+import { chunksOf, DAY, HOUR } from './kit.ts';
 
-/** How an agent calls the one below it: in its own run, or as a child. */
-type Form = 'call' | 'child';
-
-interface Tree {
-  agents: Record<string, DurableAgent>;
-  /** Commands that the innermost tool ran with. */
-  ran: string[];
-  /** What the innermost model was told. */
-  told: string[];
-}
-
-interface TreeOptions {
-  /** From the top down. */
-  forms?: [Form, Form];
-  approval?: Record<string, unknown>;
-}
-
-/** support > research > ops, which has a shell that a person has to approve, and asks for two commands at once. */
-function treeOf({ forms: [upper, lower] = ['call', 'call'], approval }: TreeOptions = {}): Tree {
-  const ran: string[] = [];
-  const told: string[] = [];
-  const shell = tool({
-    inputSchema: z.object({ command: z.string() }),
-    needsApproval: true,
-    execute: ({ command }) => {
-      ran.push(command);
-      return `done: ${command}`;
-    },
-  });
-  const list = tool({
-    inputSchema: z.object({}),
-    execute: () => {
-      ran.push('list');
-      return 'a, b';
-    },
-  });
-  const ops = new DurableAgent({
-    id: 'ops',
-    model: scriptedModel(({ prompt }) => {
-      told.push(JSON.stringify(prompt));
-      if (prompt.at(-1)?.role !== 'user') return 'Cleaned up.';
-      return {
-        toolCalls: [
-          { toolName: 'shell', input: { command: 'rm a' } },
-          { toolName: 'shell', input: { command: 'rm b' } },
-          { toolName: 'list', input: {} },
-        ],
-      };
-    }),
-    tools: { shell, list },
-    ...(approval === undefined ? {} : { durable: { approvals: { shell: approval } } }),
-  });
-  const research = above('research', { below: ops, name: 'ops', form: lower });
-  const support = above('support', { below: research, name: 'research', form: upper });
-  return { agents: { support, research, ops } as unknown as Tree['agents'], ran, told };
-}
-
-function above(id: string, { below, name, form }: { below: unknown; name: string; form: Form }): unknown {
-  const agent = below as DurableAgent;
-  const ask = tool({
-    inputSchema: z.object({ task: z.string() }),
-    execute: async ({ task }) => {
-      if (form === 'call') return (await agent.generate({ prompt: task })).text;
-      return (await child<{ text: string }>(name, { prompt: task })).text;
-    },
-  });
-  return new DurableAgent({
-    id,
-    model: scriptedModel(({ prompt }) =>
-      prompt.at(-1)?.role === 'user'
-        ? { toolCalls: [{ toolName: 'ask', input: { task: 'clean up' } }] }
-        : `${id}: all done.`,
-    ),
-    tools: { ask },
-  });
-}
-
-function openTree(options: TreeOptions = {}): Tree & { runtime: TestRuntime } {
-  const tree = treeOf(options);
-  const runtime = createTestRuntime({ agents: tree.agents });
-  onTestFinished(() => runtime.close());
-  return { ...tree, runtime };
-}
-
-function cardsOf(chunks: readonly UIMessageChunk[]): Array<{ id: string; data: ApprovalRequestData }> {
-  return chunks.flatMap((chunk) =>
-    chunk.type === 'data-approval-request' ? [{ id: chunk.id ?? '', data: chunk.data as ApprovalRequestData }] : [],
-  );
-}
-
-/** Codes of the errors that tools of the run at the top, and of its children, ended with. */
+/** Codes of the errors that tools ended with, in all runs. */
 async function codesOf(runtime: TestRuntime): Promise<string[]> {
   const { items } = await runtime.list();
   const events = await Promise.all(items.map(({ id }) => runtime.getRun(id).events()));
   return events.flat().flatMap(({ type, value }) => (type === 'tool_failed' ? [(value as { code: string }).code] : []));
 }
 
-const FORMS: Array<[Form, Form]> = [
-  ['call', 'call'],
-  ['call', 'child'],
-  ['child', 'call'],
-  ['child', 'child'],
-];
+const PATH = ['support', 'research', 'ops', 'shell'];
 
-describe.each(FORMS)('an approval three agents deep, %s below %s', (...forms) => {
+describe.each(FORMS)('an approval three agents deep, %s above %s', (...forms) => {
   it('is shown at the top with its path, and its answer resumes only its own call', async () => {
     const { runtime, agents, ran, told } = openTree({ forms });
-    const run = await runtime.start(agents['support'] as never, { prompt: 'Go', id: 'run_1', thread: 't1', by: 'eve' });
+    const run = await runtime.start(agents.support, { prompt: 'Go', id: 'run_1', thread: 't1', by: 'eve' });
     await runtime.clock.settleAll();
     const { items } = await runtime.approvals.list({ thread: 't1' });
-    expect(items).toHaveLength(2);
-    expect(items[0]).toMatchObject({
-      path: ['support', 'research', 'ops', 'shell'],
-      root: 'run_1',
-      thread: 't1',
-      requestedBy: 'eve',
-      tool: 'shell',
-    });
+    expect(items.map(commandOf).toSorted()).toEqual(['rm a', 'rm b']);
+    expect(items[0]).toMatchObject({ path: PATH, root: 'run_1', thread: 't1', requestedBy: 'eve', tool: 'shell' });
+    expect((await runtime.approvals.list({ run: 'run_1' })).items).toEqual(items);
+    expect(await run.waits()).toMatchObject([
+      { kind: 'approval', path: PATH, isInner: true },
+      { kind: 'approval', path: PATH, isInner: true },
+    ]);
     expect(ran).toEqual(['list']);
-    expect((await run.info()).status).toBe('waiting');
-    const first = items.find(({ input }) => (input as { command: string }).command === 'rm a');
-    await runtime.approvals.approve(first?.id ?? '', { by: 'ada' });
+    await runtime.approvals.approve(await approvalOf(runtime, 'rm a'), { by: 'ada' });
     await runtime.clock.settleAll();
-    if (forms[1] === 'call') expect(ran).toEqual(['list', 'rm a']);
-    const [second] = (await runtime.approvals.list({ thread: 't1' })).items;
-    await runtime.approvals.deny(second?.id ?? '', { by: 'ben', reason: 'keep b' });
+    // Calls of an agent's own run go on together.
+    expect(ran).toEqual(forms[1] === 'call' ? ['list', 'rm a'] : ['list']);
+    expect((await run.waits()).filter(({ kind }) => kind === 'approval')).toHaveLength(1);
+    await runtime.approvals.deny(await approvalOf(runtime, 'rm b'), { by: 'ben', reason: 'keep b' });
     expect(await run.result()).toMatchObject({ text: 'support: all done.' });
     expect(ran).toEqual(['list', 'rm a']);
     expect(told.at(-1)).toContain('keep b');
     expect(await codesOf(runtime)).toEqual(forms[1] === 'call' ? ['approval_denied'] : []);
     const cards = cardsOf(await chunksOf(run));
-    expect(cards.map(({ data }) => [(data.input as { command: string }).command, data.status])).toEqual([
+    expect(cards.map(({ data }) => [commandOf(data), data.status])).toEqual([
       ['rm a', 'pending'],
       ['rm b', 'pending'],
       ['rm a', 'approved'],
       ['rm b', 'denied'],
     ]);
-    expect(cards[2]?.data).toMatchObject({ decidedBy: 'ada', path: ['support', 'research', 'ops', 'shell'] });
+    expect(cards[2]?.data).toMatchObject({ decidedBy: 'ada', path: PATH });
+    const decided = (await runtime.approvals.list({ thread: 't1', status: 'decided' })).items;
+    expect(decided.map(({ status }) => status).toSorted()).toEqual(['approved', 'denied']);
   });
+
+  it('is closed with its children when the run at the top is cancelled', async () => {
+    const { runtime, agents, ran } = openTree({ forms });
+    const run = await runtime.start(agents.support, { prompt: 'Go', id: 'run_1', thread: 't1' });
+    await runtime.clock.settleAll();
+    const id = await approvalOf(runtime, 'rm a');
+    await run.cancel();
+    await runtime.clock.settleAll();
+    expect((await runtime.list({ status: ['running', 'ready', 'waiting'] })).items).toEqual([]);
+    await expect(runtime.approvals.approve(id, { by: 'ada' })).rejects.toMatchObject({ code: 'approval_decided' });
+    expect((await runtime.approvals.get(id)).status).toBe('closed');
+    const { uiMessage } = (await run.info()).result as AgentResult;
+    expect(cardsOf(uiMessage.parts).map(({ data }) => data.status)).toEqual(['closed', 'closed']);
+    expect(ran).toEqual(['list']);
+  });
+
+  it('is told of, reminded of and expires, and whoever asked at the top may not answer', async () => {
+    const reasons: string[] = [];
+    const { runtime, agents, told } = openTree({
+      forms,
+      commands: ['rm a'],
+      approval: { expiresIn: '1 day', remindAt: '1h', approvers: ['eve', 'ada'] },
+      onApprovalRequested: ({ reason, approval }) => {
+        reasons.push(`${reason} ${approval.path.join(' > ')} of ${approval.root}`);
+      },
+    });
+    const run = await runtime.start(agents.support, { prompt: 'Go', id: 'run_1', thread: 't1', by: 'eve' });
+    await runtime.clock.settleAll();
+    const id = await approvalOf(runtime, 'rm a');
+    await expect(runtime.approvals.approve(id, { by: 'eve' })).rejects.toMatchObject({ code: 'forbidden' });
+    await runtime.clock.advance(HOUR + 1);
+    await runtime.clock.advance(DAY);
+    await runtime.clock.settleAll();
+    const result = (await run.result()) as AgentResult;
+    expect(result.text).toBe('support: all done.');
+    const of = 'support > research > ops > shell of run_1';
+    expect(reasons).toEqual([`requested ${of}`, `reminder ${of}`]);
+    expect(told.at(-1)).toContain('was not given in time');
+    const { audit, status } = await runtime.approvals.get(id);
+    expect(status).toBe('expired');
+    expect(audit.map(({ type }) => type)).toEqual(['requested', 'notified', 'refused', 'reminded', 'expired']);
+    expect(cardsOf(result.uiMessage.parts).map(({ data }) => data.status)).toEqual(['expired']);
+  });
+});
+
+/** Starts, dies at a commit, goes on in a new life, and is answered. */
+async function live(forms: readonly [Form, Form], at: { n: number; when: 'before' | 'after' } | null) {
+  const tree = openTree({ forms, patienceMs: 10_000 });
+  const { runtime, agents } = tree;
+  if (at?.when === 'before') runtime.crashBeforeCommit(at.n);
+  else if (at !== null) runtime.crashAfterCommit(at.n);
+  let deaths = 0;
+  let isDead = false;
+  if (at !== null)
+    void runtime.crashed().then(
+      () => {
+        isDead = true;
+        deaths += 1;
+      },
+      // The story was over before its n-th commit.
+      () => undefined,
+    );
+  const rest = async (): Promise<void> => {
+    await runtime.clock.settleAll();
+    if (!isDead) return;
+    isDead = false;
+    await runtime.restart();
+    await runtime.clock.settleAll();
+  };
+  await runtime.start(agents.support, { prompt: 'Go', id: 'run_1', thread: 't1', by: 'eve' });
+  await rest();
+  for (const [command, answer] of [
+    ['rm a', 'approve'],
+    ['rm b', 'deny'],
+  ] as const) {
+    const id = await approvalOf(runtime, command);
+    await runtime.approvals[answer](id, { by: 'ada' }).catch(async (error: { code?: string }) => {
+      if (error.code !== 'runtime_closed') throw error;
+      await rest();
+      await runtime.approvals[answer](id, { by: 'ada' });
+    });
+    await rest();
+  }
+  const run = runtime.getRun<AgentResult>('run_1');
+  return { ...tree, deaths, run, result: await run.result(), commits: runtime.commits };
+}
+
+describe.each(FORMS)('a death at each commit, %s above %s', (...forms) => {
+  it('loses no request and no answer, and shows each card once', async () => {
+    const { commits } = await live(forms, null);
+    let deaths = 0;
+    for (const when of ['before', 'after'] as const) {
+      for (let n = 1; n <= commits; n += 1) {
+        const story = await live(forms, { n, when });
+        const where = `${when} commit ${n}`;
+        expect(story.result.text, where).toBe('support: all done.');
+        expect(new Set(story.ran), where).toEqual(new Set(['list', 'rm a']));
+        const cards = cardsOf(story.result.uiMessage.parts);
+        expect(cards.map(({ data }) => [commandOf(data), data.status]).toSorted(), where).toEqual([
+          ['rm a', 'approved'],
+          ['rm b', 'denied'],
+        ]);
+        const { items } = await story.runtime.approvals.list({ thread: 't1', status: 'all' });
+        expect(items.map(({ status }) => status).toSorted(), where).toEqual(['approved', 'denied']);
+        await story.runtime.close();
+        deaths += story.deaths;
+      }
+    }
+    expect(deaths).toBe(2 * commits);
+  }, 120_000);
 });
