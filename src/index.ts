@@ -6,6 +6,9 @@ export type { RunHandle, RunStreamOptions } from './app/run-handle.ts';
 export type { StreamOptions } from './app/stream-options.ts';
 export type { LedgerEntry, RunError, RunInfo } from './app/run-info.ts';
 export type { Start, StartInput, StartOptions } from './app/start-input.ts';
+export type { Budget, BudgetLimits, BudgetScopes, RunBudget, TenantBudget } from './agent/budget-settings.ts';
+export type { BudgetAnswer, BudgetChoice, BudgetQuestion, BudgetStop, CrossedLimit } from './agent/budget-answer.ts';
+export type { ModelPrice, Prices } from './agent/turn/prices.ts';
 export type { ApprovalQuery, Approvals, ApproveOptions, DenyOptions } from './app/approvals.ts';
 export type { OpenedLink, UseLinkOptions } from './app/approval-links.ts';
 export type { Approval, ApprovalRecord } from './app/approval-record.ts';
@@ -77,5 +80,15 @@ export type { LogFields, Logger } from './runtime/logger.ts';
 
 /* Rows */
 export type { EventHeader, EventType, JournalEvent } from './runtime/event.ts';
-export type { Hint, LedgerQuery, Page, RunQuery, RunStatus, Store, WhenBusy } from './runtime/store.ts';
+export type {
+  Hint,
+  LedgerQuery,
+  LedgerScope,
+  LedgerTotals,
+  Page,
+  RunQuery,
+  RunStatus,
+  Store,
+  WhenBusy,
+} from './runtime/store.ts';
 export type { Registrable } from './runtime/registrable.ts';

@@ -72,6 +72,7 @@ function createRestateContext(
     child: refused('children'),
     ancestors: refused('children'),
     notify: refused('children'),
+    aside: (work) => work(),
     ledgerTotals: refused('budgets'),
     threadRuns: refused('threads'),
     isFollowed: refused('threads'),

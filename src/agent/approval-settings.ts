@@ -40,9 +40,8 @@ export type OnApprovalRequested = (notice: ApprovalNotice) => unknown;
 /** Throws `invalid_argument` and `invalid_duration`. */
 export function checkApprovalSettings(
   settings: DurableApprovalSettings,
-  { name, of }: { name: string; of: 'agent' | 'call' },
+  { where, of }: { where: string; of: 'agent' | 'call' },
 ): void {
-  const where = `durable.approvals.${name}`;
   const { needed, approvers, expiresIn, onExpire = 'deny', remindAt = [] } = settings;
   if (needed !== undefined && !(Number.isInteger(needed) && needed >= 1))
     throw invalid(`${where}.needed: ${String(needed)} is no number of people. Write 1 or more.`);

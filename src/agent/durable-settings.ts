@@ -6,6 +6,10 @@ import { durationMs } from '../runtime/duration.ts';
 import type { Duration } from '../runtime/duration.ts';
 import { checkApprovalSettings } from './approval-settings.ts';
 import type { DurableApprovalSettings, OnApprovalRequested } from './approval-settings.ts';
+import { checkBudget } from './budget-settings.ts';
+import type { Budget } from './budget-settings.ts';
+import { checkPrices } from './turn/prices.ts';
+import type { Prices } from './turn/prices.ts';
 
 /**
  * What a tool finds out about a call of its own that its process did not survive. `happened`: the effect is there, and the model is told `result`.
@@ -74,6 +78,10 @@ export interface DurableSettings<
    * recorded turns, so a slow one is slow there too; everturn's `smoothStream` is not.
    */
   transform?: StreamTextTransform<ToolSet> | Array<StreamTextTransform<ToolSet>>;
+  /** How much a run, its thread and its tenant may use before a person is asked how to go on. */
+  budget?: Budget;
+  /** What models cost: what \`budget.usd\` and the ledger are counted by. They go before those of the runtime. */
+  prices?: Prices;
   /** What the agent's own runs send of their answers. */
   ui?: DurableUiSettings;
 }
@@ -103,9 +111,11 @@ export function checkSettings(settings: DurableSettings, { tools, of }: { tools:
       if (!known.includes(name)) throw unknownTool(name, { group, known, of });
     }
   }
+  if (settings.prices !== undefined) checkPrices(settings.prices, 'durable.prices');
+  if (settings.budget !== undefined) checkBudget(settings.budget, 'durable.budget');
   for (const [name, tool] of Object.entries(settings.tools ?? {})) if (tool !== undefined) checkTool(name, tool);
   for (const [name, approval] of Object.entries(settings.approvals ?? {}))
-    if (approval !== undefined) checkApprovalSettings(approval, { name, of });
+    if (approval !== undefined) checkApprovalSettings(approval, { where: `durable.approvals.${name}`, of });
 }
 
 function checkTool(name: string, tool: DurableToolSettings): void {

@@ -39,6 +39,8 @@ export interface AnswerParts {
 export interface ApprovingAgent {
   tools: ToolSet;
   approvals: Partial<Record<string, DurableApprovalSettings>>;
+  /** Of its budgets. */
+  budgetApproval?: DurableApprovalSettings | undefined;
 }
 
 /** What somebody says to an approval. */
@@ -187,7 +189,8 @@ async function whyNotOf(
 }
 
 function settingsOf({ agentOf }: AnswerParts, { hook, details }: ApprovalRow): DurableApprovalSettings {
-  const approvals = agentOf(hook.workflow)?.approvals ?? {};
+  const { approvals = {}, budgetApproval = {} } = agentOf(hook.workflow) ?? {};
+  if (details.question === 'budget') return budgetApproval;
   return (Object.hasOwn(approvals, details.tool) ? approvals[details.tool] : undefined) ?? {};
 }
 

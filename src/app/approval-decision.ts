@@ -1,6 +1,7 @@
 /** What a decision carries to the call, checked when it arrives by the schemas that the code has now. */
 
 import type { FlexibleSchema, ToolSet } from 'ai';
+import { checkChoice } from '../agent/budget-answer.ts';
 import type { Decision } from '../agent/tool/approval.ts';
 import { checkBySchema, checkEditedInput, fromStoredSchema } from '../agent/tool/edited-input.ts';
 import { stringifyValue } from '../runtime/codec.ts';
@@ -13,6 +14,11 @@ export type Decided = Omit<Decision, 'by'>;
 /** Throws for what the run cannot take. The call itself reads an edited input by the schema that its tool has then. */
 export async function checkDecision(tools: ToolSet, row: ApprovalRow, decision: Decided): Promise<void> {
   const { id, tool, question, inputSchema, outputSchema } = row.details;
+  if (row.details.budget !== undefined) {
+    if ('result' in decision) throw noResult(id);
+    if (decision.input !== undefined) checkChoice(row.details.budget, decision.input);
+    return;
+  }
   const known = Object.hasOwn(tools, tool) ? tools[tool] : undefined;
   if ('result' in decision) {
     if (question !== 'in-doubt') throw noResult(id);

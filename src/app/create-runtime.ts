@@ -1,5 +1,6 @@
 /** Composes store, worker, agents and workflows into a runtime. */
 
+import type { Budget } from '../agent/budget-settings.ts';
 import { DurableAgent } from '../agent/durable-agent.ts';
 import { checkPayload } from '../hooks/check-payload.ts';
 import { plainWayIn } from '../runtime/admission.ts';
@@ -24,6 +25,8 @@ import type {
   Hint,
   Hook,
   LedgerQuery,
+  LedgerScope,
+  LedgerTotals,
   NewRun,
   Page,
   RunQuery,
@@ -50,6 +53,7 @@ import { isWebhook, resumeWebhook, takesRequests } from './resume-webhook.ts';
 import type { ResumeWebhookOptions } from './resume-webhook.ts';
 import { createRunHandle, runNotFound } from './run-handle.ts';
 import type { RunHandle } from './run-handle.ts';
+import { checkScope } from './ledger-scope.ts';
 import { toLedgerEntry, toRunInfo } from './run-info.ts';
 import type { LedgerEntry, RunInfo } from './run-info.ts';
 import { applicationOf, checkOptions, registryOf, secretsOf } from './runtime-options.ts';
@@ -102,6 +106,8 @@ export interface Runtime {
   watch(listener: (hint: Hint) => void): () => void;
   /** One entry per model attempt, failed and aborted ones included; oldest first. */
   ledger(query?: LedgerQuery): Promise<Page<LedgerEntry>>;
+  /** What a run, a thread or a tenant has used: the sums of its ledger, those of removed runs among them. Costs the same however long it is. */
+  ledgerTotals(scope: LedgerScope): Promise<LedgerTotals>;
   /** Removes ended runs. Answers how many. */
   gc(options: { olderThanMs: number; limit?: number }): Promise<number>;
   /** Stops claiming, yields runs at boundaries, after `graceMs` (default 5,000) aborts bodies; then closes the store. */
@@ -168,7 +174,7 @@ class DurableRuntime implements Runtime {
     });
     this.approvals = createApprovals({
       ...answering,
-      agentOf: (name) => agentOf(parts.options.agents?.[name]),
+      agentOf: (name) => agentOf(parts.options.agents?.[name], parts.options.budget),
       keyOf: async (id) => (await this.#ready()).keys.find(id),
     });
     this.#store = parts.options.store;
@@ -294,6 +300,15 @@ class DurableRuntime implements Runtime {
     return { items: items.map(toLedgerEntry), cursor };
   }
 
+  async ledgerTotals(scope: LedgerScope): Promise<LedgerTotals> {
+    checkScope(scope);
+    await this.#ready();
+    const [totals] = await this.#store.ledgerTotals([scope]);
+    if (totals === undefined)
+      throw new DurableError('store_unavailable', 'The store did not sum its ledger.', { retryable: true });
+    return totals;
+  }
+
   async gc({ olderThanMs, limit = 1_000 }: { olderThanMs: number; limit?: number }): Promise<number> {
     if (typeof olderThanMs !== 'number' || !(olderThanMs >= 0)) {
       throw new DurableError(
@@ -382,8 +397,10 @@ class DurableRuntime implements Runtime {
   }
 }
 
-function agentOf(agent: Registrable | undefined): ApprovingAgent | undefined {
-  return agent instanceof DurableAgent ? { tools: agent.tools, approvals: agent.durable.approvals ?? {} } : undefined;
+function agentOf(agent: Registrable | undefined, shared: Budget | undefined): ApprovingAgent | undefined {
+  if (!(agent instanceof DurableAgent)) return undefined;
+  const { approvals = {}, budget } = agent.durable;
+  return { tools: agent.tools, approvals, budgetApproval: budget?.approval ?? shared?.approval };
 }
 
 /** The run that a start led to. Throws what the store refused. */

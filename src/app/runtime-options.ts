@@ -1,5 +1,11 @@
 /** What a runtime is created with, and what is wrong with it: misuse is told before anything has an effect. */
 
+import { checkBudget } from '../agent/budget-settings.ts';
+import type { AgentDefaults, Budget } from '../agent/budget-settings.ts';
+import { DurableAgent } from '../agent/durable-agent.ts';
+import { assertPriced } from '../agent/priced-models.ts';
+import { checkPrices } from '../agent/turn/prices.ts';
+import type { Prices } from '../agent/turn/prices.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Application } from '../runtime/context.ts';
 import { DurableError } from '../runtime/errors.ts';
@@ -38,6 +44,10 @@ export interface RuntimeOptions {
   publicUrl?: string;
   /** false: this process starts, reads and resumes, but executes nothing. */
   worker?: WorkerOptions | false;
+  /** How much runs, threads and tenants may use before a person is asked how to go on. An agent's own `durable.budget` goes before, scope by scope. */
+  budget?: Budget;
+  /** What models cost, in US dollars per million tokens: what the ledger and `budget.usd` are counted by. */
+  prices?: Prices;
   /** What streams may hold, and how much of it is kept. */
   streams?: StreamOptions;
   /** For tests. */
@@ -50,7 +60,7 @@ const WORKER_NUMBERS = ['concurrency', 'leaseMs', 'pollMs', 'storeTimeoutMs'] as
 
 /** Throws `invalid_argument`, with the right form. Names and secrets are looked at by those below. */
 export function checkOptions(options: RuntimeOptions): void {
-  const { store, logger, version, worker, publicUrl } = (options ?? {}) as Partial<RuntimeOptions>;
+  const { store, logger, version, worker, publicUrl, budget, prices } = (options ?? {}) as Partial<RuntimeOptions>;
   if (typeof store !== 'object' || store === null) {
     throw invalid('without a store', 'Write createRuntime({ store: sqliteStore("app.db"), ... }).');
   }
@@ -70,6 +80,8 @@ export function checkOptions(options: RuntimeOptions): void {
     );
   }
   checkLogger(logger);
+  if (prices !== undefined) checkPrices(prices, 'prices');
+  if (budget !== undefined) checkBudget(budget, 'budget');
   if (worker !== undefined && worker !== false) checkWorker(worker);
 }
 
@@ -95,7 +107,7 @@ function checkWorker(worker: WorkerOptions): void {
 }
 
 /** Throws `duplicate_name` and `invalid_argument`. */
-export function registryOf({ agents = {}, workflows = {}, version = '1' }: RuntimeOptions): Registry {
+export function registryOf({ agents = {}, workflows = {}, version = '1', budget, prices }: RuntimeOptions): Registry {
   if (Array.isArray(agents) || isRegistrable(agents)) {
     throw invalid(
       'with agents that have no names',
@@ -103,7 +115,10 @@ export function registryOf({ agents = {}, workflows = {}, version = '1' }: Runti
     );
   }
   const registry = new Registry(version);
-  for (const [name, agent] of Object.entries(agents)) registry.add(name, checked(agent, `agents.${name}`));
+  for (const [name, agent] of Object.entries(agents)) {
+    registry.add(name, checked(agent, `agents.${name}`));
+    if (agent instanceof DurableAgent) assertPriced(agent, { name, shared: { budget, prices } });
+  }
   const named = Array.isArray(workflows)
     ? workflows.map((each: Workflow<never>, index) => [each?.name, checked(each, `workflows[${index}]`)] as const)
     : Object.entries(workflows as Record<string, Workflow<never>>).map(
@@ -126,8 +141,8 @@ function checked<T extends Registrable>(value: T, where: string): T {
 }
 
 /** What each run is told. */
-export function applicationOf({ publicUrl }: RuntimeOptions): Application {
-  return { publicUrl: publicUrl?.replace(/\/+$/, ''), agentDefaults: undefined };
+export function applicationOf({ publicUrl, budget, prices }: RuntimeOptions): Application {
+  return { publicUrl: publicUrl?.replace(/\/+$/, ''), agentDefaults: { budget, prices } satisfies AgentDefaults };
 }
 
 /** Newest first; empty if the store is to keep one. Throws `invalid_argument`. */

@@ -53,7 +53,8 @@ export interface ApprovalWait {
   outputSchema: unknown;
   reason: string | null;
   /** `execute`: may the tool run. `in-doubt`: a call was interrupted, and nobody knows whether it had its effect. */
-  question: 'execute' | 'in-doubt';
+  /** `budget`: a budget is used up; `budget` has what can be chosen, and the answer's `input` the choice. */
+  question: 'execute' | 'in-doubt' | 'budget';
   approvers: string[] | null;
   needed: number;
   answers: Array<{ by: string; approved: boolean; at: number }>;

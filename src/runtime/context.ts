@@ -115,6 +115,8 @@ export interface RunContext {
    * body. A notice of the same id is one. What has ended hears nothing.
    */
   notify(via: { run: string; key: string }, notice: { id: string; part: NoticedPart }): Promise<void>;
+  /** While it works the run does not count as waiting. Nothing of it is journaled: for what decides something that is. */
+  aside<T>(work: () => Promise<T>): Promise<T>;
   /** Sums of the ledger as they are now; not journaled, so for decisions that are. */
   ledgerTotals(scopes: readonly LedgerScope[]): Promise<LedgerTotals[]>;
   /** The runs of this run's thread that began before this one, oldest first. */

@@ -399,6 +399,10 @@ export class LiveRunContext implements RunContext {
     await this.#core.store.deliver([{ to: { run }, id, kind: 'wake', payload: encodeNotice(key, part) }]);
   }
 
+  aside<T>(work: () => Promise<T>): Promise<T> {
+    return askStore(this.#core, work);
+  }
+
   ledgerTotals(scopes: readonly LedgerScope[]): Promise<LedgerTotals[]> {
     return askUntilAnswered(this.#core, (store) => store.ledgerTotals(scopes));
   }

@@ -248,6 +248,10 @@ class LivesOfARuntime implements TestRuntime {
     return this.#call('list runs', (runtime) => runtime.list(query));
   }
 
+  async ledgerTotals(...args: Parameters<Runtime['ledgerTotals']>): ReturnType<Runtime['ledgerTotals']> {
+    return this.#call('sum the ledger', (runtime) => runtime.ledgerTotals(...args));
+  }
+
   async ledger(...args: Parameters<Runtime['ledger']>): ReturnType<Runtime['ledger']> {
     return this.#call('read the ledger', (runtime) => runtime.ledger(...args));
   }

@@ -130,7 +130,7 @@ describe('the imports of src', () => {
 });
 
 /** The folders of an agent, from the run to the turn; docs/architecture.md says what each owns. */
-const AGENT_FOLDERS = ['run', 'call', 'history', 'tool', 'turn'];
+const AGENT_FOLDERS = ['run', 'call', 'history', 'budget', 'tool', 'turn'];
 const TYPE_IMPORT = /^import type [^;]*;$/gm;
 
 it('the folders of src/agent import code only from those after them', () => {

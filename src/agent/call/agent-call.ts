@@ -2,6 +2,7 @@
 
 import type { LanguageModel, ModelMessage, StreamTextResult, ToolSet } from 'ai';
 import type { RunContext } from '../../runtime/context.ts';
+import type { BudgetBinding } from '../budget/budget-gate.ts';
 import type { DurableSettings } from '../durable-settings.ts';
 import type { ClientOutputs } from '../history/client-output.ts';
 import type { InDoubtAsk } from '../tool/in-doubt.ts';
@@ -34,6 +35,8 @@ export interface AgentCallOptions {
   remembers?: (tool: string, input: unknown) => boolean;
   /** Who has spoken to the run after it was started: none of them answers what is asked below it. */
   senders?: () => string[];
+  /** What an agent's own run knows of its budget. */
+  budget?: BudgetBinding;
   /** Asks a person about a tool that was interrupted (`onInDoubt: 'ask'`). Without it such a tool fails as with `'fail'`. */
   ask?: InDoubtAsk;
 }

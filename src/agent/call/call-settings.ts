@@ -63,6 +63,7 @@ export function durablePrepareCall(prepareCall: PrepareCall | undefined, calls: 
     const durable = withCallSettings(call?.prepared.durable ?? {}, { durable: ofCall, tools });
     if (call === undefined) return prepared;
     const { edits = new Map(), outputs = new Map() } = call.bindings;
+    call.spending.begins(promptOf(prepared));
     call.prepare({ tools, durable }, await checkEdits(edits, { messages: promptOf(prepared), tools }));
     const { messages } = prepared;
     const answered = messages === undefined ? {} : { messages: await withClientOutputs(messages, { outputs, tools }) };

@@ -13,6 +13,7 @@ import type { experimental_createSteering } from 'ai';
 import { currentFrame } from '../../runtime/context.ts';
 import type { Frame, Operation, RunContext } from '../../runtime/context.ts';
 import type { EventDraft, JournalEvent } from '../../runtime/event.ts';
+import { CallSpending } from './call-spending.ts';
 import type { AgentCallFailure, AgentCallOptions, PreparedCall, SteeredMessage } from './agent-call.ts';
 import type { DurableSettings } from '../durable-settings.ts';
 import { OfflineReplay } from './offline-replay.ts';
@@ -29,7 +30,7 @@ type Steering = ReturnType<typeof experimental_createSteering>;
 export type CallBindings = Partial<
   Pick<
     AgentCallOptions,
-    'intake' | 'onTurn' | 'edits' | 'outputs' | 'onPrepared' | 'ask' | 'model' | 'remembers' | 'senders'
+    'intake' | 'onTurn' | 'edits' | 'outputs' | 'onPrepared' | 'ask' | 'model' | 'remembers' | 'senders' | 'budget'
   >
 >;
 
@@ -73,6 +74,7 @@ export class CallState {
   readonly began: boolean;
   /** The completion of the call itself, if it was recorded: nothing live can happen any more. */
   readonly end: JournalEvent | undefined;
+  readonly spending: CallSpending;
   steering: Steering | undefined;
   turn: Turn | undefined;
   /** The agent's own settings until prepareCall has answered. */
@@ -100,6 +102,12 @@ export class CallState {
     const recorded = options.context.journal(`${options.path}/`);
     this.#offline = this.end === undefined ? undefined : new OfflineReplay(recorded, options.path);
     this.began = recorded.length > 0;
+    this.spending = new CallSpending({
+      ...options,
+      binding: options.bindings.budget,
+      isOver: this.end !== undefined,
+      inFrame: (body) => this.inFrame(body),
+    });
   }
 
   /** prepareCall has answered; `edits` are checked by its tools. */
@@ -145,6 +153,7 @@ export class CallState {
     if (turn.replayed) this.#replayedTurns.add(turn.n);
     if (this.failure?.kind === 'turn') this.failure = undefined;
     for (const toolCallId of toolCallIdsOf(record)) this.noteToolCall(turn, toolCallId);
+    this.spending.turnCommitted(turn, record);
     const steered = record.steered ?? [];
     for (const message of steered) this.#steer(message);
     this.bindings.onTurn?.({ n: turn.n, key: turn.key, steered: steered.map(({ id }) => id), replayed: turn.replayed });

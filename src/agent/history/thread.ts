@@ -5,6 +5,8 @@ import { decodeValue } from '../../runtime/codec.ts';
 import { DurableError } from '../../runtime/errors.ts';
 import type { Run } from '../../runtime/store.ts';
 import type { StoredInput } from '../agent-input.ts';
+import { answersForThread } from '../budget-answer.ts';
+import type { BudgetAnswer } from '../budget-answer.ts';
 import type { AgentResult } from '../run/agent-state.ts';
 import { validHistory } from './valid-history.ts';
 
@@ -39,6 +41,11 @@ export function threadMessages(runs: readonly ThreadRun[]): ModelMessage[] {
 /** What was approved for the whole thread: digests of calls. */
 export function threadMemory(runs: readonly ThreadRun[]): string[] {
   return runs.flatMap((run) => readResult(run)?.remembered ?? []);
+}
+
+/** Raises of the thread's own budget. */
+export function threadBudgetAnswers(runs: readonly ThreadRun[]): BudgetAnswer[] {
+  return runs.flatMap((run) => answersForThread(readResult(run)?.budget?.answers ?? []));
 }
 
 /** The UI messages of one run: what started it, and the agent's answer if it has one. */

@@ -43,13 +43,22 @@ import { applyChange, changeOf } from './state-change.ts';
 import type { StateChange } from './state-change.ts';
 import { Steering, toQueued } from './steering.ts';
 import { shownChunks } from './ui-chunks.ts';
-import { decodeThreadRun, threadMemory, threadMessages, toParts } from '../history/thread.ts';
+import { decodeThreadRun, threadBudgetAnswers, threadMemory, threadMessages, toParts } from '../history/thread.ts';
+import type { BudgetAnswer } from '../budget-answer.ts';
+import type { BudgetBinding } from '../budget/budget-gate.ts';
+import { withBudgetAnswers } from './run-budget.ts';
 import { callDigest } from '../tool/approval-memory.ts';
 
 export interface AgentRunOptions {
   context: RunContext;
   agent: RunnableAgent;
   input: StoredInput;
+}
+
+interface EarlierRuns {
+  messages: ModelMessage[];
+  remembered: string[];
+  answers: BudgetAnswer[];
 }
 
 export class AgentRun {
@@ -72,7 +81,7 @@ export class AgentRun {
   /** How the message of a run ends that was stopped or failed. */
   #settledEnd: UIMessageChunk[] | undefined;
   /** What its thread said before this run, and what was approved in it for good. */
-  #earlier: Promise<{ messages: ModelMessage[]; remembered: string[] }> | undefined;
+  #earlier: Promise<EarlierRuns> | undefined;
   /** An earlier process may have written to the stream after the checkpoint. */
   #recovering: boolean;
 
@@ -132,6 +141,7 @@ export class AgentRun {
         edits: this.#edits,
         outputs: this.#outputs,
         remembers: await this.#memory(),
+        budget: await this.#budget(),
         senders: () => this.#senders(),
         onPrepared: (prepared) => {
           this.#prepared = prepared;
@@ -194,10 +204,10 @@ export class AgentRun {
     return awaitsTools(own) ? [...history, ...own] : validHistory([...history, ...own]);
   }
 
-  #thread(): Promise<{ messages: ModelMessage[]; remembered: string[] }> {
+  #thread(): Promise<EarlierRuns> {
     this.#earlier ??= this.#context.threadRuns().then((rows) => {
       const runs = rows.map(decodeThreadRun);
-      return { messages: threadMessages(runs), remembered: threadMemory(runs) };
+      return { messages: threadMessages(runs), remembered: threadMemory(runs), answers: threadBudgetAnswers(runs) };
     });
     return this.#earlier;
   }
@@ -207,6 +217,16 @@ export class AgentRun {
     const { remembered } = await this.#thread();
     const digests = new Set([...remembered, ...(this.#state.remembered ?? [])]);
     return (tool, input) => digests.has(callDigest(tool, input));
+  }
+
+  async #budget(): Promise<BudgetBinding> {
+    const { answers } = await this.#thread();
+    return {
+      answers: () => [...answers, ...(this.#state.budgetAnswers ?? [])],
+      turns: () => this.#state.turns,
+      requestedBy: this.#input.by ?? null,
+      senders: () => this.#senders(),
+    };
   }
 
   async #ended(result: Parameters<typeof readOutcome>[0]): Promise<AgentState> {
@@ -300,7 +320,7 @@ export class AgentRun {
       ...this.#totals(recorded),
       ...(partial.trim() === '' ? {} : { text: partial }),
     };
-    return { result: toResult(this.#state), leftover: this.#leftover() };
+    return { result: toResult(withBudgetAnswers(this.#state, this.#context)), leftover: this.#leftover() };
   }
 
   /** A3. User messages that are in no history become the thread's next runs. */
@@ -363,7 +383,7 @@ export class AgentRun {
       const queued = steering.undelivered(); // A3
       const done = next.done && next.pending.length === 0 && queued.length === 0;
       const former = this.#state;
-      this.#state = { ...next, tail, uiMessage, queued, done };
+      this.#state = withBudgetAnswers({ ...next, tail, uiMessage, queued, done }, context);
       return { facts: [this.#segmentCompleted(changeOf(former, this.#state))], hooks };
     });
   }

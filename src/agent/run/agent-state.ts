@@ -4,6 +4,8 @@
  */
 
 import type { FinishReason, LanguageModelUsage, ModelMessage, UIMessage, UserModelMessage } from 'ai';
+import { stopOf } from '../budget-answer.ts';
+import type { BudgetAnswer, BudgetStop } from '../budget-answer.ts';
 import { NO_USAGE } from '../turn/usage.ts';
 import type { ApprovalTerms } from '../tool/approval-terms.ts';
 
@@ -27,6 +29,8 @@ export interface AgentState {
   remembered?: string[];
   /** Who else has spoken to the run after it was started. Absent in what earlier releases have stored. */
   senders?: string[];
+  /** What people have said about its budget. Absent where nobody was asked. */
+  budgetAnswers?: BudgetAnswer[];
   turns: number;
   usage: LanguageModelUsage;
   finishReason: FinishReason;
@@ -88,6 +92,8 @@ export interface AgentResult<OUTPUT = unknown> {
   turns: number;
   /** Digests of calls that were approved for the whole thread (`durable.approvals.<name>.once`). */
   remembered?: string[];
+  /** There if its budget was used up: what people said, and what stopped the run, if anybody did. */
+  budget?: { answers: BudgetAnswer[]; stopped: BudgetStop | null };
 }
 
 export function initialState(runId: string): AgentState {
@@ -122,5 +128,10 @@ export function toResult(state: AgentState): AgentResult {
     uiMessage: state.uiMessage,
     turns: state.turns,
     ...(state.remembered === undefined ? {} : { remembered: state.remembered }),
+    ...budgetResult(state),
   };
+}
+
+function budgetResult({ budgetAnswers: answers }: AgentState): Pick<AgentResult, 'budget'> {
+  return answers === undefined ? {} : { budget: { answers, stopped: stopOf(answers) ?? null } };
 }

@@ -12,6 +12,7 @@ import { keyPart } from '../../runtime/key-part.ts';
 import type { Pending, PendingApproval, PendingClientTool } from './agent-state.ts';
 import type { DurableApprovalSettings } from '../approval-settings.ts';
 import { termsOf } from '../tool/approval-terms.ts';
+import { STOPPED_BY_BUDGET } from '../turn/stopped-turn.ts';
 import { interruptedResult } from '../history/valid-history.ts';
 import type { AgentCallEnd, PreparedCall } from '../call/agent-call.ts';
 import type { EndedCall } from './segment.ts';
@@ -48,6 +49,8 @@ export async function readOutcome({ result, end }: EndedCall, options: Origin): 
   const told = end() ?? (await readEnd(result));
   const { steps, finishReason } = told;
   const last = steps.at(-1);
+  const isStopped = last?.rawFinishReason === STOPPED_BY_BUDGET;
+  const turns = isStopped ? steps.length - 1 : steps.length;
   const pending =
     last === undefined
       ? []
@@ -55,14 +58,14 @@ export async function readOutcome({ result, end }: EndedCall, options: Origin): 
           ...(await pendingApprovals(last, { ...options, turns: options.turns + steps.length })),
           ...pendingClientTools(last, options),
         ];
-  const ended = pending.length === 0 && finishReason !== 'error';
+  const ended = pending.length === 0 && finishReason !== 'error' && !isStopped;
   return {
     messages: [...messagesOf(told), ...lostAnswers(last, pending)],
     pending,
     usage: told.totalUsage,
-    turns: steps.length,
+    turns,
     finishReason,
-    text: last?.text ?? '',
+    text: steps[turns - 1]?.text ?? '',
     ...(options.hasOutput && ended ? { output: { value: await result.output } } : {}),
   };
 }

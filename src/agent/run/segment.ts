@@ -46,7 +46,10 @@ export interface SegmentOptions {
   number: number;
   messages: ModelMessage[];
   steering: Steering;
-  call: Pick<AgentCallOptions, 'callOptions' | 'edits' | 'outputs' | 'ask' | 'onPrepared' | 'remembers' | 'senders'>;
+  call: Pick<
+    AgentCallOptions,
+    'callOptions' | 'edits' | 'outputs' | 'ask' | 'onPrepared' | 'remembers' | 'budget' | 'senders'
+  >;
   writer: UiWriter;
   /** Who started the run, if that is known. */
   requestedBy: string | undefined;

@@ -6,13 +6,14 @@ import { decodeValue, encodeValue } from '../../runtime/codec.ts';
 import type { Payload } from '../../runtime/codec.ts';
 import { sha256Hex } from '../../runtime/signature.ts';
 import type { NewHook } from '../../runtime/store.ts';
+import type { BudgetQuestion } from '../budget-answer.ts';
 import type { ApprovalOrigin } from './approval-origin.ts';
 
 /** What the row of an approval holds beyond its columns. */
 export interface ApprovalDetails {
   id: string;
-  /** `in-doubt`: the call was interrupted; may it run again? */
-  question: 'execute' | 'in-doubt';
+  /** `in-doubt`: the call was interrupted; may it run again? `budget`: a budget is used up; how to go on? */
+  question: 'execute' | 'in-doubt' | 'budget';
   tool: string;
   toolCallId: string;
   input: unknown;
@@ -35,6 +36,8 @@ export interface ApprovalDetails {
   expiresAt: number | null;
   /** What else is asked of whoever answers. */
   rules: ApprovalRules;
+  /** Of a budget: what is used up, and what can be chosen. */
+  budget?: BudgetQuestion;
   /** Of an agent below another one; null: it is asked by the agent of a run that nobody started as a child. */
   origin: ApprovalOrigin | null;
 }
@@ -111,6 +114,7 @@ export const UNASKED: Pick<
   requestedBy: null,
   expiresAt: null,
   rules: NO_RULES,
+
   origin: null,
 };
 

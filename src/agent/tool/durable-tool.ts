@@ -7,6 +7,7 @@
  *  D3 Every attempt has the idempotency key `<run id>/<tool key>`.
  *  D4 A tool that was interrupted is handled as its `onInDoubt` says.
  *  D5 Of an agent that user code calls, a call that a person has to approve begins when one has.
+ *  D6 A call begins when there is room for it in the budget. After a stop it fails without having begun. Those that tools make are part of theirs.
  */
 
 import { dynamicTool, experimental_toolCaller, jsonSchema } from 'ai';
@@ -18,6 +19,8 @@ import type { JournalEvent } from '../../runtime/event.ts';
 import { durationMs } from '../../runtime/duration.ts';
 import { DurableError, FatalError } from '../../runtime/errors.ts';
 import type { CallState } from '../call/call-state.ts';
+import { budgetError } from '../budget-answer.ts';
+import type { BudgetStop } from '../budget-answer.ts';
 import type { DurableToolSettings } from '../durable-settings.ts';
 import { CHILD_PART, DEFAULT_STREAM } from '../../streams/wire.ts';
 import { editedModelOutput } from './edited-input.ts';
@@ -88,7 +91,10 @@ function runTool(run: ToolRun): unknown {
   const perform = <T>(operation: Operation<T>): Promise<T> =>
     nested === undefined ? call.perform(operation) : call.context.perform(operation);
   if (call.context.recorded(key) !== undefined)
-    return noteFatal(perform({ ...operationOf(run, key), body: neverRuns }), { call, key });
+    return noteFatal(
+      withinBudget(run, { key, nested, begin: () => perform({ ...operationOf(run, key), body: neverRuns }) }),
+      { call, key },
+    );
   call.liveTools.add(key);
   const feed = new ValueFeed();
   const start = (begun: ToolRun): Promise<unknown> => {
@@ -96,11 +102,36 @@ function runTool(run: ToolRun): unknown {
     const doubt = found === undefined ? undefined : { tool: found, isSettled: false };
     const body = (attempt: Attempt): unknown => callTool(begun, { key, attempt, feed, doubt });
     // crash here: the effect may have happened and its result is not recorded; the key and `onInDoubt` answer for that (D3, D4)
-    return noteFatal(perform({ ...operationOf(begun, key, found), body }), { call, key });
+    const begin = (): Promise<unknown> => perform({ ...operationOf(begun, key, found), body });
+    return noteFatal(withinBudget(begun, { key, nested, begin }), { call, key });
   };
   const done = nested === undefined ? afterApproval(run, { key, start }) : start(run);
   if (!run.streams && !feed.open) return done;
   return feed.values(done);
+}
+
+/** D6 */
+function withinBudget(
+  { call, name, options: { toolCallId } }: ToolRun,
+  { key, nested, begin }: { key: string; nested: string | undefined; begin: () => Promise<unknown> },
+): Promise<unknown> {
+  const passed = nested === undefined ? call.spending.beforeTool(key) : undefined;
+  if (passed === undefined) return begin();
+  const refuse = (stop: BudgetStop): never => {
+    throw budgetError(stop, 'This tool call was not executed');
+  };
+  return passed.then((stop) =>
+    stop === undefined
+      ? begin()
+      : call.perform({
+          key,
+          kind: 'tool',
+          label: name,
+          toolCallId,
+          meta: () => ({ tool: name }),
+          body: () => refuse(stop),
+        }),
+  );
 }
 
 /** D5 */

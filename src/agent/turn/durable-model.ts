@@ -6,6 +6,7 @@
  *  M2 A response without `finish`, or with an `error` part, is no turn: a `turn_failed` fact and a ledger row are committed, then
  *     the failure goes on. Its `finish` passes as an error, so that the SDK starts no tool.
  *  M3 Each model attempt is one ledger row, whatever came of it.
+ *  M4 Each attempt waits until there is room for it in the budget. After a stop the turn is an empty response.
  */
 
 import { gateway, wrapLanguageModel } from 'ai';
@@ -15,6 +16,7 @@ import type { CallState, Turn } from '../call/call-state.ts';
 import type { CallOptions, GenerateResult, ModelV4, StreamPart, StreamResult } from './provider-types.ts';
 import type { FailedTurn } from './turn-facts.ts';
 import { failedFinish, liveGeneration, liveStream } from './live-turn.ts';
+import { recordStoppedTurn } from './stopped-turn.ts';
 import { replayParts } from './turn-record.ts';
 import type { TurnRecord } from './turn-record.ts';
 
@@ -41,24 +43,36 @@ export function durableModel(model: LanguageModel, call: CallState): ModelV4 {
 
 async function streamTurn(model: ModelV4, options: CallOptions, call: CallState): Promise<StreamResult> {
   const turn = enterTurn(call);
+  const stop = await call.spending.beforeTurn(turn);
   if (turn.replayed) return replayStream(await recordedTurn(call, turn), { call, turn });
   const failed = failedReplay(call, turn);
   if (failed !== undefined) return { stream: replayFailure(failed) };
-  return liveStream(model, options, { call, turn });
+  if (stop !== undefined)
+    return replayStream(await recordStoppedTurn(call, turn, { stop, mode: 'stream' }), { call, turn });
+  return liveStream(affordable(model, call), options, { call, turn });
 }
 
 async function generateTurn(model: ModelV4, options: CallOptions, call: CallState): Promise<GenerateResult> {
   const turn = enterTurn(call);
+  const stop = await call.spending.beforeTurn(turn);
   if (!turn.replayed) {
     const failed = failedReplay(call, turn);
     if (failed !== undefined) throw failed.error;
-    return liveGeneration(model, options, { call, turn });
+    if (stop === undefined) return liveGeneration(affordable(model, call), options, { call, turn });
   }
-  const record = await recordedTurn(call, turn);
+  const record = await (stop === undefined
+    ? recordedTurn(call, turn)
+    : recordStoppedTurn(call, turn, { stop, mode: 'generate' }));
   if (record.generated === undefined) throw otherMode(turn, 'stream()');
   call.responseId(turn);
   call.commitTurn(turn, record);
   return record.generated;
+}
+
+/** The cheaper model that somebody has chosen goes before all others but a fallback that the segment has taken. */
+function affordable(model: ModelV4, call: CallState): ModelV4 {
+  const cheaper = call.bindings.model === undefined ? call.spending.cheaperModel() : undefined;
+  return cheaper === undefined ? model : resolveModel(cheaper);
 }
 
 function enterTurn(call: CallState): Turn {

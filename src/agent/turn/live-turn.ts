@@ -6,7 +6,7 @@ import { PartPipe } from './part-pipe.ts';
 import type { CallOptions, GenerateResult, ModelV4, StreamPart, StreamResult, Usage } from './provider-types.ts';
 import { failedAttempts, ledgerRow, turnFailed, turnMeta } from './turn-facts.ts';
 import type { FailedTurn, ModelAttempt } from './turn-facts.ts';
-import { recordGeneration, TurnRecorder } from './turn-record.ts';
+import { countToolCalls, recordGeneration, TurnRecorder } from './turn-record.ts';
 import type { TurnRecord } from './turn-record.ts';
 import type { SteeredMessage } from '../call/agent-call.ts';
 
@@ -77,7 +77,7 @@ class LiveStream {
             finishReason: finishReason(),
           }),
         // crash here: its parts were shown and nothing is recorded; the turn is taken back and asked for again
-        alongside: () => sealTurn(this.#call, this.#turn, { attempt: this.#attempt, usage: usage() }),
+        alongside: (record) => sealTurn(this.#call, this.#turn, { attempt: this.#attempt, usage: usage(), record }),
       })
       .then(
         (record) => this.#committed(record),
@@ -199,7 +199,7 @@ export async function liveGeneration(
           usage: live?.usage,
           finishReason: live?.finishReason.unified,
         }),
-      alongside: () => sealTurn(call, turn, { attempt, usage: live?.usage }),
+      alongside: (record) => sealTurn(call, turn, { attempt, usage: live?.usage, record }),
     });
     call.commitTurn(turn, record);
     return { ...(record.generated as GenerateResult), ...notKept(live, record) };
@@ -228,6 +228,7 @@ function modelAttempt(model: ModelV4, { call, turn }: Place): ModelAttempt {
     attempt: failedAttempts(call.context, turn.key) + 1,
     provider: model.provider,
     model: model.modelId,
+    price: call.spending.priceOf(model),
   };
 }
 
@@ -239,12 +240,12 @@ function steered(call: CallState, turn: Turn): { steered?: SteeredMessage[] } {
 function sealTurn(
   call: CallState,
   turn: Turn,
-  done: { attempt: ModelAttempt; usage: Usage | undefined },
+  { attempt, usage, record }: { attempt: ModelAttempt; usage: Usage | undefined; record: TurnRecord },
 ): ReturnType<typeof turnFailed> {
   turn.sealed = true;
   return {
     facts: turn.facts,
-    ledger: [ledgerRow(call.context, done.attempt, { outcome: 'completed', usage: done.usage })],
+    ledger: [ledgerRow(call.context, attempt, { outcome: 'completed', usage, toolCalls: countToolCalls(record) })],
   };
 }
 

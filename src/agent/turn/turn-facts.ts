@@ -7,6 +7,8 @@ import { draftEvent, encodeEvent } from '../../runtime/event.ts';
 import type { EventDraft } from '../../runtime/event.ts';
 import type { LedgerRow } from '../../runtime/store.ts';
 import type { CallDigests } from './digest.ts';
+import { nanoUsdOf } from './prices.ts';
+import type { ModelPrice } from './prices.ts';
 import type { CallOptions, StreamPart, Usage } from './provider-types.ts';
 
 export interface ModelAttempt {
@@ -16,6 +18,8 @@ export interface ModelAttempt {
   attempt: number;
   provider: string;
   model: string;
+  /** Undefined where nobody has said what the model costs. */
+  price: ModelPrice | undefined;
 }
 
 /** What replay of a failed turn needs, where user code has seen it fail. */
@@ -67,7 +71,7 @@ export function ledgerRow(
     inputTokens: usage?.inputTokens.total ?? null,
     outputTokens: usage?.outputTokens.total ?? null,
     toolCalls: options.toolCalls ?? 0,
-    nanoUsd: null,
+    nanoUsd: usage === undefined || attempt.price === undefined ? null : nanoUsdOf(usage, attempt.price),
     details: usage === undefined ? null : encodeValue(usage, `the usage of "${attempt.key}"`),
     at: context.now(),
   };
@@ -97,7 +101,7 @@ export function turnFailed(context: RunContext, attempt: ModelAttempt, failure: 
  * tried again.
  */
 export function turnAbandoned(context: RunContext, turn: { key: string; provider: string; model: string }): Append {
-  const attempt = { ...turn, attempt: failedAttempts(context, turn.key) + 1 };
+  const attempt = { ...turn, attempt: failedAttempts(context, turn.key) + 1, price: undefined };
   return {
     facts: [
       {

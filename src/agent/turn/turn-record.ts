@@ -140,6 +140,13 @@ export function recordGeneration(
   };
 }
 
+/** Tool calls that a turn asked for, without those that the provider executes. */
+export function countToolCalls(record: Pick<TurnRecord, 'parts' | 'generated'>): number {
+  const parts: Array<{ type: string; providerExecuted?: boolean | undefined }> =
+    record.parts ?? record.generated?.content ?? [];
+  return parts.filter((part) => part.type === 'tool-call' && part.providerExecuted !== true).length;
+}
+
 /** Ids of the tool calls in a turn, in order; an id that occurs twice is there twice. */
 export function toolCallIdsOf(record: TurnRecord): string[] {
   const parts: Array<{ type: string; toolCallId?: string }> = record.parts ?? record.generated?.content ?? [];
