@@ -1,4 +1,4 @@
-/** A model that says one word after a pause, and asks for its tool where the prompt says so. The word tells when it was made. */
+/** A model that says one word between two pauses, and asks for its tool where the prompt says so. The word tells when it was made. */
 
 import type { LanguageModel } from 'ai';
 import { MockLanguageModelV4 } from 'ai/test';
@@ -10,6 +10,8 @@ type Part = Awaited<ReturnType<Model['doStream']>>['stream'] extends ReadableStr
 
 /** Before the first word. What was written before it is stored and read by then. */
 export const FIRST_TOKEN_MS = 30;
+/** After it: a provider goes on, and the end of a turn is no part of its first word. */
+const REST_MS = 10;
 export const PLEASE_ASK = 'Use the tool.';
 
 const USAGE = {
@@ -34,6 +36,7 @@ async function* words(): AsyncGenerator<Part> {
   yield { type: 'text-start', id: '1' };
   await delay(FIRST_TOKEN_MS);
   yield stamped();
+  await delay(REST_MS);
   yield { type: 'text-end', id: '1' };
   yield { type: 'finish', finishReason: { unified: 'stop', raw: undefined }, usage: USAGE };
 }
