@@ -31,10 +31,11 @@ import type {
   Page,
   RunQuery,
   StartResult,
-  Store,
 } from '../runtime/store.ts';
 import type { StreamSettings } from '../runtime/upkeep.ts';
 import { codeOf } from '../runtime/store-calls.ts';
+import { withLargeValues } from '../runtime/value-store.ts';
+import type { ValueStore } from '../runtime/value-store.ts';
 import { Worker } from '../runtime/worker.ts';
 import type { ApprovingAgent } from './approval-answer.ts';
 import { assertResumed, hookNotFound } from './hook-answers.ts';
@@ -56,7 +57,7 @@ import type { RunHandle } from './run-handle.ts';
 import { checkScope } from './ledger-scope.ts';
 import { toLedgerEntry, toRunInfo } from './run-info.ts';
 import type { LedgerEntry, RunInfo } from './run-info.ts';
-import { applicationOf, checkOptions, registryOf, secretsOf } from './runtime-options.ts';
+import { applicationOf, checkOptions, registryOf, secretsOf, valueBytesOf } from './runtime-options.ts';
 import type { RuntimeOptions } from './runtime-options.ts';
 import { splitStart } from './start-input.ts';
 import type { Start, StartInput, UntypedStart } from './start-input.ts';
@@ -122,7 +123,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
   const clock = options.clock ?? systemClock();
   const ids = options.ids ?? systemIds();
   const logger = options.logger ?? consoleLogger();
-  const streams = toStreamSettings(options.streams);
+  const streams = toStreamSettings(options.streams, valueBytesOf(options));
   return new DurableRuntime({ options, registry, clock, ids, logger, secrets, streams });
 }
 
@@ -146,8 +147,8 @@ interface Parts {
 
 class DurableRuntime implements Runtime {
   readonly #parts: Parts;
-  readonly #store: Store;
-  readonly #handles: { store: Store; clock: Clock; reader: StreamReader };
+  readonly #store: ValueStore;
+  readonly #handles: { store: ValueStore; clock: Clock; reader: StreamReader };
   readonly #opened: Promise<Opened>;
   #closing: Promise<void> | undefined;
   /** Starts and messages that the store has not answered: one may bring a claim. */
@@ -177,7 +178,7 @@ class DurableRuntime implements Runtime {
       agentOf: (name) => agentOf(parts.options.agents?.[name], parts.options.budget),
       keyOf: async (id) => (await this.#ready()).keys.find(id),
     });
-    this.#store = parts.options.store;
+    this.#store = withLargeValues(parts.options.store, { maxBytes: valueBytesOf(parts.options) });
     this.#handles = {
       store: this.#store,
       clock: parts.clock,
@@ -353,7 +354,17 @@ class DurableRuntime implements Runtime {
     const application = applicationOf(options);
     if (options.worker === false) return { keys, worker: null, wayIn: plainWayIn(this.#store) };
     const worker = new Worker(
-      { store: this.#store, clock, ids, logger, registry, keys, streams, application },
+      {
+        store: this.#store,
+        clock,
+        ids,
+        logger,
+        registry,
+        keys,
+        streams,
+        maxValueBytes: valueBytesOf(options),
+        application,
+      },
       options.worker,
     );
     if (this.#closing === undefined) {

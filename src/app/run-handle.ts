@@ -1,10 +1,13 @@
 /** A run, seen from outside. */
 
 import type { Clock } from '../runtime/clock.ts';
+import type { Payload } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
-import { decodeEvent } from '../runtime/event.ts';
+import { decodeEvent, loadAll } from '../runtime/event.ts';
 import type { JournalEvent } from '../runtime/event.ts';
-import type { Run, RunStatus, Store } from '../runtime/store.ts';
+import type { Run, RunStatus } from '../runtime/store.ts';
+import { wholeRun } from '../runtime/value-store.ts';
+import type { ValueStore } from '../runtime/value-store.ts';
 import type { StreamReader } from '../streams/reader.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
 import { isUnreadable, toRunInfo } from './run-info.ts';
@@ -50,7 +53,7 @@ export interface RunHandle<RESULT = unknown, CHUNK = unknown> {
 }
 
 export interface RunHandleParts {
-  store: Store;
+  store: ValueStore;
   clock: Clock;
   reader: StreamReader;
 }
@@ -61,18 +64,22 @@ const POLL_MS = 1_000;
 
 export function createRunHandle<RESULT>(parts: RunHandleParts, id: string): RunHandle<RESULT> {
   const { store, reader } = parts;
+  const expand = (payload: Payload): Promise<Payload> => store.expand(payload);
+  const whole = (run: Run): Promise<Run> => wholeRun(expand, run);
   const row = async (): Promise<Run> => (await store.get(id)) ?? raise(runNotFound(id));
   return {
     id,
     get status() {
       return row().then((run) => run.status);
     },
-    info: async () => toRunInfo(await row()),
+    info: async () => toRunInfo(await whole(await row())),
     waits: async () => readWaits(store, await row()),
-    result: async () => resultOf(toRunInfo(await endedRow(parts, id))) as RESULT,
+    result: async () => resultOf(toRunInfo(await whole(await endedRow(parts, id)))) as RESULT,
     events: async () => {
       const loaded = (await store.load(id, 0)) ?? raise(runNotFound(id));
-      return loaded.events.map((payload) => decodeEvent(payload));
+      const events = loaded.events.map((payload) => decodeEvent(payload, { expand }));
+      await loadAll(events);
+      return events;
     },
     stream: <CHUNK>({ namespace = DEFAULT_STREAM, ...options }: RunStreamOptions = {}) =>
       reader.chunks({ run: id, stream: namespace, ...options }).pipeThrough(

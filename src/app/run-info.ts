@@ -8,6 +8,7 @@
 import { decodeValue } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { JournalEvent } from '../runtime/event.ts';
+import { isReference } from '../runtime/reference.ts';
 import type { LedgerRow, Payload, Run, RunStatus } from '../runtime/store.ts';
 
 /** A run as it stood when it was read. Times are milliseconds since the epoch, on the store's clock. */
@@ -42,7 +43,10 @@ export interface RunInfo {
   createdAt: number;
   updatedAt: number;
   endedAt: number | null;
-  /** What it was started with. If it cannot be read, the `value_corrupt` error that says why; this goes for all values. */
+  /**
+   * What it was started with. If it cannot be read, the `value_corrupt` error that says why, and in a list of runs the `value_not_loaded` error if
+   * it is large; this goes for all values.
+   */
   readonly input: unknown;
   /** What it answered; undefined unless it is completed. Agents may leave one when they fail or are cancelled too. */
   readonly result: unknown;
@@ -124,7 +128,15 @@ function errorOf({ error, errorCode }: Run): RunError | null {
 }
 
 function decoded(payload: Payload | null): unknown {
-  return payload === null ? undefined : readable(() => decodeValue(payload));
+  if (payload === null) return undefined;
+  return isReference(payload) ? notLoaded() : readable(() => decodeValue(payload));
+}
+
+function notLoaded(): DurableError {
+  return new DurableError(
+    'value_not_loaded',
+    'This value is large and is not loaded with a list of runs: read it by getRun(id).info().',
+  );
 }
 
 function readable(read: () => unknown): unknown {

@@ -7,6 +7,7 @@ import { assertPriced } from '../agent/priced-models.ts';
 import { checkPrices } from '../agent/turn/prices.ts';
 import type { Prices } from '../agent/turn/prices.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { MAX_VALUE_BYTES } from '../runtime/codec.ts';
 import type { Application } from '../runtime/context.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { Ids } from '../runtime/ids.ts';
@@ -50,6 +51,11 @@ export interface RuntimeOptions {
   prices?: Prices;
   /** What streams may hold, and how much of it is kept. */
   streams?: StreamOptions;
+  /**
+   * Bytes of one value: a result of a step or a tool, an input, a payload, a chunk. Values from 64 KB on stand out of line, in parts. Default, and
+   * most: 64 MB. What gathers many values (the result of a run, what an agent has added) may be four times as large.
+   */
+  maxValueBytes?: number;
   /** For tests. */
   clock?: Clock;
   ids?: Ids;
@@ -83,6 +89,17 @@ export function checkOptions(options: RuntimeOptions): void {
   if (prices !== undefined) checkPrices(prices, 'prices');
   if (budget !== undefined) checkBudget(budget, 'budget');
   if (worker !== undefined && worker !== false) checkWorker(worker);
+  valueBytesOf(options);
+}
+
+/** Throws `invalid_argument`. */
+export function valueBytesOf({ maxValueBytes = MAX_VALUE_BYTES }: Pick<RuntimeOptions, 'maxValueBytes'>): number {
+  if (Number.isSafeInteger(maxValueBytes) && maxValueBytes >= 1 && maxValueBytes <= MAX_VALUE_BYTES)
+    return maxValueBytes;
+  throw invalid(
+    `with maxValueBytes ${String(maxValueBytes)}`,
+    `Write a whole number of bytes up to ${MAX_VALUE_BYTES}, or leave it out.`,
+  );
 }
 
 function checkLogger(logger: Logger | undefined): void {

@@ -10,7 +10,7 @@ import type { StreamSettings } from '../runtime/upkeep.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
 
 export interface StreamOptions {
-  /** Bytes of one chunk that code writes by `getWritable`. Default, and most: 1 MB. */
+  /** Bytes of one chunk that code writes by `getWritable`. Default, and most: `maxValueBytes` of the runtime. */
   maxChunkBytes?: number;
   /** Chunks of one stream that code writes by `getWritable`. Default 1,000,000. */
   maxChunks?: number;
@@ -24,9 +24,12 @@ export interface StreamOptions {
 }
 
 /** Throws `invalid_argument` and `invalid_duration`. */
-export function toStreamSettings({ maxChunkBytes, maxChunks, keep }: StreamOptions = {}): StreamSettings {
+export function toStreamSettings(
+  { maxChunkBytes, maxChunks, keep }: StreamOptions = {},
+  maxValueBytes: number = STREAM_LIMITS.maxChunkBytes,
+): StreamSettings {
   const limits = {
-    maxChunkBytes: Math.min(wholeNumber(maxChunkBytes, 'maxChunkBytes') ?? Infinity, STREAM_LIMITS.maxChunkBytes),
+    maxChunkBytes: Math.min(wholeNumber(maxChunkBytes, 'maxChunkBytes') ?? Infinity, maxValueBytes),
     maxChunks: wholeNumber(maxChunks, 'maxChunks') ?? STREAM_LIMITS.maxChunks,
   };
   const chunks = wholeNumber(keep?.chunks, 'keep.chunks');

@@ -18,10 +18,14 @@ export type Payload = Uint8Array;
 
 const TAG_TEXT = 1;
 const TAG_BYTES = 2;
-/** Largest encoded value, until large values go out of line. */
-export const MAX_VALUE_BYTES = 1_048_576;
-/** Of what gathers many values: the result of a run, and what a segment of an agent has added. */
-export const MAX_GATHERED_BYTES: number = 16 * MAX_VALUE_BYTES;
+/** Of what stands in the place of a large value (`reference.ts`). */
+export const TAG_REFERENCE = 3;
+/** Largest encoded value. */
+export const MAX_VALUE_BYTES: number = 64 * 1_048_576;
+/** What gathers many values may be so much larger: the result of a run, and what a segment of an agent has added. */
+export const GATHERED = 4;
+/** Of what somebody threw: it can always be stored. */
+export const MAX_THROWN_BYTES = 1_048_576;
 /** Beside its value, what an event may say of itself. */
 const MAX_HEADER_BYTES = 65_536;
 /** UTF-8, from UTF-16. */
@@ -41,9 +45,9 @@ export function encodeValue(value: unknown, what: string): Payload {
   return encodeText(stringifyValue(value, what), what);
 }
 
-/** `encodeValue` for what gathers many values. */
-export function encodeGathered(value: unknown, what: string): Payload {
-  return encodeLimited(stringifyValue(value, what), { what, limit: MAX_GATHERED_BYTES });
+/** `encodeValue` for what gathers many values. `maxBytes`: of one value. */
+export function encodeGathered(value: unknown, { what, maxBytes }: { what: string; maxBytes: number }): Payload {
+  return encodeLimited(stringifyValue(value, what), { what, limit: GATHERED * maxBytes });
 }
 
 export function decodeValue(payload: Payload): unknown {
@@ -94,7 +98,7 @@ export function parseValue(text: string): unknown {
 export function stringifyThrown(thrown: unknown): string {
   try {
     const text = stringifyValue(thrown, 'an error');
-    if (text.length * MAX_BYTES_PER_CHAR <= MAX_VALUE_BYTES) return text;
+    if (text.length * MAX_BYTES_PER_CHAR <= MAX_THROWN_BYTES) return text;
   } catch (reason) {
     return stringifyValue(new Error(messageOfThrown(thrown), { cause: reason }), 'an error');
   }
@@ -177,14 +181,21 @@ function tagged(tag: number, body: Uint8Array, { what, limit }: Limits): Payload
   return payload;
 }
 
-export function decodeText(payload: Payload): string {
+/** `from`: where the text begins. */
+export function decodeText(payload: Payload, from = 1): string {
+  if (payload[0] === TAG_REFERENCE) {
+    throw new DurableError(
+      'value_corrupt',
+      'Cannot read a large value: it was not loaded, or its parts are missing in the store. Read it by getRun(id).info(); if that fails too, restore the store from a backup.',
+    );
+  }
   if (payload[0] !== TAG_TEXT) {
     throw new DurableError(
       'value_corrupt',
       `Cannot read a stored value: its format tag is ${payload[0]}, and this release knows ${TAG_TEXT}. Was it written by a newer release?`,
     );
   }
-  return decoder.decode(payload.subarray(1));
+  return decoder.decode(payload.subarray(from));
 }
 
 const REDUCERS = {

@@ -60,6 +60,7 @@ export const ERROR_CODES = [
   'tool_not_found',
   'too_many_streams',
   'value_corrupt',
+  'value_not_loaded',
   'value_not_serializable',
   'value_too_large',
   'verifier_missing',

@@ -5,14 +5,16 @@
 
 import {
   decodeText,
+  encodeText,
   encodeWithHeader,
-  MAX_GATHERED_BYTES,
+  GATHERED,
   MAX_VALUE_BYTES,
   parseValue,
   stringifyValue,
 } from './codec.ts';
 import type { Payload } from './codec.ts';
 import { DurableError } from './errors.ts';
+import { decodeReference, encodeReference, isReference } from './reference.ts';
 
 export const EVENT_TYPES = [
   'step_completed',
@@ -63,14 +65,18 @@ export interface EventHeader {
 }
 
 export interface JournalEvent extends EventHeader {
-  /** Decodes on first use; undefined if the event has none. */
+  /** Decodes on first use; undefined if the event has none. Throws `value_corrupt`, and `value_not_loaded` if it is large and not in memory. */
   readonly value: unknown;
   readonly hasValue: boolean;
+  /** Of a value that stands out of line. */
+  readonly large?: LargeBody;
 }
 
 /** A new event, its value already in text form (so that encoding errors surface where the value was made). */
 export interface EventDraft extends EventHeader {
   text?: string;
+  /** In the place of `text`: a payload out of line whose text is the value. */
+  reference?: Payload;
 }
 
 /** Puts a value into a draft. Throws as `stringifyValue` does. */
@@ -79,28 +85,136 @@ export function draftEvent(header: EventHeader, value: { value: unknown; what: s
 }
 
 /** Header and value are separated by the first line feed; JSON has no raw ones. Throws `value_too_large`. */
-export function encodeEvent(draft: EventDraft): Payload {
-  const { text, ...header } = draft;
+export function encodeEvent(draft: EventDraft, maxBytes: number = MAX_VALUE_BYTES): Payload {
+  const { text, reference, ...header } = draft;
+  if (reference !== undefined) return encodeReferring(header, reference);
   return encodeWithHeader({
     header: JSON.stringify(header),
     text,
     what: `the event ${draft.type} of "${draft.key}"`,
-    limit: GATHERING.has(draft.type) ? MAX_GATHERED_BYTES : MAX_VALUE_BYTES,
+    limit: GATHERING.has(draft.type) ? GATHERED * maxBytes : maxBytes,
   });
 }
 
-/** `unreadable`: told when somebody asks for the value and it cannot be read; he gets the error too. */
-export function decodeEvent(payload: Payload, unreadable?: (error: DurableError) => void): JournalEvent {
-  const text = decodeText(payload);
+/** The parts are those of the value: only the head is the event's own. */
+function encodeReferring(header: EventHeader, reference: Payload): Payload {
+  return encodeReference({
+    ...decodeReference(reference),
+    head: encodeText(`${JSON.stringify(header)}\n`, 'a header'),
+  });
+}
+
+/** Bytes of an event before its value: they stay in line (`reference.ts`). */
+export function headLength(payload: Payload): number {
+  return payload.indexOf(LINE_FEED) + 1;
+}
+
+const LINE_FEED = 10;
+
+export interface ReadEventOptions {
+  /** Told when somebody asks for the value and it cannot be read; he gets the error too. */
+  unreadable?: ((error: DurableError) => void) | undefined;
+  /** Loads what stands out of line. Without it such a value is `value_not_loaded`. */
+  expand?: Expand | undefined;
+}
+
+export function decodeEvent(payload: Payload, options: ReadEventOptions = {}): JournalEvent {
+  const head = isReference(payload) ? decodeReference(payload).head : payload;
+  const text = decodeText(head);
   const cut = text.indexOf('\n');
   const header = parseHeader(cut < 0 ? text : text.slice(0, cut));
-  return lazyEvent(header, { text: cut < 0 ? undefined : text.slice(cut + 1), unreadable });
+  if (head !== payload) return largeEvent(header, new LargeBody({ header, reference: payload, ...options }));
+  return lazyEvent(header, { text: cut < 0 ? undefined : text.slice(cut + 1), unreadable: options.unreadable });
 }
 
 /** What a draft will be when it is read back: its value is a copy, never the caller's object. */
-export function readDraft(draft: EventDraft): JournalEvent {
-  const { text, ...header } = draft;
+export function readDraft(draft: EventDraft, { isLarge = false }: { isLarge?: boolean } = {}): JournalEvent {
+  const { text, reference, ...header } = draft;
+  if (isLarge || reference !== undefined) return largeEvent(header, new LargeBody({ header, text }));
   return lazyEvent(header, { text });
+}
+
+/** A payload that stands out of line as it was handed in. */
+export type Expand = (payload: Payload) => Promise<Payload>;
+
+/** The value of an event that stands out of line, or will: in memory only while somebody needs it. */
+export class LargeBody {
+  readonly #header: EventHeader;
+  readonly #unreadable: ((error: DurableError) => void) | undefined;
+  #text: string | undefined;
+  #decoded: { value: unknown } | undefined;
+  #reference: Payload | undefined;
+  #expand: Expand | undefined;
+
+  constructor({ header, text, reference, expand, unreadable }: LargeBodyOptions) {
+    this.#header = header;
+    this.#text = text;
+    this.#reference = reference;
+    this.#expand = expand;
+    this.#unreadable = unreadable;
+  }
+
+  get isLoaded(): boolean {
+    return this.#text !== undefined || this.#decoded !== undefined;
+  }
+
+  get value(): unknown {
+    if (this.#decoded !== undefined) return this.#decoded.value;
+    if (this.#text === undefined) throw notLoaded(this.#header);
+    const { value } = (this.#decoded = {
+      value: readValue(this.#header, { text: this.#text, unreadable: this.#unreadable }),
+    });
+    // It can be had again.
+    if (this.#reference !== undefined) this.#text = undefined;
+    return value;
+  }
+
+  /** It is stored. */
+  stored(reference: Payload, expand: Expand): void {
+    this.#reference = reference;
+    this.#expand = expand;
+  }
+
+  /** Throws `value_corrupt` if parts are missing, and what the store throws. */
+  async load(): Promise<void> {
+    if (this.isLoaded) return;
+    if (this.#reference === undefined || this.#expand === undefined) throw notLoaded(this.#header);
+    const payload = await this.#expand(this.#reference);
+    const { head } = decodeReference(this.#reference);
+    this.#text = decodeText(payload, head.length);
+  }
+
+  /** Nobody needs it now. */
+  unload(): void {
+    if (this.#reference === undefined) return;
+    this.#text = undefined;
+    this.#decoded = undefined;
+  }
+}
+
+interface LargeBodyOptions extends ReadEventOptions {
+  header: EventHeader;
+  text?: string | undefined;
+  reference?: Payload;
+}
+
+function largeEvent(header: EventHeader, large: LargeBody): JournalEvent {
+  return {
+    ...header,
+    hasValue: true,
+    large,
+    get value(): unknown {
+      return large.value;
+    },
+  };
+}
+
+function notLoaded({ type, key }: EventHeader): DurableError {
+  return new DurableError(
+    'value_not_loaded',
+    `Cannot read the value of the event ${type}${key === '' ? '' : ` of "${key}"`}: it is large and was not loaded. Call await event.large.load() before.`,
+    { details: { type, key } },
+  );
 }
 
 function lazyEvent(
@@ -146,4 +260,14 @@ function parseHeader(line: string): EventHeader {
       { cause: error },
     );
   }
+}
+
+/** Loads the value of an event that stands out of line; undefined if it is in memory. */
+export function loadLarge({ large }: JournalEvent): Promise<void> | undefined {
+  return large === undefined || large.isLoaded ? undefined : large.load();
+}
+
+/** One after the other. */
+export async function loadAll(events: readonly JournalEvent[]): Promise<void> {
+  for (const event of events) await loadLarge(event);
 }

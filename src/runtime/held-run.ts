@@ -15,8 +15,7 @@ import { currentFrame } from './context.ts';
 import type { Application } from './context.ts';
 import { DivergenceWatch } from './divergence.ts';
 import { DurableError } from './errors.ts';
-import { mayWait, takePending, withEnd } from './run-commit.ts';
-import { endOf } from './run-end.ts';
+import { drainLeftovers, mayWait, takePending, withEnd } from './run-commit.ts';
 import type { Outcome } from './run-end.ts';
 import { RunEnding } from './run-ending.ts';
 import { Holding } from './holding.ts';
@@ -24,11 +23,12 @@ import type { HoldingOptions, InFlight } from './holding.ts';
 import { withHookConflict } from './hook-conflict.ts';
 import { Intake } from './intake.ts';
 import { nextLookAt } from './next-look.ts';
-import { isEmptyPending, joinPending } from './pending.ts';
+import { emptyPending, isEmptyPending, joinPending } from './pending.ts';
 import { Parking } from './parking.ts';
 import type { WorkflowDefinition } from './registrable.ts';
 import { LiveRunContext } from './run-context.ts';
 import type { RunCore } from './run-core.ts';
+import { Staging } from './staging.ts';
 import { stepsAtStall } from './stall.ts';
 import type { Claim, Commit, CommitResult, Message, NewRun, Run, StreamWrite, Then } from './store.ts';
 
@@ -74,6 +74,7 @@ export class HeldRun implements CommitSource {
   readonly #divergence: DivergenceWatch;
   readonly #intake: Intake;
   readonly #ending: RunEnding;
+  readonly #staging: Staging;
   #state: HeldRunState = 'running';
   #inFlight: InFlight | undefined;
   #heartbeatDue = false;
@@ -111,6 +112,7 @@ export class HeldRun implements CommitSource {
       ready: () => options.host.request(this),
       ended: () => this.#functionEnded(),
     });
+    this.#staging = new Staging({ core: this.core, ready: () => this.requested() });
     this.#divergence = new DivergenceWatch(this.core, (difference) => this.#parking.diverged(difference));
   }
 
@@ -279,6 +281,8 @@ export class HeldRun implements CommitSource {
     let then = this.#then();
     const idle = then.kind === 'run' && !this.#heartbeatDue && this.#suspects === undefined;
     if (idle && isEmptyPending(this.core.pending) && !this.#mayFlush(flush)) return null;
+    if (then.kind === 'end') this.core.pending.starts.push(...drainLeftovers(this.core));
+    if (this.#staging.holds(then)) return this.#heartbeatDue ? this.#bareHeartbeat() : null;
     const writes = isEmptyPending(this.core.pending) ? this.core.outbox.take() : this.core.outbox.takeAll();
     if (!this.core.outbox.empty && then.kind !== 'run') then = { kind: 'run' };
     const pending = takePending(this.core, then);
@@ -286,7 +290,18 @@ export class HeldRun implements CommitSource {
     this.#inFlight = { ...withEnd(this.core, { pending, writes, then, closing }), then, retry: { pending, writes } };
     this.core.hooksInFlight = pending.hooks.length > 0;
     this.core.leaving = then.kind !== 'run';
-    return this.#holding.commit(this.#inFlight, {
+    return this.#commitOf(this.#inFlight);
+  }
+
+  /** The lease goes on while what is due is on its way out of line. */
+  #bareHeartbeat(): Commit {
+    const nothing = { pending: emptyPending(), writes: [] };
+    this.#inFlight = { ...nothing, then: { kind: 'run', heartbeat: true }, retry: nothing };
+    return this.#commitOf(this.#inFlight);
+  }
+
+  #commitOf(sent: InFlight): Commit {
+    return this.#holding.commit(sent, {
       run: this.id,
       received: this.#intake.received,
       cancelSeen: this.#intake.cancelled,
@@ -338,7 +353,7 @@ export class HeldRun implements CommitSource {
   #then(): Then {
     const parked = this.#parking.then;
     if (parked !== undefined) return parked;
-    if (this.#ending.committable !== undefined) return endOf(this.#ending.committable);
+    if (this.#ending.committable !== undefined) return this.#ending.committable;
     if (this.#mayYield()) return { kind: 'yield' };
     if (this.#wantsWait && mayWait(this.core)) return { kind: 'wait', dueAt: nextLookAt(this.core) };
     return this.#heartbeatDue ? { kind: 'run', heartbeat: true } : { kind: 'run' };
@@ -361,6 +376,7 @@ export class HeldRun implements CommitSource {
     if (sent.pending.events.length > 0) this.#progressed();
     this.#suspects = undefined;
     this.core.syncTime(answer.now);
+    this.#staging.committed();
     this.core.outbox.committed(sent.retry.writes, answer.tails);
     this.core.committed(sent.pending, this.#holding.head);
     this.#left(sent.then);

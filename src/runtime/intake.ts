@@ -4,6 +4,7 @@ import { decodeText } from './codec.ts';
 import type { Payload } from './codec.ts';
 import { messageMeta } from './message-buffer.ts';
 import { noticeIn } from './notices.ts';
+import { isReference } from './reference.ts';
 import type { RunCore } from './run-core.ts';
 import type { Message } from './store.ts';
 
@@ -54,6 +55,7 @@ export class Intake {
 }
 
 /** A run that the store ended leaves its parent no value. */
-function textOf(payload: Payload): { key?: string; text?: string } {
+function textOf(payload: Payload): { key?: string; text?: string; reference?: Payload } {
+  if (isReference(payload)) return { reference: payload };
   return payload.length === 0 ? {} : { text: decodeText(payload) };
 }

@@ -8,9 +8,8 @@
 
 import type { Payload } from './codec.ts';
 import { COMPLETIONS } from './context.ts';
-import type { DurableError } from './errors.ts';
-import { decodeEvent } from './event.ts';
-import type { EventType, JournalEvent } from './event.ts';
+import { decodeEvent, loadAll } from './event.ts';
+import type { EventType, JournalEvent, ReadEventOptions } from './event.ts';
 import type { Loaded } from './store.ts';
 
 /** An event with its position. */
@@ -24,6 +23,12 @@ const SCOPED_ENDS: ReadonlySet<EventType> = new Set<EventType>([
   'tool_failed',
   'agent_completed',
   'agent_failed',
+]);
+const LOADED_ON_RELEASE: ReadonlySet<EventType> = new Set<EventType>([
+  'step_completed',
+  'turn_completed',
+  'tool_completed',
+  'agent_completed',
 ]);
 const TURN_IN_KEY = /\/t\d+(?=\/)/g;
 
@@ -39,18 +44,28 @@ export class Journal {
     this.checkpoints = checkpoints;
   }
 
-  /** `loaded`: null of a run that has recorded nothing. `from`: the last checkpoint, 0 if it has none. `unreadable`: told of a value that somebody asks for in vain. */
+  /** `loaded`: null of a run that has recorded nothing. `from`: the last checkpoint, 0 if it has none. */
   static load(
     loaded: Pick<Loaded, 'checkpoints' | 'events'> | null,
-    { from, unreadable }: { from: number; unreadable?: (error: DurableError) => void },
+    { from, ...options }: { from: number } & ReadEventOptions,
   ): Journal {
     const { checkpoints, events } = loaded ?? { checkpoints: [], events: [] };
-    const decode = (payload: Payload): JournalEvent => decodeEvent(payload, unreadable);
+    const decode = (payload: Payload): JournalEvent => decodeEvent(payload, options);
     const entries = events.map((payload, index) => ({ seq: from + index, event: decode(payload) }));
     const last = from === 0 ? [] : entries.slice(0, 1).map(({ event }) => event);
     const journal = new Journal([...checkpoints.map(decode), ...last]);
     for (const entry of entries) journal.add(entry);
     return journal;
+  }
+
+  /**
+   * Loads what is out of line and is read without being asked for; what somebody asks for by its key is loaded when it is released, one at
+   * a time. Undefined if there is nothing to load. Throws `value_corrupt`.
+   */
+  prepare(): Promise<void> | undefined {
+    const events = [...this.checkpoints, ...this.#entries.map(({ event }) => event)];
+    const needed = events.filter(({ type, large }) => large !== undefined && !LOADED_ON_RELEASE.has(type));
+    return needed.length === 0 ? undefined : loadAll(needed);
   }
 
   add(entry: Entry): void {

@@ -88,7 +88,10 @@ function replayed(
 async function outcomeOf(core: RunCore, { event }: Entry): Promise<unknown> {
   let value: unknown;
   try {
+    const { large } = event;
+    if (large?.isLoaded === false) await large.load();
     value = event.value;
+    large?.unload();
   } catch (error) {
     core.broken(error);
     return new Promise(() => {});

@@ -13,6 +13,7 @@
 import { MAX_VALUE_BYTES } from './codec.ts';
 import type { Payload } from './codec.ts';
 import { DurableError } from './errors.ts';
+import { isLarge } from './reference.ts';
 import type { StreamWrite } from './store.ts';
 
 const MAX_BYTES = 1_048_576;
@@ -42,6 +43,7 @@ export class Outbox {
   #writes: StreamWrite[] = [];
   #bytes = 0;
   #chunks = 0;
+  #large = 0;
   #emitted = 0;
   #committed = 0;
   #inFlight = 0;
@@ -73,6 +75,24 @@ export class Outbox {
     return this.empty && this.#inFlight === 0;
   }
 
+  /** Chunks that have to go out of line before they are taken. */
+  large(): Array<{ payload: Payload; replace: (reference: Payload) => void }> {
+    if (this.#large === 0) return [];
+    return this.#writes.flatMap(({ chunks }) =>
+      chunks.flatMap((payload, index) =>
+        isLarge(payload) ? [{ payload, replace: this.#replace(chunks, index) }] : [],
+      ),
+    );
+  }
+
+  #replace(chunks: Payload[], index: number): (reference: Payload) => void {
+    return (reference) => {
+      this.#bytes += reference.length - (chunks[index]?.length ?? 0);
+      this.#large -= 1;
+      chunks[index] = reference;
+    };
+  }
+
   emit(stream: string, chunks: Payload[]): Promise<void> | undefined {
     if (this.#closed.has(stream)) {
       throw new DurableError(
@@ -82,7 +102,10 @@ export class Outbox {
       );
     }
     this.#writeFor(stream).chunks.push(...chunks);
-    for (const chunk of chunks) this.#bytes += chunk.length;
+    for (const chunk of chunks) {
+      this.#bytes += chunk.length;
+      if (isLarge(chunk)) this.#large += 1;
+    }
     this.#chunks += chunks.length;
     this.#emitted += chunks.length;
     this.#emittedTo.set(stream, this.emittedTo(stream) + chunks.length);

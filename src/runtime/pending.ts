@@ -3,6 +3,7 @@
 import { encodeEvent, readDraft } from './event.ts';
 import type { EventDraft, JournalEvent } from './event.ts';
 import type { Payload } from './codec.ts';
+import { isLarge, isReference } from './reference.ts';
 import type { LedgerRow, NewHook, NewRun } from './store.ts';
 
 export interface PendingEvent {
@@ -40,8 +41,9 @@ export function isEmptyPending(pending: Pending): boolean {
 }
 
 /** Encodes now, so that a value that is too large fails where it was made. */
-export function pendingEvent(draft: EventDraft): PendingEvent {
-  return { payload: encodeEvent(draft), event: readDraft(draft) };
+export function pendingEvent(draft: EventDraft, maxBytes?: number): PendingEvent {
+  const payload = encodeEvent(draft, maxBytes);
+  return { payload, event: readDraft(draft, { isLarge: isLarge(payload) || isReference(payload) }) };
 }
 
 /** What was refused goes before what came since. */

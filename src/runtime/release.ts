@@ -15,6 +15,8 @@ export interface ReleaseOptions {
   clock: Clock;
   /** Hands the completion to whoever asked; false if nobody did. */
   deliver: (entry: Entry) => boolean;
+  /** Loads what it needs before it is handed over; undefined if nothing is missing. */
+  prepare?: (entry: Entry) => Promise<void> | undefined;
   /** Key prefixes of the agent calls that are busy. */
   busyAgents: () => BusyAgent[];
   /** Nothing more can be released now. */
@@ -123,12 +125,20 @@ export class ReleaseQueue {
   /** `tell`: somebody may have found the queue not at rest meanwhile. */
   async #loop(tell = false): Promise<void> {
     let released = tell;
-    while (this.#releaseNext()) {
+    for (;;) {
+      for (let missing = this.#missing(); missing !== undefined; missing = this.#missing()) await missing;
+      if (!this.#releaseNext()) break;
       released = true;
       await this.#options.clock.settle();
     }
     this.#running = false;
     if (released && !this.#stopped) this.#options.onRest();
+  }
+
+  /** What is next has to be loaded first. */
+  #missing(): Promise<void> | undefined {
+    const next = this.#candidate();
+    return next === undefined ? undefined : this.#options.prepare?.(next);
   }
 
   #releaseNext(): boolean {

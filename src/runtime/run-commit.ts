@@ -7,7 +7,7 @@ import { emptyPending, joinPending, pendingEvent, withRecovery } from './pending
 import type { Pending } from './pending.ts';
 import type { RunCore } from './run-core.ts';
 import { leftoverRuns } from './run-end.ts';
-import type { StreamWrite, Then } from './store.ts';
+import type { NewRun, StreamWrite, Then } from './store.ts';
 
 /** Every branch waits for something from outside, and nothing that was recorded has yet to reach the code. */
 export function mayWait({ queue, root, pending, holding }: RunCore): boolean {
@@ -20,11 +20,16 @@ export function mayWait({ queue, root, pending, holding }: RunCore): boolean {
   );
 }
 
+/** User messages that the end of the run leaves to the next ones. */
+export function drainLeftovers(core: RunCore): NewRun[] {
+  return leftoverRuns(core.run, core.buffer('').drain());
+}
+
 /** All that is pending, and the attempts that have died and that the journal does not know of. */
 export function takePending(core: RunCore, then: Then): Pending {
   let pending = withClosings(core.pending, (hook) => core.isAnswered(hook));
   core.pending = emptyPending();
-  const { recoveries, run, bodies, retrying } = core;
+  const { recoveries, bodies, retrying } = core;
   // What this process leaves in mid-attempt may have had its effect.
   const tried = retrying > 0 || [...bodies].some((body) => body.presence.state === 'busy');
   const left = then.kind === 'yield' && tried;
@@ -35,7 +40,7 @@ export function takePending(core: RunCore, then: Then): Pending {
     core.recoveriesInFlight += attempts;
   }
   if (then.kind === 'end') {
-    pending.starts.push(...leftoverRuns(run, core.buffer('').drain()));
+    pending.starts.push(...drainLeftovers(core));
     if (then.status !== 'completed') pending.cancels.push(...core.children.values());
   }
   return pending;

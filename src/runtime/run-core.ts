@@ -14,10 +14,12 @@ import type { Clock } from './clock.ts';
 import { COMPLETIONS, currentFrame } from './context.ts';
 import type { RunContext } from './context.ts';
 import { DurableError } from './errors.ts';
+import { loadLarge } from './event.ts';
 import type { EventDraft, JournalEvent } from './event.ts';
 import { closingError, hookOf, wasClosed } from './hook-closing.ts';
 import type { Ids } from './ids.ts';
 import type { Entry, Journal } from './journal.ts';
+import type { LargeValues } from './large-values.ts';
 import type { Logger } from './logger.ts';
 import { messageOf, RunMessageBuffer } from './message-buffer.ts';
 import { Outbox } from './outbox.ts';
@@ -33,6 +35,9 @@ import { Timers } from './timers.ts';
 export interface RunCoreOptions {
   /** Of its streams. */
   limits?: StreamLimits;
+  /** Of one value that it records. */
+  maxValueBytes: number;
+  values: LargeValues;
   run: Run;
   store: Store;
   clock: Clock;
@@ -73,6 +78,9 @@ export class RunCore {
   readonly ids: Ids;
   readonly logger: Logger;
   readonly journal: Journal;
+  readonly maxValueBytes: number;
+  /** Puts large values out of line, and loads them. */
+  readonly values: LargeValues;
   readonly queue: ReleaseQueue;
   readonly outbox: Outbox;
   readonly timers: Timers;
@@ -139,6 +147,8 @@ export class RunCore {
     this.ids = options.ids;
     this.logger = options.logger;
     this.journal = options.journal;
+    this.maxValueBytes = options.maxValueBytes;
+    this.values = options.values;
     this.request = options.request;
     this.evaluate = options.evaluate;
     this.broken = options.broken;
@@ -151,6 +161,7 @@ export class RunCore {
     this.queue = new ReleaseQueue({
       clock: options.clock,
       deliver: (entry) => this.#deliver(entry),
+      prepare: (entry) => (this.isAsked(entry) ? loadLarge(entry.event) : undefined),
       busyAgents: () => this.#busyAgents(),
       onRest: options.evaluate,
       broken: options.broken,
@@ -196,7 +207,9 @@ export class RunCore {
     }
     const at = this.storeNow();
     this.#latest = Math.max(this.#latest, at);
-    this.pending.events.push(pendingEvent({ ...draft, at }));
+    const entry = pendingEvent({ ...draft, at }, this.maxValueBytes);
+    if (draft.reference !== undefined) entry.event.large?.stored(entry.payload, (stored) => this.values.expand(stored));
+    this.pending.events.push(entry);
     this.request();
   }
 

@@ -10,15 +10,16 @@ export type Outcome =
   | { status: 'completed'; value: unknown }
   | { status: 'failed' | 'cancelled'; error: unknown; value?: unknown };
 
-export function endOf(outcome: Outcome): Then {
+/** `result.what` names the result in errors. Throws what encoding it throws. */
+export function endOf(outcome: Outcome, result: { what: string; maxBytes: number }): Then {
   const { status, value } = outcome;
   if (status === 'completed') {
-    return { kind: 'end', status, result: encodeGathered(value, 'the result'), error: null, errorCode: null };
+    return { kind: 'end', status, result: encodeGathered(value, result), error: null, errorCode: null };
   }
   return {
     kind: 'end',
     status,
-    result: value === undefined ? null : encodeGathered(value, 'the result'),
+    result: value === undefined ? null : encodeGathered(value, result),
     error: encodeThrown(outcome.error),
     errorCode:
       status === 'cancelled' ? 'cancelled' : DurableError.is(outcome.error) ? outcome.error.code : 'run_failed',

@@ -10,15 +10,14 @@
  *  N6 A run that could not read what is stored is parked and does not fail: it goes on when the store is whole again.
  */
 
-import { encodeGathered } from './codec.ts';
 import { currentFrame } from './context.ts';
 import { DurableError } from './errors.ts';
 import { isUnreadable } from './handback.ts';
 import type { WorkflowDefinition } from './registrable.ts';
 import type { RunCore } from './run-core.ts';
-import { threadRun } from './run-end.ts';
+import { endOf, threadRun } from './run-end.ts';
 import type { Outcome } from './run-end.ts';
-import type { StreamWrite } from './store.ts';
+import type { StreamWrite, Then } from './store.ts';
 
 export interface RunEndingOptions {
   core: RunCore;
@@ -33,7 +32,8 @@ export class RunEnding {
   readonly #options: RunEndingOptions;
   #outcome: Outcome | undefined;
   #settling = false;
-  #committable: Outcome | undefined;
+  #committable: Then | undefined;
+  #isCompleted = false;
   #settled: Outcome | undefined;
 
   constructor(options: RunEndingOptions) {
@@ -46,14 +46,14 @@ export class RunEnding {
   }
 
   /** What the next commit ends the run with. */
-  get committable(): Outcome | undefined {
+  get committable(): Then | undefined {
     return this.#committable;
   }
 
   /** Chunks that stand at the end of the run's streams only if it ends. */
   closingWrites(): StreamWrite[] {
     const { core, definition } = this.#options;
-    const isWhole = this.#committable?.status === 'completed' || this.#settled !== undefined;
+    const isWhole = this.#isCompleted || this.#settled !== undefined;
     return this.#committable !== undefined && isWhole ? (definition.closing?.(core.context) ?? []) : [];
   }
 
@@ -130,23 +130,29 @@ export class RunEnding {
   #commit(outcome: Outcome): void {
     const { core, ready } = this.#options;
     if (core.dropped) return;
-    const checked = checkedOutcome(outcome, core);
-    if (checked.status === 'failed') core.logger.error({ code: 'run_failed', err: checked.error }, 'the run failed');
-    this.#committable = checked;
+    const { outcome: kept, then } = storableEnd(outcome, core);
+    if (kept.status === 'failed') core.logger.error({ code: 'run_failed', err: kept.error }, 'the run failed');
+    this.#committable = then;
+    this.#isCompleted = kept.status === 'completed';
     ready();
   }
 }
 
+interface StorableEnd {
+  outcome: Outcome;
+  then: Then;
+}
+
 /** N4, N5 */
-function checkedOutcome(outcome: Outcome, { run, logger }: RunCore): Outcome {
-  if (outcome.value === undefined) return outcome;
+function storableEnd(outcome: Outcome, { run, logger, maxValueBytes }: RunCore): StorableEnd {
+  const of = { what: `the result of run "${run.id}"`, maxBytes: maxValueBytes };
+  const end = (ended: Outcome): StorableEnd => ({ outcome: ended, then: endOf(ended, of) });
   try {
-    encodeGathered(outcome.value, `the result of run "${run.id}"`);
-    return outcome;
+    return end(outcome);
   } catch (error) {
-    if (outcome.status === 'completed') return { status: 'failed', error };
+    if (outcome.status === 'completed') return end({ status: 'failed', error });
     const code = DurableError.is(error) ? error.code : 'value_not_serializable';
     logger.error({ code, err: error }, `what the ${outcome.status} run has left cannot be stored and is dropped`);
-    return { status: outcome.status, error: outcome.error };
+    return end({ status: outcome.status, error: outcome.error });
   }
 }

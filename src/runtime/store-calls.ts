@@ -44,6 +44,23 @@ export class StoreCalls {
     });
   }
 
+  /** Asks again as long as it is worth it; then throws what the last try did. */
+  async insist<T>(call: (store: Store) => Promise<T>, isWorthIt: () => boolean): Promise<T> {
+    for (let failures = 0; ; failures += 1) {
+      try {
+        return await this.inTime(call);
+      } catch (error) {
+        if (!isWorthIt()) throw error;
+        const retryInMs = retryDelay(failures);
+        this.#parts.logger.warn(
+          { code: codeOf(error), err: error, retryInMs },
+          'a large value could not be stored or loaded; it is tried again',
+        );
+        await new Promise<void>((resolve) => this.#parts.clock.schedule(resolve, retryInMs));
+      }
+    }
+  }
+
   /** Messages of a claimed run that are not journaled. */
   async messages({ run }: Claim): Promise<Message[]> {
     const loaded = await this.inTime((store) => store.load(run.id, run.head));

@@ -12,7 +12,8 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { LRUCache } from 'lru-cache';
 import { Admission } from './admission.ts';
 import type { Clock } from './clock.ts';
-import { decodeValue } from './codec.ts';
+import { readClaimed } from './claimed-run.ts';
+import { MAX_VALUE_BYTES } from './codec.ts';
 import { Committer } from './committer.ts';
 import type { Application } from './context.ts';
 import type { DurableError } from './errors.ts';
@@ -20,7 +21,6 @@ import { HeldRun } from './held-run.ts';
 import type { HeldRunHost } from './held-run.ts';
 import { isUnreadable } from './handback.ts';
 import type { Ids } from './ids.ts';
-import { Journal } from './journal.ts';
 import type { Keyring } from './keyring.ts';
 import { withFields } from './logger.ts';
 import type { Logger } from './logger.ts';
@@ -52,6 +52,8 @@ export interface WorkerParts {
   logger: Logger;
   registry: Registry;
   streams?: StreamSettings;
+  /** Of one value that a run records. */
+  maxValueBytes?: number;
   application?: Application;
   /** Loaded before the worker opens. */
   keys: Keyring;
@@ -405,12 +407,18 @@ export class Worker implements HeldRunHost {
     const loaded = fresh ? null : await this.#calls.inTime((from) => from.load(run.id));
     if (!fresh && (loaded === null || loaded.run.epoch !== claim.token.epoch)) return;
     if (this.#state !== 'open') return this.#leave(claim);
-    const held = new HeldRun({
+    let held: HeldRun | undefined;
+    const { leaseMs } = this.#options;
+    const isHeld = (): boolean => clock.monotonic() - options.claimedAt < leaseMs;
+    const claimed = { store, calls: this.#calls, loaded, isHeld, held: () => held };
+    const { input, journal, values } = await readClaimed(run, claimed);
+    if (this.#state !== 'open') return this.#leave(claim);
+    held = new HeldRun({
       claim,
       claimedAt: options.claimedAt,
       leaseMs: this.#options.leaseMs,
       definition: registry.find(run.workflow),
-      input: decodeValue(run.input),
+      input,
       secret,
       application,
       childRun: (parent, target, child) => registry.childRun(keys, { parent, target, ...child }),
@@ -423,7 +431,9 @@ export class Worker implements HeldRunHost {
           clock,
           ids,
           logger: runLogger,
-          journal: Journal.load(loaded, { from: run.checkpoint, unreadable: (error) => self.broken(error) }),
+          journal,
+          values,
+          maxValueBytes: this.#parts.maxValueBytes ?? MAX_VALUE_BYTES,
           request: () => self.requested(),
           requestFlush: () => self.flushRequested(),
           evaluate: () => self.evaluate(),

@@ -68,6 +68,7 @@ export const STATUS: Readonly<Record<ErrorCode, number>> = {
   stream_full: 500,
   tool_in_doubt: 500,
   value_corrupt: 500,
+  value_not_loaded: 500,
 };
 
 /** No browser takes the bytes for something else, nor into a page of another origin. */

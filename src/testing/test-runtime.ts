@@ -21,6 +21,8 @@ import { DurableError } from '../runtime/errors.ts';
 import { seededRandom, systemIds } from '../runtime/ids.ts';
 import type { Registrable } from '../runtime/registrable.ts';
 import type { Hint, Page, Run, RunQuery, RunStatus, Store } from '../runtime/store.ts';
+import { MAX_VALUE_BYTES } from '../runtime/codec.ts';
+import { withLargeValues } from '../runtime/value-store.ts';
 import { memoryStore } from '../stores/memory/memory-store.ts';
 import { createStreamReader } from '../streams/reader.ts';
 import type { StreamReader } from '../streams/reader.ts';
@@ -104,10 +106,11 @@ class LivesOfARuntime implements TestRuntime {
   constructor(options: TestRuntimeOptions) {
     this.clock = options.clock ?? manualClock();
     this.store = options.store ?? memoryStore({ clock: this.clock });
+    const store = withLargeValues(this.store, { maxBytes: MAX_VALUE_BYTES });
     this.#handles = {
-      store: this.store,
+      store,
       clock: this.clock,
-      reader: createStreamReader({ store: this.store, clock: this.clock }),
+      reader: createStreamReader({ store, clock: this.clock }),
     };
     this.#patienceMs = options.patienceMs ?? 4_000;
     this.#options = options;

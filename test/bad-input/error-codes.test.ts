@@ -62,6 +62,7 @@ const TESTS: Record<ErrorCode, string> = {
   tool_not_found: 'bad-input/tools.test.ts',
   too_many_streams: 'server/connections.test.ts',
   value_corrupt: 'runtime/chunk.test.ts',
+  value_not_loaded: 'runtime/large-values.test.ts',
   value_not_serializable: 'bad-input/values.test.ts',
   value_too_large: 'bad-input/values.test.ts',
   verifier_missing: 'server/webhook-verifiers.test.ts',

@@ -37,7 +37,7 @@ const throws = workflow('throws', () =>
 
 let runtime: TestRuntime;
 const open = (...workflows: Array<Workflow<never>>): void => {
-  runtime = createTestRuntime({ workflows });
+  runtime = createTestRuntime({ workflows, maxValueBytes: 1_048_576 });
 };
 beforeEach(() => {
   calls = 0;
@@ -133,8 +133,8 @@ describe('a value that is too large', () => {
     const cause = await causeOf(run);
     expectError(cause, {
       code: 'value_too_large',
-      says: /limit is 16777216.*Store the data elsewhere/,
-      details: { limit: 16_777_216 },
+      says: /limit is 4194304.*Store the data elsewhere/,
+      details: { limit: 4_194_304 },
     });
   });
 

@@ -170,7 +170,7 @@ describe('the response of run code', () => {
   it('is refused if it is larger than a stored value', async () => {
     const large = new Response('x'.repeat(1_048_576));
     const answer = (it: WebhookRequest): unknown => step('answer', () => it.respondWith(large), once);
-    const { runtime, id } = await waiting(trying({ respondWith: 'manual' }, answer));
+    const { runtime, id } = await waiting(trying({ respondWith: 'manual' }, answer), { maxValueBytes: 1_048_576 });
     await runtime.resumeWebhook('bell', request());
     expect(await runtime.getRun(id).result()).toBe('value_too_large');
   });

@@ -6,6 +6,7 @@
  */
 
 import { DurableError } from '../../runtime/errors.ts';
+import { loadLarge } from '../../runtime/event.ts';
 import type { JournalEvent } from '../../runtime/event.ts';
 
 const OWN = /^(t\d+|init)(\/tool:[^/]+)?$/;
@@ -40,6 +41,7 @@ export class OfflineReplay {
     this.#releasing = true;
     for (let next = this.#order[0]; next !== undefined; next = this.#order[0]) {
       await settle();
+      await loadLarge(next);
       const resolve = this.#asked.get(next.key);
       if (resolve === undefined) break;
       this.#order.shift();

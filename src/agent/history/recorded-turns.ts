@@ -5,6 +5,7 @@
 
 import type { AssistantModelMessage, LanguageModelUsage, ModelMessage, ToolSet } from 'ai';
 import { reasonOf } from '../../runtime/errors.ts';
+import { loadLarge } from '../../runtime/event.ts';
 import type { JournalEvent } from '../../runtime/event.ts';
 import { withEditNote } from '../tool/edited-input.ts';
 import { toModelOutput } from '../tool/model-output.ts';
@@ -37,6 +38,7 @@ export async function recordedTurns(
     const key = `${options.prefix}t${found.length}`;
     const event = turns.get(key);
     if (event === undefined) return found;
+    await loadLarge(event);
     found.push(await toTurn(event.value as TurnRecord, { key, results, tools: options.tools }));
   }
 }
@@ -159,6 +161,7 @@ async function toResult(
 ): Promise<ToolResult> {
   const { toolCallId, toolName, input } = call;
   const result = { type: 'tool-result' as const, toolCallId, toolName };
+  await loadLarge(event);
   if (event.type === 'tool_failed') return { ...result, output: { type: 'error-text', value: reasonOf(event.value) } };
   return { ...result, output: await toModelOutput(event.value, { call: { toolCallId, toolName, input }, tools }) };
 }
