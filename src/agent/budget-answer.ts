@@ -107,12 +107,12 @@ export function inWords(crossed: readonly CrossedLimit[]): string {
     .join(', ');
 }
 
-const UNITS = { tokens: 'tokens', toolCalls: 'tool calls', turns: 'turns' } as const;
+const UNITS = { tokens: 'token', toolCalls: 'tool call', turns: 'turn' } as const;
 
 function amount(limit: LimitName, value: number): string {
   if (limit === 'usd') return `$${value.toFixed(value > 0 && value < 0.1 ? 6 : 2)}`;
   if (limit === 'wallClock') return `${Math.round(value / 1_000)} s`;
-  return `${value} ${UNITS[limit]}`;
+  return `${value} ${UNITS[limit]}${value === 1 ? '' : 's'}`;
 }
 
 /** The JSON Schema of `BudgetChoice` for what is asked. */
