@@ -14,6 +14,7 @@ import type { LogEntry, RequestLog } from './request-log.ts';
 import { responsesWire } from './responses-api.ts';
 import { chooseScenario, replyTo, toolScenario } from './scenarios.ts';
 import type { Reply, Scenario } from './scenarios.ts';
+import { serviceScenarios } from './service.ts';
 import { supportScenario } from './support.ts';
 import { ApiError } from './wire.ts';
 import type { Body, Wire } from './wire.ts';
@@ -66,7 +67,7 @@ export async function startWireServer(wire: Wire, options: ModelServerOptions = 
     wire,
     log: createRequestLog(options.logFile),
     faults: createFaultList(),
-    scenarios: [...(options.scenarios ?? []), supportScenario, toolScenario],
+    scenarios: [...(options.scenarios ?? []), ...serviceScenarios, supportScenario, toolScenario],
     pacingMs: options.pacingMs ?? 0,
     plain: options.plain ?? false,
   };

@@ -20,6 +20,19 @@ export interface Refund {
   reason: string;
 }
 
+/** A parcel, a courier or a voucher: something outside that must not be there twice. */
+export interface Booking {
+  kind: 'parcel' | 'courier' | 'voucher';
+  orderId: number;
+  detail: string;
+  number: string;
+}
+
+export interface MailedLink {
+  approvalId: string;
+  url: string;
+}
+
 /** One execution of a tool's body, whether or not it found its effect done. */
 export interface ToolCallRecord {
   tool: string;
@@ -34,6 +47,12 @@ export interface Shop {
   readOrder(id: number): Order | undefined;
   /** Pays back once per key; again with the same key, it changes nothing. */
   refund(refund: Refund, key: string): void;
+  /** Books something once per key; again with the same key, it changes nothing. Answers its number. */
+  book(booking: Omit<Booking, 'number'>, key: string): string;
+  bookings(): Booking[];
+  /** A link that a colleague got by mail, once per approval. */
+  sendLink(link: MailedLink): void;
+  links(): MailedLink[];
   /** Puts a message into the outbox once per key. */
   sendMessage(message: { customerId: number; text: string }, key: string): void;
   recordToolCall(call: ToolCallRecord): void;
@@ -56,10 +75,17 @@ const SCHEMA = `
     key TEXT PRIMARY KEY, order_id INTEGER NOT NULL REFERENCES orders, cents INTEGER NOT NULL, reason TEXT NOT NULL
   );
   CREATE TABLE IF NOT EXISTS outbox (key TEXT PRIMARY KEY, customer_id INTEGER NOT NULL REFERENCES customers, text TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS bookings (
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, order_id INTEGER NOT NULL REFERENCES orders, detail TEXT NOT NULL
+  );
+  CREATE TABLE IF NOT EXISTS links (approval TEXT PRIMARY KEY, url TEXT NOT NULL);
   CREATE TABLE IF NOT EXISTS tool_calls (
     id INTEGER PRIMARY KEY, tool TEXT NOT NULL, key TEXT NOT NULL, attempt INTEGER NOT NULL, pid INTEGER NOT NULL
   );
 `;
+
+const BOOKINGS =
+  "SELECT kind, order_id AS orderId, detail, upper(substr(kind, 1, 1)) || '-' || (500 + id) AS number FROM bookings";
 
 const ORDER_COLUMNS = `
   SELECT orders.id, customer_id AS customerId, name AS customer, item, cents / 100.0 AS total, status, ordered_on AS orderedOn
@@ -88,6 +114,19 @@ export function openShop(file: string): Shop {
         Math.round(amount * 100),
         reason,
       ),
+    book: ({ kind, orderId, detail }, key) => {
+      run(
+        'INSERT INTO bookings (key, kind, order_id, detail) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING',
+        key,
+        kind,
+        orderId,
+        detail,
+      );
+      return all<Booking>(`${BOOKINGS} WHERE key = ?`, key)[0]?.number ?? '';
+    },
+    bookings: () => all(`${BOOKINGS} ORDER BY id`),
+    sendLink: ({ approvalId, url }) => run('INSERT INTO links VALUES (?, ?) ON CONFLICT DO NOTHING', approvalId, url),
+    links: () => all('SELECT approval AS approvalId, url FROM links'),
     sendMessage: ({ customerId, text }, key) =>
       run('INSERT INTO outbox VALUES (?, ?, ?) ON CONFLICT DO NOTHING', key, customerId, text),
     recordToolCall: ({ tool, key, attempt, pid }) =>

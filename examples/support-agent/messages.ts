@@ -1,5 +1,5 @@
 /** What the server process and the supervisor tell each other, and what the page asks for besides everturn's own API. */
-import type { Refund } from './database.ts';
+import type { Booking, MailedLink, Refund } from './database.ts';
 
 export type FromServer =
   | { kind: 'ready'; url: string }
@@ -12,7 +12,9 @@ export interface DemoState {
   /** Which process this is: 1 for the first, one more after each kill. */
   life: number;
   /** What the shop's own database holds. */
-  shop: { refunds: Refund[]; messages: number; toolCalls: number };
+  shop: { refunds: Refund[]; bookings: Booking[]; messages: number; toolCalls: number };
+  /** What a colleague has got by mail. */
+  links: MailedLink[];
   /** Undefined with a real model. */
   modelRequests: number | undefined;
 }

@@ -26,6 +26,7 @@ const agent = createSupportAgent(shop, () => undefined, {
   // Where a shop would send mail: a link for a colleague, who need not see this page.
   async onApprovalRequested({ approval }) {
     const { approve, deny } = await approval.links({ to: 'a colleague' });
+    shop.sendLink({ approvalId: approval.id, url: approve });
     console.log(`  ✉ ${approval.prompt}\n    approve  ${approve}\n    deny     ${deny}`);
   },
 });
@@ -62,7 +63,13 @@ async function readState(): Promise<DemoState> {
   return {
     pid: process.pid,
     life,
-    shop: { refunds: shop.refunds(), messages: shop.outbox().length, toolCalls: shop.toolCalls().length },
+    shop: {
+      refunds: shop.refunds(),
+      bookings: shop.bookings(),
+      messages: shop.outbox().length,
+      toolCalls: shop.toolCalls().length,
+    },
+    links: shop.links(),
     modelRequests: modelLog === undefined ? undefined : await countRequests(modelLog),
   };
 }

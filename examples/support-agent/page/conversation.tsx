@@ -7,10 +7,29 @@ import { goneNotice } from './announcement.ts';
 import type { Server } from './server-state.ts';
 import { ToolCall } from './tool-call.tsx';
 
-const SUGGESTIONS = [
-  'Hello, the kettle of my order 1042 arrived broken. Can I have my money back?',
-  'The apron of order 1007 arrived damaged, I want a refund.',
-  'Please look up my order with the cast-iron pan: it arrived broken.',
+interface Suggestion {
+  /** What it shows. */
+  shows: string;
+  text: string;
+}
+
+const SUGGESTIONS: readonly Suggestion[] = [
+  {
+    shows: 'An approval. Kill the server as often as you like.',
+    text: 'Hello, the kettle of my order 1042 arrived broken. Can I have my money back?',
+  },
+  {
+    shows: 'An approval that expires after 25 seconds.',
+    text: 'My kitchen scale, order 1023, came ten days late. Do I get a voucher?',
+  },
+  {
+    shows: 'A question that a tool asks you.',
+    text: 'The apron of order 1017 has the wrong colour. Can you exchange it?',
+  },
+  {
+    shows: 'A call in doubt. Kill the server while it books.',
+    text: 'Please have the toaster of order 1005 picked up for repair.',
+  },
 ];
 
 export interface ConversationProps {
@@ -26,7 +45,13 @@ export function Conversation({ agent, server }: ConversationProps) {
       <div className="messages">
         {isLoaded && messages.length === 0 && <Welcome agent={agent} />}
         {messages.map((message) => (
-          <Message key={message.id} message={message} agent={agent} isOpen={message.id === agent.run?.messageId} />
+          <Message
+            key={message.id}
+            message={message}
+            agent={agent}
+            server={server}
+            isOpen={message.id === agent.run?.messageId}
+          />
         ))}
         {status === 'submitted' && server.isUp && <Thinking />}
         {!server.isUp && <p className="notice is-down">{goneNotice(agent)}</p>}
@@ -64,9 +89,10 @@ function Welcome({ agent }: { agent: DurableAgentHelpers }) {
         may kill its server at any moment: it goes on where it was, says nothing twice, and pays nothing twice.
       </p>
       <ul className="suggestions" aria-label="Something to begin with">
-        {SUGGESTIONS.map((text) => (
+        {SUGGESTIONS.map(({ shows, text }) => (
           <li key={text}>
             <button type="button" onClick={() => void agent.sendMessage({ text })}>
+              <small>{shows}</small>
               {text}
             </button>
           </li>
@@ -79,10 +105,11 @@ function Welcome({ agent }: { agent: DurableAgentHelpers }) {
 interface MessageProps {
   message: UIMessage;
   agent: DurableAgentHelpers;
+  server: Server;
   isOpen: boolean;
 }
 
-function Message({ message, agent, isOpen }: MessageProps) {
+function Message({ message, agent, server, isOpen }: MessageProps) {
   if (message.role === 'user') {
     return (
       <div className="message is-user">
@@ -108,7 +135,7 @@ function Message({ message, agent, isOpen }: MessageProps) {
           );
         }
         return isToolUIPart(part) ? (
-          <ToolCall key={part.toolCallId} part={part} agent={agent} isActive={isOpen} />
+          <ToolCall key={part.toolCallId} part={part} agent={agent} server={server} isActive={isOpen} />
         ) : null;
       })}
     </article>

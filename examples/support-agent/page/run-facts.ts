@@ -143,9 +143,10 @@ function toRows(events: readonly JournalItem[]): Row[] {
 function openRows({ status, live }: Sight['agent'], turns: number): Row[] {
   const base = { detail: '', attempt: 1 };
   const open = (live?.parts ?? []).filter(isToolUIPart).filter(({ state }) => !state.startsWith('output-'));
+  // In the middle of a call too: a question, or one about the call itself.
   if (open.length > 0) {
     return open.map((part): Row => {
-      const waits = part.state === 'approval-requested';
+      const waits = part.state === 'approval-requested' || status === 'waiting';
       return {
         ...base,
         key: part.toolCallId,

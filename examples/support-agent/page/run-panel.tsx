@@ -2,6 +2,8 @@ import type { DurableAgentHelpers } from 'everturn/react';
 import type { Row, RunFacts } from './run-facts.ts';
 import type { Server } from './server-state.ts';
 
+const BOOKED = { parcel: 'Parcel', courier: 'Courier', voucher: 'Voucher' } as const;
+
 const STATES: Record<string, string> = {
   submitted: 'at work',
   streaming: 'writing',
@@ -82,6 +84,14 @@ function Books({ server: { state, outageMs } }: { server: Server }) {
           <dt>Refunds paid</dt>
           <dd>{shop.refunds.length === 0 ? 'none' : `${shop.refunds.length} · ${paid.toFixed(2)} EUR`}</dd>
         </div>
+        {shop.bookings.map(({ kind, detail, number }) => (
+          <div key={number}>
+            <dt>{BOOKED[kind]}</dt>
+            <dd>
+              {number} · {detail}
+            </dd>
+          </div>
+        ))}
         <div>
           <dt>Messages sent</dt>
           <dd>{shop.messages}</dd>

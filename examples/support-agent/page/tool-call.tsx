@@ -2,6 +2,9 @@ import { getToolName } from 'ai';
 import type { DynamicToolUIPart, ToolUIPart } from 'ai';
 import type { DurableAgentHelpers } from 'everturn/react';
 import { ApprovalCard } from './approval-card.tsx';
+import { DoubtCard } from './doubt-card.tsx';
+import { QuestionCard } from './question-card.tsx';
+import type { Server } from './server-state.ts';
 
 type Part = ToolUIPart | DynamicToolUIPart;
 
@@ -9,19 +12,33 @@ const TITLES: Record<string, string> = {
   searchOrders: 'Search orders',
   readOrder: 'Read order',
   refund: 'Refund',
+  giveVoucher: 'Voucher',
+  exchange: 'Exchange',
+  bookCourier: 'Book courier',
   sendMessage: 'Send message',
 };
 
 export interface ToolCallProps {
   part: Part;
   agent: DurableAgentHelpers;
+  server: Server;
   /** Its run goes on. */
   isActive: boolean;
 }
 
-export function ToolCall({ part, agent, isActive }: ToolCallProps) {
+export function ToolCall({ part, agent, server, isActive }: ToolCallProps) {
   const approval = agent.approvals.find(({ toolCallId }) => toolCallId === part.toolCallId);
-  if (approval !== undefined) return <ApprovalCard approval={approval} />;
+  if (approval !== undefined) {
+    const link = server.state?.links.find(({ approvalId }) => approvalId === approval.id)?.url;
+    const Asked = approval.question === 'in-doubt' ? DoubtCard : ApprovalCard;
+    return <Asked approval={approval} link={link} />;
+  }
+  const question = agent.questions.find(({ toolCallId }) => toolCallId === part.toolCallId);
+  if (question !== undefined) return <QuestionCard question={question} />;
+  return <Call part={part} isActive={isActive} />;
+}
+
+function Call({ part, isActive }: { part: Part; isActive: boolean }) {
   const name = getToolName(part);
   const state = stateOf(part, isActive);
   return (
@@ -53,7 +70,10 @@ export function ToolCall({ part, agent, isActive }: ToolCallProps) {
   );
 }
 
-function stateOf(part: Part, isActive: boolean): { kind: 'open' | 'done' | 'denied' | 'failed' | 'cut'; text: string } {
+function stateOf(
+  part: Part,
+  isActive: boolean,
+): { kind: 'open' | 'done' | 'denied' | 'expired' | 'failed' | 'cut'; text: string } {
   switch (part.state) {
     case 'output-available':
       return { kind: 'done', text: 'approval' in part && part.approval !== undefined ? 'approved, done' : 'done' };
@@ -62,6 +82,8 @@ function stateOf(part: Part, isActive: boolean): { kind: 'open' | 'done' | 'deni
       return { kind: 'denied', text: reason === undefined ? 'denied' : `denied: ${reason}` };
     }
     case 'output-error':
+      if (part.errorText.includes('not given in time'))
+        return { kind: 'expired', text: 'expired: nobody answered in time' };
       return { kind: 'failed', text: 'failed' };
     default:
       if (!isActive) return { kind: 'cut', text: 'stopped' };
@@ -71,7 +93,7 @@ function stateOf(part: Part, isActive: boolean): { kind: 'open' | 'done' | 'deni
 
 /** What matters of the input, in a few words. */
 function briefOf({ input, state, output }: Part): string {
-  const fields = (input ?? {}) as { orderId?: number; amount?: number; text?: string };
+  const fields = (input ?? {}) as { orderId?: number; amount?: number; text?: string; item?: string };
   const paid = state === 'output-available' ? (output as { refunded?: unknown } | null)?.refunded : undefined;
   const { orderId, amount: asked, text = '' } = fields;
   const amount = paid ?? asked;
@@ -79,7 +101,7 @@ function briefOf({ input, state, output }: Part): string {
     const instead = typeof asked === 'number' && asked !== amount ? ` instead of ${asked.toFixed(2)}` : '';
     return `${amount.toFixed(2)} EUR${instead}, order ${orderId}`;
   }
-  return orderId === undefined ? text : `${orderId}`;
+  return orderId === undefined ? text : `${fields.item === undefined ? '' : `${fields.item}, `}order ${orderId}`;
 }
 
 function Fields({ value }: { value: unknown }) {
