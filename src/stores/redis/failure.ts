@@ -66,7 +66,7 @@ const UNREACHABLE: Advice = {
 export function toStoreError(error: unknown, at: { doing: string; where: string }): DurableError {
   if (DurableError.is(error)) return error;
   const said = error instanceof Error ? error.message : String(error);
-  const advice = ADVICE.find(([pattern]) => pattern.test(said))?.[1] ?? (isAnswer(said) ? REFUSED : UNREACHABLE);
+  const advice = ADVICE.find(([pattern]) => pattern.test(said))?.[1] ?? (isAnswer(error) ? REFUSED : UNREACHABLE);
   return new DurableError(advice.code, `Cannot ${at.doing} the Redis store at "${at.where}": ${advice.why}.`, {
     retryable: advice.retryable,
     cause: error,
@@ -74,7 +74,7 @@ export function toStoreError(error: unknown, at: { doing: string; where: string 
   });
 }
 
-/** The server begins what it refuses with a word in capitals. */
-function isAnswer(said: string): boolean {
-  return /^[A-Z]{3,} /.test(said);
+/** The server refused, and can be reached: it begins what it says with a word in capitals. */
+export function isAnswer(error: unknown): boolean {
+  return error instanceof Error && /^[A-Z]{3,} /.test(error.message);
 }

@@ -3,6 +3,7 @@
 import { DurableError } from '../../runtime/errors.ts';
 import type { Capabilities } from '../../runtime/store.ts';
 import type { Connection } from './connection.ts';
+import { isAnswer } from './failure.ts';
 import { toText } from './payloads.ts';
 import { FORMAT } from './prelude.ts';
 import { toRequest, toScript } from './script.ts';
@@ -45,9 +46,10 @@ export async function readSettings(connection: Connection): Promise<ServerSettin
     try {
       const [, value] = (await connection.command('CONFIG', 'GET', name)) as Reply[];
       return value === undefined || value === null ? undefined : toText(value);
-    } catch {
+    } catch (error) {
       // Services that run Redis for others often refuse CONFIG; then INFO says some of it.
-      return undefined;
+      if (isAnswer(error)) return undefined;
+      throw error;
     }
   };
   const eviction = (await setting('maxmemory-policy')) ?? (await evictionOfInfo(connection));
@@ -61,8 +63,9 @@ export async function readSettings(connection: Connection): Promise<ServerSettin
 async function evictionOfInfo(connection: Connection): Promise<string | undefined> {
   try {
     return /^maxmemory_policy:(.*)$/m.exec(toText(await connection.command('INFO', 'memory')))?.[1]?.trim();
-  } catch {
-    return undefined;
+  } catch (error) {
+    if (isAnswer(error)) return undefined;
+    throw error;
   }
 }
 

@@ -59,15 +59,12 @@ async function connect(url: string): Promise<RedisClient> {
       { cause },
     );
   });
-  const client = new Redis(url, {
+  return new Redis(url, {
     // A call that finds no server fails soon, so that its caller can say so; the runtime asks again.
-    maxRetriesPerRequest: 2,
-    retryStrategy: (times) => Math.min(2_000, 50 * 2 ** Math.min(times, 6)),
+    maxRetriesPerRequest: 1,
+    retryStrategy: (times) => Math.min(500, 50 * times),
     socketTimeout: SOCKET_TIMEOUT_MS,
   });
-  // Each call that fails is told to its caller.
-  client.on('error', () => {});
-  return client;
 }
 
 export function checkNamespace(namespace: string, what: string): void {

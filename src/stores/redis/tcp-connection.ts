@@ -24,24 +24,39 @@ interface TcpOptions {
 
 export function tcpConnection(open: () => Promise<RedisClient>, { isOwn }: TcpOptions): Connection {
   let opened: Promise<RedisClient> | undefined;
-  const client = (): Promise<RedisClient> => (opened ??= open());
-  const evaluate = async (command: 'EVALSHA' | 'EVAL', call: ScriptCall): Promise<Reply> => {
-    const { script, key, texts, payloads } = call;
+  /** Why it has no connection; a call is only told that there is none. */
+  let trouble: unknown;
+  const openOnce = async (): Promise<RedisClient> => {
+    const made = await open();
+    if (isOwn) made.on('error', (error: unknown) => void (trouble = error));
+    made.on('ready', () => void (trouble = undefined));
+    return made;
+  };
+  const client = (): Promise<RedisClient> => (opened ??= openOnce());
+  const call = async (name: string, ...args: Array<string | Buffer>): Promise<Reply> => {
+    try {
+      return (await (await client()).callBuffer(name, ...args)) as Reply;
+    } catch (error) {
+      throw error instanceof Error && error.name === 'MaxRetriesPerRequestError' ? (trouble ?? error) : error;
+    }
+  };
+  const evaluate = (command: 'EVALSHA' | 'EVAL', asked: ScriptCall): Promise<Reply> => {
+    const { script, key, texts, payloads } = asked;
     const which = command === 'EVALSHA' ? script.sha : script.source;
     const marked = payloads.map((payload) => Buffer.from(toMarkedBytes(payload).buffer));
-    return (await (await client()).callBuffer(command, which, '1', key, ...texts, ...marked)) as Reply;
+    return call(command, which, '1', key, ...texts, ...marked);
   };
   return {
     readsText: false,
-    async run(call) {
+    async run(asked) {
       try {
-        return await evaluate('EVALSHA', call);
+        return await evaluate('EVALSHA', asked);
       } catch (error) {
         if (!(error instanceof Error) || !isUnknownScript(error.message)) throw error;
-        return evaluate('EVAL', call);
+        return evaluate('EVAL', asked);
       }
     },
-    command: async (name, ...args) => (await (await client()).callBuffer(name, ...args)) as Reply,
+    command: call,
     subscribe(channel, { message, open: opens }) {
       let subscriber: RedisClient | undefined;
       let isOver = false;
