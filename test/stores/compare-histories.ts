@@ -15,7 +15,7 @@ interface Turn {
 }
 
 /** Makes an empty store on this clock. */
-export type OpenStore = (clock: ManualClock) => Store;
+export type OpenStore = (clock: ManualClock) => Store | Promise<Store>;
 
 const history: fc.Arbitrary<Turn[]> = fc.array(
   fc.record({ move, pause: fc.constantFrom(0, 0, 0, 1, 50, 700, 1_000) }),
@@ -25,7 +25,7 @@ const history: fc.Arbitrary<Turn[]> = fc.array(
 async function compare(turns: Turn[], open: OpenStore): Promise<void> {
   const clock = manualClock();
   const reference: Replica = { store: memoryStore({ clock }), tokens: new Map() };
-  const other: Replica = { store: open(clock), tokens: new Map() };
+  const other: Replica = { store: await open(clock), tokens: new Map() };
   try {
     for (const [index, turn] of turns.entries()) {
       const expected = await turn.move.run(reference, { index, clock });

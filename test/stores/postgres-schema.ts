@@ -1,6 +1,7 @@
 /** Stores in schemas of their own on one real Postgres, on a clock that tests move. */
 
 import { Pool } from 'pg';
+import type { Clock } from '../../src/runtime/clock.ts';
 import type { Store } from '../../src/runtime/store.ts';
 import { migratePostgres, postgresStore } from '../../src/postgres.ts';
 import type { PostgresStoreOptions } from '../../src/postgres.ts';
@@ -10,6 +11,8 @@ export interface PostgresSchema {
   store(options?: Partial<PostgresStoreOptions>): Store;
   /** Moves the store's clock on, once it has been stopped. */
   advance(ms: number): Promise<void>;
+  /** A store whose clock stands where this one does. */
+  onClock(clock: Pick<Clock, 'now'>): Store;
   query(sql: string, values?: unknown[]): Promise<Array<Record<string, unknown>>>;
   /** Empties it for the next test. */
   drop(): Promise<void>;
@@ -23,7 +26,7 @@ export interface PostgresSchemas {
 }
 
 const TABLES =
-  'runs payloads events checkpoints messages hooks notes streams chunks ledger ledger_totals part_ids parts settings'.split(
+  'runs payloads events checkpoints messages hooks notes streams chunks ledger ledger_totals part_ids parts slots rates settings'.split(
     ' ',
   );
 
@@ -49,11 +52,14 @@ export function postgresSchemas(connectionString: string, setup: string = connec
     pool,
     async create(now) {
       const name = empty.pop() ?? (await make());
-      await query(`UPDATE ${name}.test_clock SET ms = $1`, [now ?? null]);
+      const setNow = (at: number | null): Promise<unknown> => query(`UPDATE ${name}.test_clock SET ms = $1`, [at]);
+      const store: PostgresSchema['store'] = (options = {}) =>
+        postgresStore({ client: pool, schema: name, migrate: false, listen: false, ...options });
+      await setNow(now ?? null);
       return {
         name,
-        store: (options = {}) =>
-          postgresStore({ client: pool, schema: name, migrate: false, listen: false, ...options }),
+        store,
+        onClock: (clock) => onClock(store(), async () => void (await setNow(clock.now()))),
         advance: async (ms) => void (await query(`UPDATE ${name}.test_clock SET ms = ms + $1`, [ms])),
         query,
         async drop() {
@@ -67,4 +73,18 @@ export function postgresSchemas(connectionString: string, setup: string = connec
       await admin.end();
     },
   };
+}
+
+/** Sets the time before each call, where it has changed. */
+function onClock(inner: Store, setNow: () => Promise<void>): Store {
+  return new Proxy(inner, {
+    get(target, property: keyof Store) {
+      const value = target[property];
+      if (typeof value !== 'function' || property === 'watch') return value;
+      return async (...args: never[]) => {
+        await setNow();
+        return (value as (...args: never[]) => Promise<unknown>).apply(target, args);
+      };
+    },
+  });
 }

@@ -9,13 +9,15 @@ import { tokenOf } from './start.ts';
 /** S8, in SQL: a claim would leave it with so many attempts. */
 const IS_SUSPECT = `(r.attempts + CASE WHEN r.status = 'running' OR r.origin = 'start' THEN 1 ELSE 0 END >= 3)`;
 
-/** All that looks for due runs; each goes through the index of due runs alone, however many others there are. */
+/** All that looks for due runs that ask for no limit; each goes through the index of due runs alone, however many others there are. */
 export const DUE_QUERIES = {
   clean: `SELECT r.key, r.due_at, false AS is_suspect FROM @.runs r
-    WHERE r.queue = q.queue AND r.due_at <= now AND NOT ${IS_SUSPECT} ORDER BY r.due_at, r.key LIMIT most + 1`,
+    WHERE r.queue = q.queue AND r.lane = '' AND r.due_at <= now AND NOT ${IS_SUSPECT} ORDER BY r.due_at, r.key LIMIT most + 1`,
   suspects: `SELECT r.key, r.due_at, true AS is_suspect FROM @.runs r
-    WHERE r.queue = q.queue AND r.due_at <= now AND ${IS_SUSPECT} ORDER BY r.due_at, r.key LIMIT greatest(of_suspects, 0)`,
-  later: `SELECT r.due_at FROM @.runs r WHERE r.queue = q.queue AND r.due_at > now AND NOT r.key = ANY (held) ORDER BY r.due_at LIMIT 1`,
+    WHERE r.queue = q.queue AND r.lane = '' AND r.due_at <= now AND ${IS_SUSPECT} ORDER BY r.due_at, r.key LIMIT greatest(of_suspects, 0)`,
+  later: `SELECT r.due_at FROM @.runs r WHERE r.queue = q.queue AND r.lane = q.lane AND r.due_at > now AND NOT r.key = ANY (held)
+    ORDER BY r.due_at LIMIT 1`,
+  lane: `SELECT r.lane FROM @.runs r WHERE r.queue = q.queue AND r.lane > q.lane AND r.due_at IS NOT NULL ORDER BY r.lane LIMIT 1`,
 };
 
 export const CLAIM_FUNCTIONS = `
@@ -24,12 +26,11 @@ CREATE FUNCTION @.claim_runs(queues text[], most integer, of_suspects integer, o
 DECLARE
   now bigint := @.now_ms();
   held bigint[];
-  claims jsonb := '[]';
-  suspected integer := 0;
-  has_more boolean := false;
-  found_rows integer := most + 1;
+  claims jsonb;
+  suspected integer;
   c record;
-  next bigint;
+  found_rows integer := most + 1;
+  lanes jsonb;
 BEGIN
   SELECT array_agg(key ORDER BY key), count(*) FILTER (WHERE attempts >= 3), jsonb_agg(to_jsonb(f) ORDER BY key)
     INTO held, suspected, claims FROM @.full_runs f WHERE nonce = of_nonce AND status = 'running';
@@ -41,11 +42,21 @@ BEGIN
   held := coalesce(held, '{}');
   claims := coalesce(claims, '[]');
   suspected := 0;
+  queues := ARRAY(SELECT DISTINCT unnest(queues));
+  -- From one lane to the next by the index.
+  WITH RECURSIVE q (queue, lane) AS (
+    SELECT u, (SELECT '' COLLATE "C") FROM unnest(queues) u
+    UNION ALL
+    SELECT q.queue, (${DUE_QUERIES.lane}) FROM q WHERE q.lane IS NOT NULL
+  ) SELECT jsonb_agg(jsonb_build_array(queue, lane)) INTO lanes FROM q WHERE lane IS NOT NULL;
+  IF jsonb_array_length(lanes) > cardinality(queues) THEN
+    RETURN @.claim_in_lanes(lanes, most, of_suspects, of_nonce, lease, held, claims);
+  END IF;
   -- A row is locked only if it is taken: none is kept from another claim that has room for it.
-  WHILE found_rows > most AND NOT has_more LOOP
+  WHILE found_rows > most LOOP
     found_rows := 0;
     FOR c IN
-      SELECT d.* FROM (SELECT DISTINCT unnest(queues) AS queue) q,
+      SELECT d.* FROM (SELECT unnest(queues) AS queue) q,
         LATERAL (SELECT * FROM (${DUE_QUERIES.clean} + cardinality(held)) healthy UNION ALL
                  SELECT * FROM (${DUE_QUERIES.suspects} + cardinality(held)) suspected) d
       WHERE NOT d.key = ANY (held) ORDER BY d.due_at, d.key
@@ -53,8 +64,7 @@ BEGIN
       CONTINUE WHEN c.is_suspect AND suspected >= of_suspects;
       found_rows := found_rows + 1;
       IF jsonb_array_length(claims) >= most THEN
-        has_more := true;
-        EXIT;
+        RETURN jsonb_build_object('claims', claims, 'next', 0, 'now', now);
       END IF;
       held := held || c.key;
       PERFORM 1 FROM @.runs r WHERE r.key = c.key AND r.due_at <= now FOR UPDATE SKIP LOCKED;
@@ -63,11 +73,50 @@ BEGIN
       claims := claims || jsonb_build_array(@.take_run(c.key, of_nonce, lease));
     END LOOP;
   END LOOP;
-  IF has_more THEN
-    RETURN jsonb_build_object('claims', claims, 'next', 0, 'now', now);
-  END IF;
-  SELECT min(d.due_at) INTO next FROM unnest(queues) q (queue), LATERAL (${DUE_QUERIES.later}) d;
-  RETURN jsonb_build_object('claims', claims, 'next', next - now, 'now', now);
+  RETURN jsonb_build_object('claims', claims, 'now', now,
+    'next', (SELECT min(d.due_at) FROM (SELECT unnest(queues) AS queue, '' COLLATE "C" AS lane) q, LATERAL (${DUE_QUERIES.later}) d) - now);
+END $$;
+
+-- S30 to S32: the same where there are runs with limits, one by one.
+CREATE FUNCTION @.claim_in_lanes(lanes jsonb, most integer, of_suspects integer, of_nonce text, lease bigint, held bigint[], claims jsonb)
+RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  now bigint := @.now_ms();
+  suspected integer := 0;
+  left_over boolean := false;
+  first_window bigint;
+  opens bigint;
+  c record;
+BEGIN
+  LOOP
+    SELECT q.n, q.queue, q.lane, d.* INTO c FROM
+      (SELECT e->>0 AS queue, (e->>1) COLLATE "C" AS lane, n::integer AS n FROM jsonb_array_elements(lanes) WITH ORDINALITY o (e, n)) q,
+      LATERAL (SELECT r.key, r.due_at, ${IS_SUSPECT} AS is_suspect FROM @.runs r
+        WHERE r.queue = q.queue AND r.lane = q.lane AND r.due_at <= now AND NOT r.key = ANY (held) AND (suspected < of_suspects OR NOT ${IS_SUSPECT})
+        ORDER BY r.due_at, r.key LIMIT 1) d
+      ORDER BY d.due_at, d.key LIMIT 1;
+    EXIT WHEN NOT FOUND;
+    IF c.lane <> '' THEN
+      opens := @.lane_opens(c.queue, c.lane, now);
+      IF opens IS NOT NULL THEN
+        lanes := lanes - (c.n - 1);
+        IF opens = 0 THEN left_over := true; END IF;
+        IF opens > 0 THEN first_window := least(first_window, opens); END IF;
+        CONTINUE;
+      END IF;
+    END IF;
+    IF jsonb_array_length(claims) >= most THEN
+      RETURN jsonb_build_object('claims', claims, 'next', 0, 'now', now);
+    END IF;
+    held := held || c.key;
+    PERFORM 1 FROM @.runs r WHERE r.key = c.key AND r.due_at <= now FOR UPDATE SKIP LOCKED;
+    CONTINUE WHEN NOT FOUND;
+    IF c.is_suspect THEN suspected := suspected + 1; END IF;
+    claims := claims || jsonb_build_array(@.take_run(c.key, of_nonce, lease));
+  END LOOP;
+  RETURN jsonb_build_object('claims', claims, 'now', now, 'next', CASE WHEN left_over THEN 0 ELSE least(first_window,
+    (SELECT min(d.due_at) FROM (SELECT e->>0 AS queue, (e->>1) COLLATE "C" AS lane FROM jsonb_array_elements(lanes) e) q,
+      LATERAL (${DUE_QUERIES.later}) d)) - now END);
 END $$;
 `;
 

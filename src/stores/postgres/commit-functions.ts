@@ -204,6 +204,7 @@ BEGIN
     IF made IS NOT NULL THEN hints := hints || @.created_hints(made); END IF;
   END LOOP;
   SELECT * INTO r FROM @.runs t WHERE t.key = of_run;
+  IF then_kind IN ('wait', 'yield', 'park') THEN hints := hints || @.release_slots(r); END IF;
   IF then_kind = 'wait' AND (due IS NULL OR due > now) THEN
     UPDATE @.runs SET status = 'waiting', origin = 'wait', due_at = due WHERE key = of_run;
     hints := hints || @.thread_hint(r) || CASE WHEN due IS NULL THEN '[]'::jsonb ELSE '[{"kind":"due"}]' END;

@@ -39,7 +39,8 @@ DECLARE
 BEGIN
   FOR m IN SELECT * FROM @.messages WHERE run = r.key AND seq >= r.seen AND kind = 'user' ORDER BY seq LOOP
     made := @.insert_run(jsonb_build_object('id', m.id, 'workflow', r.workflow, 'version', r.version, 'queue', r.queue, 'thread', r.thread,
-      'tenant', r.tenant, 'inputHash', coalesce(m.input_hash, ''), 'attributes', (SELECT attributes FROM @.payloads WHERE run = r.key)),
+      'tenant', r.tenant, 'inputHash', coalesce(m.input_hash, ''), 'attributes', (SELECT attributes FROM @.payloads WHERE run = r.key),
+      'limits', coalesce(r.limits, '[]')),
       m.payload, CASE WHEN r.thread IS NULL THEN 'ready' ELSE 'queued' END);
     IF made IS NOT NULL THEN hints := hints || @.created_hints(made); END IF;
   END LOOP;

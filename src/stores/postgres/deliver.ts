@@ -57,7 +57,7 @@ BEGIN
   END IF;
   IF answer->>'kind' <> 'ok' OR claim IS NULL THEN RETURN answer; END IF;
   SELECT * INTO r FROM @.runs WHERE id = answer->>'run';
-  IF r.status = 'ready' AND claim->'queues' ? r.queue AND (r.attempts + CASE WHEN r.origin IN ('start', 'lease') THEN 1 ELSE 0 END < 3) THEN
+  IF r.status = 'ready' AND r.limits IS NULL AND claim->'queues' ? r.queue AND (r.attempts + CASE WHEN r.origin IN ('start', 'lease') THEN 1 ELSE 0 END < 3) THEN
     answer := answer || jsonb_build_object('claimed', @.take_run(r.key, claim->>'nonce', (claim->>'leaseMs')::bigint));
   END IF;
   RETURN answer;

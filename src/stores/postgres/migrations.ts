@@ -10,6 +10,7 @@ import { COMMIT_FUNCTIONS } from './commit-functions.ts';
 import { CONTROL_FUNCTIONS } from './control.ts';
 import { DELIVER_FUNCTIONS } from './deliver.ts';
 import { LEDGER_FUNCTIONS } from './ledger.ts';
+import { LIMIT_FUNCTIONS } from './limits.ts';
 import { PARTS_FUNCTIONS } from './parts.ts';
 import { RETENTION_FUNCTIONS } from './retention.ts';
 import { START_FUNCTIONS } from './start.ts';
@@ -21,6 +22,7 @@ export const MIGRATIONS: readonly string[] = [
   [
     TABLES,
     TRANSITIONS,
+    LIMIT_FUNCTIONS,
     START_FUNCTIONS,
     CLAIM_FUNCTIONS,
     LEDGER_FUNCTIONS,

@@ -5,7 +5,7 @@ import { systemIds } from '../../runtime/ids.ts';
 import type { Capabilities, Store } from '../../runtime/store.ts';
 import { closedError } from '../rules.ts';
 import { prepareClaim } from './claim.ts';
-import type { PostgresPool } from './client.ts';
+import type { PostgresPool, PostgresSession } from './client.ts';
 import { prepareCommit } from './commit.ts';
 import { prepareControl } from './control.ts';
 import { PostgresDatabase } from './database.ts';
@@ -13,6 +13,7 @@ import { prepareDeliver } from './deliver.ts';
 import { createDoorbell } from './doorbell.ts';
 import type { Doorbell } from './doorbell.ts';
 import { prepareLedger } from './ledger.ts';
+import { prepareLimits } from './limits.ts';
 import { prepareParts } from './parts.ts';
 import { Pools } from './pools.ts';
 import { prepareReads } from './read.ts';
@@ -54,37 +55,12 @@ export interface PostgresStoreOptions {
  */
 export function postgresStore(options: PostgresStoreOptions): Store {
   const pools = new Pools(options);
-  const doorbells: { bell?: Doorbell } = {};
-  const db = new PostgresDatabase({
-    pool: () => pools.main(),
-    schema: options.schema ?? 'everturn',
-    where: pools.where,
-    prepare: options.prepare ?? true,
-    migrate: options.migrate ?? true,
-    tell: (hints) => doorbells.bell?.tell(hints),
-  });
-  const bell = createDoorbell({
-    clock: systemClock(),
-    channel: `everturn ${options.schema ?? 'everturn'}`,
-    origin: systemIds().nonce(),
-    connect:
-      options.listen === false
-        ? null
-        : async () => {
-            await db.open();
-            return pools.session();
-          },
-    ask: async (name, sql, values) => Object.values((await db.query(name, sql, values))[0] ?? {})[0] ?? null,
-    pollMs: options.pollMs ?? 1_000,
-    warn: (message) => process.emitWarning(message, { code: 'EVERTURN_NO_LISTEN' }),
-  });
-  doorbells.bell = bell;
+  const { db, bell } = openParts(options, pools);
   let isClosed = false;
   const guard =
     <A extends unknown[], T>(call: (...values: A) => Promise<T>) =>
     (...values: A): Promise<T> =>
       isClosed ? Promise.reject(closedError('Postgres')) : call(...values);
-  const upkeep = prepareUpkeep(db);
   return {
     name: 'postgres',
     capabilities: {
@@ -100,7 +76,8 @@ export function postgresStore(options: PostgresStoreOptions): Store {
     ...prepareLedger(db),
     ...prepareParts(db),
     ...prepareRetention(db),
-    ...upkeep,
+    ...prepareUpkeep(db),
+    limits: prepareLimits(db),
     start: guard(prepareStart(db)),
     claim: prepareClaim(db),
     commit: guard(prepareCommit(db)),
@@ -116,4 +93,31 @@ export function postgresStore(options: PostgresStoreOptions): Store {
       await pools.close();
     },
   };
+}
+
+/** The database and the doorbell, which call each other. */
+function openParts(options: PostgresStoreOptions, pools: Pools): { db: PostgresDatabase; bell: Doorbell } {
+  const { schema = 'everturn', listen, pollMs = 1_000 } = options;
+  const db: PostgresDatabase = new PostgresDatabase({
+    pool: () => pools.main(),
+    schema,
+    where: pools.where,
+    prepare: options.prepare ?? true,
+    migrate: options.migrate ?? true,
+    tell: (hints) => bell.tell(hints),
+  });
+  const connect = async (): Promise<PostgresSession> => {
+    await db.open();
+    return pools.session();
+  };
+  const bell = createDoorbell({
+    clock: systemClock(),
+    channel: `everturn ${schema}`,
+    origin: systemIds().nonce(),
+    connect: listen === false ? null : connect,
+    ask: async (name, sql, values) => Object.values((await db.query(name, sql, values))[0] ?? {})[0] ?? null,
+    pollMs,
+    warn: (message) => process.emitWarning(message, { code: 'EVERTURN_NO_LISTEN' }),
+  });
+  return { db, bell };
 }

@@ -74,7 +74,7 @@ BEGIN
   -- Another start of the same id was faster.
   IF made IS NULL THEN RETURN @.known_start(n, @.run_row(n->>'id')) || jsonb_build_object('hints', hints); END IF;
   hints := hints || @.created_hints(made);
-  IF claim IS NULL OR of_status = 'queued' THEN
+  IF claim IS NULL OR of_status = 'queued' OR jsonb_array_length(n->'limits') > 0 THEN
     RETURN jsonb_build_object('kind', 'created', 'run', @.run_row(n->>'id'), 'claimed', false, 'hints', hints);
   END IF;
   RETURN jsonb_build_object('kind', 'created', 'run', @.take_run(made, claim->>'nonce', (claim->>'leaseMs')::bigint), 'claimed', true, 'hints', hints);

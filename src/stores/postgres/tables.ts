@@ -4,6 +4,12 @@
  */
 
 export const TABLES = `
+-- S31, as limits.ts has it: runs of one queue with the same lane are blocked together.
+CREATE FUNCTION @.lane_of(limits jsonb, origin text, attempts integer) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT coalesce(CASE WHEN origin = 'start' AND attempts >= 2 THEN 's' ELSE 'h' END
+    || hashtextextended((SELECT jsonb_agg(l->'key') FROM jsonb_array_elements(limits) l WHERE origin = 'start' OR l->'perMs' IS NULL)::text, 0)::text, '')
+$$;
+
 CREATE TABLE @.runs (
   key bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   id text COLLATE "C" NOT NULL UNIQUE,
@@ -30,12 +36,15 @@ CREATE TABLE @.runs (
   parent_run text COLLATE "C",
   parent_key text COLLATE "C",
   supersedes text COLLATE "C",
+  limits jsonb,
+  lane text COLLATE "C" NOT NULL GENERATED ALWAYS AS
+    (CASE WHEN limits IS NULL OR status = 'running' THEN '' ELSE @.lane_of(limits, origin, attempts) END) STORED,
   error_code text COLLATE "C",
   created_at bigint NOT NULL,
   updated_at bigint NOT NULL,
   ended_at bigint
 ) WITH (fillfactor = 70);
-CREATE INDEX runs_due ON @.runs (queue, due_at, key) WHERE due_at IS NOT NULL;
+CREATE INDEX runs_due ON @.runs (queue, lane, due_at, key) WHERE due_at IS NOT NULL;
 CREATE INDEX runs_held ON @.runs (nonce) WHERE status = 'running';
 CREATE INDEX runs_status ON @.runs (status, key);
 CREATE INDEX runs_open ON @.runs (queue) WHERE ended_at IS NULL;
@@ -151,6 +160,12 @@ CREATE TABLE @.ledger_totals (
   nano_usd bigint NOT NULL,
   unpriced bigint NOT NULL
 ) WITH (fillfactor = 70);
+
+-- S30: a row for each run that runs under a key of concurrency; what is known of each rate.
+CREATE TABLE @.slots (key text COLLATE "C", run bigint, PRIMARY KEY (key, run));
+CREATE INDEX slots_run ON @.slots (run);
+CREATE TABLE @.rates (key text COLLATE "C" PRIMARY KEY, begun integer NOT NULL, window_end bigint NOT NULL);
+CREATE INDEX rates_end ON @.rates (window_end);
 
 CREATE TABLE @.part_ids (id text COLLATE "C" PRIMARY KEY, at bigint NOT NULL);
 CREATE INDEX part_ids_at ON @.part_ids (at);

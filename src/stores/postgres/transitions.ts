@@ -69,9 +69,10 @@ DECLARE
   now bigint := @.now_ms();
   made bigint;
 BEGIN
-  INSERT INTO @.runs (id, status, due_at, queue, workflow, version, thread, tenant, input_hash, parent_run, parent_key, supersedes, created_at, updated_at)
+  INSERT INTO @.runs (id, status, due_at, queue, workflow, version, thread, tenant, input_hash, parent_run, parent_key, supersedes, limits, created_at, updated_at)
     VALUES (n->>'id', of_status, CASE WHEN of_status = 'ready' THEN now END, n->>'queue', n->>'workflow', n->>'version', n->>'thread', n->>'tenant',
-      n->>'inputHash', n->'parent'->>'run', n->'parent'->>'key', n->>'supersedes', now, now)
+      n->>'inputHash', n->'parent'->>'run', n->'parent'->>'key', n->>'supersedes',
+      CASE WHEN jsonb_array_length(n->'limits') > 0 THEN n->'limits' END, now, now)
     ON CONFLICT (id) DO NOTHING RETURNING key INTO made;
   IF made IS NOT NULL THEN
     INSERT INTO @.payloads (run, input, attributes) VALUES (made, data, n->'attributes');
@@ -112,7 +113,7 @@ BEGIN
   UPDATE @.runs SET status = of_status, due_at = NULL, error_code = of_code, updated_at = now, ended_at = now WHERE key = r.key;
   UPDATE @.payloads SET result = of_result, error = of_error, park_code = NULL, park_details = NULL WHERE run = r.key;
   UPDATE @.hooks SET status = 'closed' WHERE run = r.key AND status = 'open';
-  hints := jsonb_build_array(jsonb_build_object('kind', 'run', 'run', r.id)) || @.thread_hint(r)
+  hints := jsonb_build_array(jsonb_build_object('kind', 'run', 'run', r.id)) || @.thread_hint(r) || @.release_slots(r)
     || coalesce((SELECT jsonb_agg(jsonb_build_object('kind', 'stream', 'run', r.id, 'stream', name)) FROM @.streams WHERE run = r.key AND NOT closed), '[]');
   IF r.thread IS NOT NULL AND NOT @.is_thread_busy(r.thread, r.tenant) THEN
     SELECT * INTO next FROM @.runs WHERE thread = r.thread AND tenant IS NOT DISTINCT FROM r.tenant AND status = 'queued' ORDER BY key LIMIT 1 FOR UPDATE;
@@ -162,6 +163,7 @@ DECLARE
   now bigint := @.now_ms();
   answer jsonb;
 BEGIN
+  PERFORM @.take_slots(r, now) FROM @.runs r WHERE key = of_run AND limits IS NOT NULL;
   UPDATE @.runs SET status = 'running', epoch = epoch + 1, nonce = of_nonce, commits = 0, due_at = now + lease, updated_at = now,
       attempts = attempts + CASE WHEN status = 'running' OR origin IN ('start', 'lease') THEN 1 ELSE 0 END,
       origin = CASE WHEN status = 'running' THEN 'lease' ELSE origin END

@@ -22,6 +22,7 @@ BEGIN
   UPDATE @.part_ids SET at = 0 WHERE id IN (SELECT id FROM @.runs WHERE key = ANY (old));
   DELETE FROM @.runs WHERE key = ANY (old);
   PERFORM @.remove_orphans();
+  DELETE FROM @.rates WHERE window_end <= @.now_ms();
   RETURN cardinality(old);
 END $$;
 
