@@ -155,9 +155,9 @@ function isAmountOf(limits: readonly string[]): (entry: [string, unknown]) => bo
 
 /** What later runs of the thread know of it: raises of the thread's own limits. */
 export function answersForThread(answers: readonly BudgetAnswer[]): BudgetAnswer[] {
-  return answers.flatMap(({ model: _, ...answer }) => {
+  return answers.flatMap(({ id, raise, by, at, ...answer }) => {
     const crossed = answer.crossed.filter(({ of }) => of === 'thread');
-    return answer.raise === null || crossed.length === 0 ? [] : [{ ...answer, crossed, waitedMs: 0 }];
+    return raise === null || crossed.length === 0 ? [] : [{ id, crossed, raise, by, at, waitedMs: 0 }];
   });
 }
 

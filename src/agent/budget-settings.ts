@@ -92,26 +92,21 @@ export function runBudgetOf(budget: Budget): RunBudget | undefined {
 
 /** What holds where both have something to say. Undefined where nothing is limited. */
 export function budgetOf(own: Budget | undefined, shared: Budget | undefined): LimitedBudget | undefined {
-  const scopes: BudgetScopes = {
-    ...definedOf({ run: runBudgetOf(own ?? {}) ?? runBudgetOf(shared ?? {}) }),
-    ...definedOf({ thread: own?.thread ?? shared?.thread }),
-    ...definedOf({ tenant: own?.tenant ?? shared?.tenant }),
-  };
-  if (Object.keys(scopes).length === 0) return undefined;
-  return {
-    ...scopes,
-    cheaperModels: own?.cheaperModels ?? shared?.cheaperModels ?? {},
-    approval: own?.approval ?? shared?.approval ?? {},
-  };
+  const { cheaperModels = {}, approval = {}, ...scopes } = { ...partsOf(shared), ...partsOf(own) };
+  return Object.keys(scopes).length === 0 ? undefined : { ...scopes, cheaperModels, approval };
+}
+
+type BudgetParts = BudgetScopes & Pick<Budget, 'cheaperModels' | 'approval'>;
+
+/** Those that are there. */
+function partsOf(budget: Budget | undefined): BudgetParts {
+  if (budget === undefined) return {};
+  const { thread, tenant, cheaperModels, approval } = budget;
+  const parts = { run: runBudgetOf(budget), thread, tenant, cheaperModels, approval };
+  return Object.fromEntries(Object.entries(parts).filter(([, part]) => part !== undefined));
 }
 
 export type LimitedBudget = BudgetScopes & Required<Pick<Budget, 'cheaperModels' | 'approval'>>;
-
-function definedOf<T extends object>(value: T): { [K in keyof T]?: NonNullable<T[K]> } {
-  return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as {
-    [K in keyof T]?: NonNullable<T[K]>;
-  };
-}
 
 function checkRunBudget(budget: RunBudget, where: string): void {
   if (budget.wallClock !== undefined && !(durationMs(budget.wallClock, `${where}.wallClock`) > 0))
@@ -126,7 +121,7 @@ function checkLimits(limits: BudgetLimits, { where, known }: { where: string; kn
     const value: unknown = limits[name];
     if (value === undefined) continue;
     if (!(typeof value === 'number' && Number.isFinite(value) && value > 0))
-      throw invalid(`${where}.${name}: ${String(value)} is no number greater than 0`);
+      throw invalid(`${where}.${name}: ${JSON.stringify(value) ?? 'this'} is no number greater than 0`);
     if (name !== 'usd' && !Number.isInteger(value)) throw invalid(`${where}.${name}: ${value} is no whole number`);
   }
 }

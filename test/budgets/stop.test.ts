@@ -95,7 +95,7 @@ describe('an agent with a budget that user code calls', () => {
       return [streamed.finishReason, streamed.rawFinishReason, streamed.steps.length];
     });
     const runtime = createTestRuntime({ workflows: [job] });
-    const run = await runtime.start(job, { input: null });
+    const run = await runtime.start(job);
     const { id, reason } = await runtime.pendingApproval(run);
     expect(reason).toContain('the run has used 1 turn of 1 turn');
     await runtime.until(run, 'waiting');

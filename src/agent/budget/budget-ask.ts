@@ -72,7 +72,7 @@ async function askedOf({ context, budget, crossed, turns, senders, ...options }:
   const proposed = proposedRaise(crossed);
   const models = Object.keys(budget.cheaperModels);
   const question: BudgetQuestion = {
-    crossed: crossed.map(({ budget: _, ...limit }) => limit),
+    crossed: crossed.map(({ of, limit, used, allowed }) => ({ of, limit, used, allowed })),
     proposed,
     models,
   };
