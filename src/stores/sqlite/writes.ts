@@ -4,8 +4,8 @@
  *  W1 What was asked for in one macrotask is one transaction, with one sync to disk.
  *  W2 A promise resolves after COMMIT, watchers hear of it after COMMIT.
  *  W3 If the transaction fails, each part is tried in one of its own, so that a part that cannot be written stops no other.
- *  W4 What is put aside has a transaction of its own after them and no sync: the next one's sync takes it along. Until then a loss of power
- *     takes it back, and nothing else.
+ *  W4 What is put aside has a macrotask and a transaction of its own, so that watchers hear first of what came first, and no sync: the next
+ *     one's sync takes it along. Until then a loss of power takes it back, and nothing else.
  */
 
 import type { DatabaseSync } from 'node:sqlite';
@@ -44,29 +44,42 @@ export function prepareWrites(db: DatabaseSync, options: WritesOptions): Writes 
   const transact = prepareTransaction(db, options);
   const { translate } = options;
   const unsynced = withoutSync(db, transact);
-  let waiting: Job[] = [];
-  let aside: Job[] = [];
-  const flush = (): void => {
-    const [jobs, later] = [waiting, aside];
-    waiting = [];
-    aside = [];
-    if (jobs.length > 0) settle(jobs, { transact, translate });
-    for (const job of later) settle([job], { transact: unsynced, translate });
-  };
-  const add = (job: Job, to: Job[]): void => {
-    if (waiting.length + aside.length === 0) options.clock.defer(flush);
-    to.push(job);
-  };
+  const gathered = prepareQueue(options, (jobs) => settle(jobs, { transact, translate }));
+  const aside = prepareQueue(options, (jobs) => {
+    for (const job of jobs) settle([job], { transact: unsynced, translate });
+  });
   return {
     submit: (parts) =>
-      new Promise((resolve, reject) => add({ parts, resolve: resolve as Job['resolve'], reject }, waiting)),
-    putAside: (part) =>
-      new Promise((resolve, reject) =>
-        add(
-          { parts: [part], resolve: ([answer]) => resolve(answer as Awaited<ReturnType<typeof part>>), reject },
-          aside,
-        ),
+      new Promise((resolve, reject) => gathered.add({ parts, resolve: resolve as Job['resolve'], reject })),
+    putAside: <T>(part: () => T) =>
+      new Promise<T>((resolve, reject) =>
+        aside.add({ parts: [part], resolve: ([answer]) => resolve(answer as T), reject }),
       ),
+    flush() {
+      gathered.flush();
+      aside.flush();
+    },
+  };
+}
+
+interface Queue {
+  add(job: Job): void;
+  flush(): void;
+}
+
+/** What is added in one macrotask is written at its end, in a macrotask that ends before other queues are written. */
+function prepareQueue({ clock }: WritesOptions, write: (jobs: Job[]) => void): Queue {
+  let waiting: Job[] = [];
+  const flush = (): void => {
+    const jobs = waiting;
+    waiting = [];
+    if (jobs.length > 0) write(jobs);
+  };
+  return {
+    add(job) {
+      waiting.push(job);
+      if (waiting.length === 1) clock.defer(flush);
+    },
     flush,
   };
 }
