@@ -5,6 +5,7 @@ import type { Clock } from '../../src/runtime/clock.ts';
 import type { Store } from '../../src/runtime/store.ts';
 import { migratePostgres, postgresStore } from '../../src/postgres.ts';
 import type { PostgresStoreOptions } from '../../src/postgres.ts';
+import type { MakeStore } from '../../src/testing/store-suite/kit.ts';
 
 export interface PostgresSchema {
   name: string;
@@ -72,6 +73,26 @@ export function postgresSchemas(connectionString: string, setup: string = connec
       await pool.end();
       await admin.end();
     },
+  };
+}
+
+/** Makes the stores of the store suite. */
+export function suiteStores(schemas: () => PostgresSchemas, options: Partial<PostgresStoreOptions> = {}): MakeStore {
+  return async () => {
+    const schema = await schemas().create(1_700_000_000_000);
+    let store = schema.store(options);
+    return {
+      store,
+      advance: schema.advance,
+      reopen: async () => {
+        await store.close();
+        return (store = schema.store(options));
+      },
+      close: async () => {
+        await store.close();
+        await schema.drop();
+      },
+    };
   };
 }
 

@@ -30,7 +30,7 @@ export interface PostgresServer {
 }
 
 /** Postgres refuses to be root; everybody's last resort is a user that owns nothing. */
-const NOBODY = 65_534;
+export const NOBODY = 65_534;
 const isRoot = process.getuid?.() === 0;
 const identity = isRoot ? { uid: NOBODY, gid: NOBODY } : {};
 
