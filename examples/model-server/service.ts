@@ -62,7 +62,27 @@ export const serviceScenarios: readonly Scenario[] = [
         ? `Courier ${fieldOf(value, 'courier')} comes tomorrow between nine and twelve to pick up the ${item}. You will have it back within two weeks.`
         : `I cannot say yet whether a courier is booked for the ${item}: our system was interrupted just then, and I do not want to send you two. A colleague is looking into it and will write to you.`,
   }),
+  {
+    name: 'orders',
+    matches: ({ userText, tools }) =>
+      /each of them|one by one/i.test(userText) && tools.some(({ name }) => name === 'readOrder'),
+    replies: readEach,
+  },
 ];
+
+/** One after the other, and a list of them in the end. */
+function readEach({ userText, toolResults }: Conversation): Reply {
+  const [first = 1101, last = 1108] = [...userText.matchAll(/\b\d{4}\b/g)].map(Number);
+  const next = first + toolResults.length;
+  if (next <= last) {
+    const text = toolResults.length === 0 ? `I am going to look at all ${last - first + 1} of them, one by one.` : '';
+    return { ...(text === '' ? {} : { text }), toolCalls: [{ name: 'readOrder', arguments: { orderId: next } }] };
+  }
+  const lines = toolResults.map(
+    ({ value }) => `- order ${fieldOf(value, 'id')}, ${fieldOf(value, 'item')}: ${fieldOf(value, 'status')}`,
+  );
+  return { text: ['Here is what I see:', '', ...lines].join('\n') };
+}
 
 /** Looks the order up, calls the tool, and says what came of it. */
 function toScenario({ name, tool, asks, begin, end }: Flow): Scenario {

@@ -14,6 +14,8 @@ exchanged, and what has to be repaired is picked up by a courier.`;
 
 /** So short that it can be watched. */
 const VOUCHER_TIME = '25 seconds';
+/** What one run may do before somebody is asked. */
+const MOST_TOOL_CALLS = 5;
 
 export function createSupportAgent(
   shop: Shop,
@@ -39,6 +41,7 @@ export function createSupportAgent(
           expiresIn: VOUCHER_TIME,
         },
       },
+      budget: { toolCalls: MOST_TOOL_CALLS, cheaperModels: { 'gpt-5-nano': openai('gpt-5-nano') } },
       tools: {
         bookCourier: {
           onInDoubt: 'ask',

@@ -52,9 +52,13 @@ export interface ApprovalWait {
   /** Of a call in doubt: JSON Schema of its result, where the tool has one. */
   outputSchema: unknown;
   reason: string | null;
-  /** `execute`: may the tool run. `in-doubt`: a call was interrupted, and nobody knows whether it had its effect. */
-  /** `budget`: a budget is used up; `budget` has what can be chosen, and the answer's `input` the choice. */
+  /**
+   * `execute`: may the tool run. `in-doubt`: a call was interrupted, and nobody knows whether it had its effect. `budget`: a budget is used up;
+   * `budget` has what can be chosen, and the answer's `input` the choice.
+   */
   question: 'execute' | 'in-doubt' | 'budget';
+  /** If the question is `budget`. */
+  budget?: BudgetWait | null;
   approvers: string[] | null;
   needed: number;
   answers: Array<{ by: string; approved: boolean; at: number }>;
@@ -64,6 +68,15 @@ export interface ApprovalWait {
   requestedBy: string | null;
   /** Until when it can be answered, if nobody else is asked after that. */
   expiresAt: number | null;
+}
+
+/** Dollars, milliseconds, or how many. */
+export interface BudgetWait {
+  crossed: Array<{ of: 'run' | 'thread' | 'tenant'; limit: string; used: number; allowed: number }>;
+  /** What an approval raises that does not say otherwise. */
+  proposed: Record<string, number>;
+  /** Cheaper models to choose from. */
+  models: string[];
 }
 
 /** Somebody has to answer. */

@@ -15,8 +15,8 @@ export interface Page {
 }
 
 export interface LinkForm {
-  /** `settle`: of a call in doubt, all that can be said of it. `fail`: only that nobody knows. */
-  kind: 'approve' | 'deny' | 'settle' | 'fail';
+  /** `settle`: of a call in doubt, all that can be said of it. `fail`: only that nobody knows. `raise`, `stop`: of a budget. */
+  kind: 'approve' | 'deny' | 'settle' | 'fail' | 'raise' | 'stop';
   /** Why what was sent before was not taken, and what it was. */
   problem?: string;
   result?: string;
@@ -56,7 +56,7 @@ function toHtml({ title, said, approval, form }: Page): string {
   const body = [
     `<h1>${escape(title)}</h1>`,
     said === undefined ? '' : `<p class="soft">${escape(said)}</p>`,
-    approval === undefined ? '' : factsHtml(approval),
+    approval === undefined ? '' : factsHtml(approval, title),
     form === undefined ? '' : formsHtml(form),
   ].join('');
   return (
@@ -65,11 +65,11 @@ function toHtml({ title, said, approval, form }: Page): string {
   );
 }
 
-function factsHtml(approval: Approval): string {
-  const { prompt, reason, requestedBy, requestedAt, expiresAt, status, tool, input } = approval;
+function factsHtml(approval: Approval, title: string): string {
+  const { question, prompt, reason, requestedBy, requestedAt, expiresAt, status, tool, input } = approval;
   const facts: Array<[string, string | null]> = [
     ['Tool', tool],
-    ['Why it asks', reason],
+    [question === 'in-doubt' ? 'What is known' : 'Why it asks', reason],
     ['Requested by', requestedBy],
     ['Requested', timeText(requestedAt)],
     ['Expires', status === 'pending' && expiresAt !== null ? timeText(expiresAt) : null],
@@ -77,8 +77,8 @@ function factsHtml(approval: Approval): string {
   const rows = facts.flatMap(([name, value]) =>
     value === null ? [] : [`<dt>${escape(name)}</dt><dd>${escape(value)}</dd>`],
   );
-  const question = prompt === null ? '' : `<p class="question">${escape(prompt)}</p>`;
-  return `${question}<dl>${rows.join('')}</dl><pre>${escape(JSON.stringify(input, toJson, 2) ?? '')}</pre>`;
+  const words = prompt === null || prompt === title ? '' : `<p class="question">${escape(prompt)}</p>`;
+  return `${words}<dl>${rows.join('')}</dl><pre>${escape(JSON.stringify(input, toJson, 2) ?? '')}</pre>`;
 }
 
 function formsHtml({ kind, problem, result = '' }: LinkForm): string {
@@ -87,6 +87,10 @@ function formsHtml({ kind, problem, result = '' }: LinkForm): string {
   switch (kind) {
     case 'approve':
       return formHtml({ button: 'Approve' });
+    case 'raise':
+      return formHtml({ button: 'Raise it' });
+    case 'stop':
+      return formHtml({ field: textarea('reason', { label: 'Why?' }), button: 'Stop the run', isNo: true });
     case 'deny':
       return formHtml({ field: reason, button: 'Deny', isNo: true });
     case 'fail':

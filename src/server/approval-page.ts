@@ -21,7 +21,12 @@ export function linkPage(link: OpenedLink): Page {
   const said = `You answer as ${to}.`;
   if (approval.question === 'in-doubt') {
     const kind = action === 'approve' ? 'settle' : 'fail';
-    return { status: 200, title: `Did ${tool} take effect?`, said, approval, form: { kind } };
+    return { status: 200, title: approval.prompt ?? `Did ${tool} take effect?`, said, approval, form: { kind } };
+  }
+  if (approval.question === 'budget') {
+    const [title, kind] =
+      action === 'approve' ? (['Raise the budget?', 'raise'] as const) : (['Stop the run?', 'stop'] as const);
+    return { status: 200, title, said, approval, form: { kind } };
   }
   const verb = action === 'approve' ? 'Approve' : 'Deny';
   return { status: 200, title: `${verb} ${tool}?`, said, approval, form: { kind: action } };

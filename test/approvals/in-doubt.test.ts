@@ -190,7 +190,7 @@ describe('the link to a call in doubt', () => {
   it('asks what happened, and takes that it may run again', async () => {
     const { runtime, run, links, visit, payBack } = await openDoubt();
     const { text } = await visit(links.approve);
-    for (const said of ['Did refund take effect?', QUESTION, 'Run it again', 'It happened', 'Nobody knows'])
+    for (const said of [QUESTION, 'What is known', 'Run it again', 'It happened', 'Nobody knows'])
       expect(text).toContain(said);
     expect(text).not.toMatch(/<script|https?:\/\//);
     expect(payBack).toHaveBeenCalledTimes(1);

@@ -14,6 +14,7 @@ export function announcementOf(agent: DurableAgentHelpers, server: Server): stri
   const { status, approvals, questions, messages } = agent;
   if (!server.isUp) return goneNotice(agent);
   if (approvals.some(({ question }) => question === 'in-doubt')) return 'A call is in doubt, and waits for you.';
+  if (approvals.some(({ question }) => question === 'budget')) return 'A budget is used up, and the run waits for you.';
   if (approvals.length > 0) return 'The agent waits for your approval.';
   if (questions.length > 0) return `The agent asks: ${questions[0]?.prompt}`;
   if (status === 'submitted') return 'The agent is thinking.';

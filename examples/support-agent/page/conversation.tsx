@@ -4,6 +4,7 @@ import type { DurableAgentHelpers } from 'everturn/react';
 import { useEffect, useRef } from 'react';
 import { Streamdown } from 'streamdown';
 import { goneNotice } from './announcement.ts';
+import { OtherCards } from './open-card.tsx';
 import type { Server } from './server-state.ts';
 import { ToolCall } from './tool-call.tsx';
 
@@ -15,7 +16,7 @@ interface Suggestion {
 
 const SUGGESTIONS: readonly Suggestion[] = [
   {
-    shows: 'An approval. Kill the server as often as you like.',
+    shows: 'An approval, and any number of kills.',
     text: 'Hello, the kettle of my order 1042 arrived broken. Can I have my money back?',
   },
   {
@@ -29,6 +30,10 @@ const SUGGESTIONS: readonly Suggestion[] = [
   {
     shows: 'A call in doubt. Kill the server while it books.',
     text: 'Please have the toaster of order 1005 picked up for repair.',
+  },
+  {
+    shows: 'A budget that stops a run, and asks.',
+    text: 'Did all of my orders from 1101 to 1108 arrive? Check each of them.',
   },
 ];
 
@@ -53,6 +58,7 @@ export function Conversation({ agent, server }: ConversationProps) {
             isOpen={message.id === agent.run?.messageId}
           />
         ))}
+        <OtherCards agent={agent} server={server} />
         {status === 'submitted' && server.isUp && <Thinking />}
         {!server.isUp && <p className="notice is-down">{goneNotice(agent)}</p>}
         {queued.map(({ message }) => (

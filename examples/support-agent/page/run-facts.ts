@@ -99,6 +99,15 @@ function toFacts({ runId, journal, agent }: Sight): RunFacts {
   };
 }
 
+/** Events that say all with their names. */
+const PLAIN: Record<string, Pick<Row, 'kind' | 'name'> & Partial<Row>> = {
+  run_recovered: { kind: 'crash', name: 'Server lost, run taken over' },
+  message_received: { kind: 'decision', name: 'A person answered' },
+  run_completed: { kind: 'end', name: 'Run completed' },
+  run_cancelled: { kind: 'end', name: 'Run stopped' },
+  run_failed: { kind: 'end', name: 'Run failed', state: 'failed' },
+};
+
 function toRows(events: readonly JournalItem[]): Row[] {
   let turns = 0;
   return events.flatMap((event): Row[] => {
@@ -123,18 +132,12 @@ function toRows(events: readonly JournalItem[]): Row[] {
         return [{ ...base, kind: 'turn', name: `Turn ${turns + 1}`, detail: 'failed', state: 'failed' }];
       case 'tool_failed':
         return [{ ...base, kind: 'tool', name: String(meta?.['tool']), detail: 'failed', state: 'failed' }];
-      case 'run_recovered':
-        return [{ ...base, kind: 'crash', name: 'Server lost, run taken over' }];
-      case 'message_received':
-        return [{ ...base, kind: 'decision', name: 'A person answered' }];
-      case 'run_completed':
-        return [{ ...base, kind: 'end', name: 'Run completed' }];
-      case 'run_cancelled':
-        return [{ ...base, kind: 'end', name: 'Run stopped' }];
-      case 'run_failed':
-        return [{ ...base, kind: 'end', name: 'Run failed', state: 'failed' }];
-      default:
-        return [];
+      case 'hook_closed':
+        return meta?.['closed'] === true ? [{ ...base, kind: 'decision', name: 'Nobody answered in time' }] : [];
+      default: {
+        const plain = PLAIN[type];
+        return plain === undefined ? [] : [{ ...base, ...plain }];
+      }
     }
   });
 }

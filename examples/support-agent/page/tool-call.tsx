@@ -1,8 +1,7 @@
 import { getToolName } from 'ai';
 import type { DynamicToolUIPart, ToolUIPart } from 'ai';
 import type { DurableAgentHelpers } from 'everturn/react';
-import { ApprovalCard } from './approval-card.tsx';
-import { DoubtCard } from './doubt-card.tsx';
+import { OpenCard } from './open-card.tsx';
 import { QuestionCard } from './question-card.tsx';
 import type { Server } from './server-state.ts';
 
@@ -28,11 +27,7 @@ export interface ToolCallProps {
 
 export function ToolCall({ part, agent, server, isActive }: ToolCallProps) {
   const approval = agent.approvals.find(({ toolCallId }) => toolCallId === part.toolCallId);
-  if (approval !== undefined) {
-    const link = server.state?.links.find(({ approvalId }) => approvalId === approval.id)?.url;
-    const Asked = approval.question === 'in-doubt' ? DoubtCard : ApprovalCard;
-    return <Asked approval={approval} link={link} />;
-  }
+  if (approval !== undefined) return <OpenCard approval={approval} server={server} />;
   const question = agent.questions.find(({ toolCallId }) => toolCallId === part.toolCallId);
   if (question !== undefined) return <QuestionCard question={question} />;
   return <Call part={part} isActive={isActive} />;

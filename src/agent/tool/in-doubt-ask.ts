@@ -101,7 +101,7 @@ function reasonOf(tool: InDoubtTool): string {
   const startedAt = new Date(tool.startedAt).toISOString();
   return (
     `The call started at ${startedAt} and its process ended before the result was recorded. Look for the idempotency key ` +
-    `"${tool.idempotencyKey}" where the effect would be. Approve to run it again, or approve with the result if it happened.`
+    `"${tool.idempotencyKey}" where the effect would be.`
   );
 }
 
