@@ -19,6 +19,7 @@ local function isSuspect(row) return attemptsAfter(row) >= ${SUSPECT_ATTEMPTS} e
 
 local function take(row, claim)
   local attempts, from = attemptsAfter(row), originOf(row)
+  takeSlots(row)
   put(row, 'at', attempts)
   put(row, 'or', from)
   put(row, 'st', 'running')
@@ -34,53 +35,79 @@ local function take(row, claim)
 end
 `;
 
+/** S8, S9, S31. */
 const CLAIM_SOURCE = `
-local queues, names = {}, {}
+local sources, names = {}, {}
+local function addSource(key, limits) sources[#sources + 1] = {key = key, limits = limits, at = 0, found = {}, next = 1} end
+
+local hasLanes = call('HGET', P .. 'meta', 'lanes')
+local later
+local function addLanes(queue)
+  local lanes = call('ZRANGEBYSCORE', P .. 'lanes:' .. queue, '-inf', now)
+  if #lanes > 0 then
+    local asked = call('HMGET', P .. 'asked:' .. queue, unpack(lanes))
+    for i, lane in ipairs(lanes) do addSource(laneKey(queue, lane), cjson.decode(asked[i])) end
+  end
+  local next = call('ZRANGEBYSCORE', P .. 'lanes:' .. queue, '(' .. string.format('%.0f', now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  if next[2] then later = math.min(later or math.huge, tonumber(next[2])) end
+end
+
 for _, name in ipairs(req.queues) do
   if not names[name] then
     names[name] = true
-    queues[#queues + 1] = {key = P .. 'due:' .. name, at = 0, found = {}, next = 1}
+    addSource(laneKey(name, ''))
+    if hasLanes then addLanes(name) end
   end
 end
 
 local PART = 16
-local function first(queue)
-  if queue.next > #queue.found and not queue.isDone then
-    queue.found = call('ZRANGE', queue.key, queue.at, queue.at + PART - 1, 'WITHSCORES')
-    queue.at = queue.at + PART
-    queue.next = 1
-    queue.isDone = #queue.found < 2 * PART
+local function first(source)
+  if source.next > #source.found and not source.isDone then
+    source.found = call('ZRANGE', source.key, source.at, source.at + PART - 1, 'WITHSCORES')
+    source.at = source.at + PART
+    source.next = 1
+    source.isDone = #source.found < 2 * PART
   end
-  return queue.found[queue.next], tonumber(queue.found[queue.next + 1])
+  return source.found[source.next], tonumber(source.found[source.next + 1])
 end
 
 local held = {}
 local function earliest()
-  local found, member, due
-  for _, queue in ipairs(queues) do
-    local m, d = first(queue)
-    while m and held[string.sub(m, 18)] do
-      queue.next = queue.next + 2
-      m, d = first(queue)
+  local found, member, due, opens
+  for _, source in ipairs(sources) do
+    local at = now
+    if source.limits then at = opensAt(source.limits) end
+    if at == now then
+      local m, d = first(source)
+      while m and held[string.sub(m, 18)] do
+        source.next = source.next + 2
+        m, d = first(source)
+      end
+      if m and (not due or d < due or (d == due and m < member)) then found, member, due = source, m, d end
+    elseif at then
+      opens = math.min(opens or at, at)
     end
-    if m and (not due or d < due or (d == due and m < member)) then found, member, due = queue, m, d end
   end
-  return found, member, due
+  return found, member, due, opens
 end
 
-local function pick(limit, suspects)
-  local picked = {}
+local function untilNext(due, opens)
+  local at = math.min(due or math.huge, opens or math.huge, later or math.huge)
+  return at < math.huge and math.max(0, at - now)
+end
+
+local function takeDue(limit, suspects)
+  local taken = {}
   while true do
-    local queue, member, due = earliest()
-    if not queue then return picked, false end
-    if due > now then return picked, due - now end
-    local row = getRun(string.sub(member, 18), #picked < limit)
+    local source, member, due, opens = earliest()
+    if not source or due > now then return taken, untilNext(due, opens) end
+    local row = getRun(string.sub(member, 18), #taken < limit)
     local suspect = isSuspect(row)
     local isPassed = suspect and suspects <= 0
-    if not isPassed and #picked >= limit then return picked, 0 end
+    if not isPassed and #taken >= limit then return taken, 0 end
     if suspect and not isPassed then suspects = suspects - 1 end
-    if not isPassed then picked[#picked + 1] = row end
-    queue.next = queue.next + 2
+    if not isPassed then taken[#taken + 1] = take(row, req) end
+    source.next = source.next + 2
   end
 end
 
@@ -98,13 +125,12 @@ if #claims > 0 then
     if row.at >= ${SUSPECT_ATTEMPTS} then suspects = suspects - 1 end
     claims[i] = toReply(row)
   end
-  local _, next = pick(0, suspects)
+  local _, next = takeDue(0, suspects)
   return finish({now, next, claims})
 end
-local picked, next = pick(req.limit, req.suspects)
-for i, row in ipairs(picked) do claims[i] = take(row, req) end
+local taken, next = takeDue(req.limit, req.suspects)
 flush()
-return finish({now, next, claims})
+return finish({now, next, taken})
 `;
 
 export const CLAIM: Script = toScript('claim', [RUNS, TAKE, CLAIM_SOURCE]);

@@ -100,6 +100,7 @@ local function goOn(row, one)
     put(row, 'due', now + one.leaseMs)
     return true
   end
+  if next.kind ~= 'end' then releaseSlots(row) end
   if next.kind == 'end' then
     endRun(row, {st = next.status, res = next.result and ARGV[next.result], err = next.error and ARGV[next.error], ec = next.errorCode})
   elseif next.kind == 'park' then

@@ -41,6 +41,7 @@ end
 
 local function endRun(row, ending)
   leaveThread(row)
+  releaseSlots(row)
   put(row, 'st', ending.st)
   put(row, 'due', nil)
   put(row, 'res', ending.res)
@@ -102,7 +103,7 @@ local function handOver(row)
     local message = cjson.decode(unread[i])
     if message.kind == 'user' and not getRun(message.id) then
       local new = {id = message.id, hs = message.inputHash or '', ['in'] = unread[i + 1]}
-      for _, name in ipairs({'wf', 've', 'q', 'th', 'te', 'ab'}) do new[name] = row[name] end
+      for _, name in ipairs({'wf', 've', 'q', 'th', 'te', 'ab', 'lm'}) do new[name] = row[name] end
       insertRun(new, row.th and 'queued' or 'ready')
     end
   end

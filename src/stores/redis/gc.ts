@@ -1,6 +1,7 @@
 /** Removal of runs that ended long ago, with all that belongs to them but their ledger rows (S25); and the store's secret. */
 
 import { HOOKS } from './hooks.ts';
+import { FORGET_WINDOWS } from './lanes.ts';
 import type { Ask } from './paging.ts';
 import { ORPHANS } from './parts.ts';
 import { RUNS } from './runs.ts';
@@ -66,6 +67,7 @@ local before = '(' .. string.format('%.0f', now - req.olderThanMs)
 local old = call('ZRANGEBYSCORE', P .. 'ended', '-inf', before, 'LIMIT', 0, req.limit)
 for _, member in ipairs(old) do remove(getRun(string.sub(member, 18))) end
 removeOrphans()
+forgetWindows()
 return finish(#old)
 `;
 
@@ -74,7 +76,7 @@ call('HSETNX', P .. 'meta', 'secret', ARGV[req.secret])
 return finish(payload(call('HGET', P .. 'meta', 'secret')))
 `;
 
-const GC: Script = toScript('gc', [RUNS, HOOKS, STREAM_ROWS, ORPHANS, GC_SOURCE]);
+const GC: Script = toScript('gc', [RUNS, HOOKS, STREAM_ROWS, ORPHANS, FORGET_WINDOWS, GC_SOURCE]);
 export const SECRET: Script = toScript('secret', [SECRET_SOURCE]);
 
 /** In parts; answers how many runs went. */

@@ -106,7 +106,7 @@ local answers = {}
 for i, one in ipairs(req.items) do
   local answer = one.run and toRun(one) or toHook(one)
   local row = answer[1] == 'ok' and req.claim and getRun(answer[2])
-  if row and row.st == 'ready' and req.claim.queues[row.q] and not isSuspect(row) then answer[4] = take(row, req.claim) end
+  if row and row.st == 'ready' and not row.lm and req.claim.queues[row.q] and not isSuspect(row) then answer[4] = take(row, req.claim) end
   answers[i] = answer
 end
 flush()

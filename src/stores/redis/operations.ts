@@ -14,8 +14,9 @@ import { describeTotals, LEDGER_TOTALS, listLedger, toLedgerTotals } from './led
 import { describeGet as describeParts, describePut, GET_PARTS, PUT_PARTS, toParts } from './parts.ts';
 import { toPayload } from './payloads.ts';
 import * as reads from './read.ts';
+import { describeLimits, LIMITS, toLimitUses } from './lanes.ts';
 import { compact, describeTrim, toTrimResult, TRIM } from './retention.ts';
-import { noLimits, toRun } from './runs.ts';
+import { toRun } from './runs.ts';
 import { toRequest } from './script.ts';
 import { describeStart, START, toStartResults } from './start.ts';
 import { describeRead, READ, toStreamPage } from './streams.ts';
@@ -51,7 +52,7 @@ export function prepareOperations({ ask, enter, saw }: Gate): Operations {
         ),
         without,
       ),
-    limits: () => Promise.reject(noLimits()),
+    limits: async (keys) => (keys.length === 0 ? [] : toLimitUses(await ask(LIMITS, describeLimits(keys)))),
     thread: async (id, tenant = null) => reads.toThread(await ask(reads.THREAD, reads.describeThread(id, tenant))),
     async read(run, stream, { from, maxBytes }) {
       const at = { run, stream, from: Math.max(0, from), maxBytes };

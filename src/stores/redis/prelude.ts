@@ -16,7 +16,9 @@
  * | `i:<run>`, `d:<run>` | list of messages, each as header and payload; hash: their kinds by id |
  * | `c:<run>,<stream>` | sorted set of packs of chunks by the offset behind them: `first:count:bytes:at:` and the pack |
  * | `h:<token>`, `hn:<token>`, `hr:<run>` | hash: a hook; list of its notes; sorted set of the tokens of a run |
- * | `due:<queue>` | sorted set: `<order>:<run>` by due time |
+ * | `due:<queue>`, `lane:<queue>,<keys>` | sorted sets: `<order>:<run>` by due time, of those without and with keys of limits |
+ * | `lanes:<queue>`, `asked:<queue>` | sorted set: lanes with keys by the due time of their first; hash: their limits |
+ * | `uses` | hash: slots taken, begun in the window, and its end, by key of limits |
  * | `x:<name>` | for some minutes: an argument that is too large for one request |
  * | `n:<nonce>` | list of runs that a claim got |
  * | `t:<thread>`, `ta:<thread>`, `tq:<thread>`, `tu:<thread>` | of a thread and its tenant: its runs, the active one, those queued; user messages by id |

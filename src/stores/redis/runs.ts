@@ -1,22 +1,22 @@
 /** The rows of runs: read once, changed in the script's memory, and written at its end. */
 
-import { DurableError } from '../../runtime/errors.ts';
-import type { NewRun, Payload, Run, RunStatus } from '../../runtime/store.ts';
+import type { Limit, NewRun, Payload, Run, RunStatus } from '../../runtime/store.ts';
 import type { Origin } from '../rules.ts';
+import { LANES } from './lanes.ts';
 import { toPayload, toPayloadOrNull, toText } from './payloads.ts';
 import type { PlaceOf, Reply } from './script.ts';
 
 /** What transitions look at. The order is that of a reply. */
 const STATE = ['st', 'due', 'ep', 'no', 'h', 'cp', 'ih', 'se', 'ca', 'at', 'su', 'lc', 'n', 'or', 'o'];
 const OF_START = ['q', 'wf', 've', 'th', 'te', 'hs', 'ab', 'pr', 'pk', 'sp', 'cr'];
-const COLUMNS = [...STATE, ...OF_START, 'up', 'en', 'ec', 'pc', 'sn', 'hk'];
+const COLUMNS = [...STATE, ...OF_START, 'up', 'en', 'ec', 'pc', 'sn', 'hk', 'lm'];
 const NUMBERS = ['due', 'ep', 'h', 'cp', 'ih', 'se', 'at', 'n', 'o', 'cr', 'up', 'en'];
 const PAYLOADS = ['in', 'res', 'err', 'pd'];
 const WHOLE = [...COLUMNS, ...PAYLOADS];
 
 const list = (names: string[]): string => names.map((name) => `'${name}'`).join(',');
 
-export const RUNS = `
+export const RUNS = `${LANES}
 local COLUMNS = {${list(COLUMNS)}}
 local PAYLOADS = {${list(PAYLOADS)}}
 local WHOLE = {${list(WHOLE)}}
@@ -49,6 +49,7 @@ local function getRun(id, whole)
   row = {id = id, dirty = {}, whole = whole}
   fill(row, names, values)
   row.wasDue = row.due
+  row.wasLane = row.due and laneOf(row)
   rows[id] = row
   return row
 end
@@ -76,11 +77,9 @@ local function flush()
     local key = P .. 'r:' .. row.id
     if #set > 0 then call('HSET', key, unpack(set)) end
     if #del > 0 and not row.isNew then call('HDEL', key, unpack(del)) end
-    if row.due ~= row.wasDue then
-      local due = P .. 'due:' .. row.q
-      if row.due then call('ZADD', due, row.due, ordered(row.o, row.id)) else call('ZREM', due, ordered(row.o, row.id)) end
-    end
+    moveInLine(row)
   end
+  flushUses()
 end
 
 local function toReply(row, withoutInput)
@@ -120,7 +119,7 @@ local function insertRun(new, st)
   local id, order = new.id, nextOrder()
   local row = {id = id, dirty = {}, whole = true, isNew = true}
   rows[id] = row
-  for _, name in ipairs({'q', 'wf', 've', 'th', 'te', 'hs', 'ab', 'pr', 'pk', 'sp', 'in'}) do
+  for _, name in ipairs({'q', 'wf', 've', 'th', 'te', 'hs', 'ab', 'pr', 'pk', 'sp', 'lm', 'in'}) do
     if new[name] ~= nil then put(row, name, new[name]) end
   end
   for _, name in ipairs({'ep', 'h', 'cp', 'ih', 'se', 'at', 'n'}) do put(row, name, 0) end
@@ -150,7 +149,6 @@ end
 
 /** How a request tells of a new run. */
 export function describeRun(run: NewRun, place: PlaceOf): Record<string, unknown> {
-  if (run.limits.length > 0) throw noLimits();
   return {
     id: run.id,
     wf: run.workflow,
@@ -164,15 +162,9 @@ export function describeRun(run: NewRun, place: PlaceOf): Record<string, unknown
     pr: run.parent?.run,
     pk: run.parent?.key,
     sp: run.supersedes,
+    lm: run.limits.length === 0 ? null : JSON.stringify(run.limits),
     busy: run.whenBusy,
   };
-}
-
-export function noLimits(): DurableError {
-  return new DurableError(
-    'invalid_argument',
-    'Cannot start a run with limits: the Redis store does not keep limits yet.',
-  );
 }
 
 type Column = (typeof WHOLE)[number];
@@ -183,6 +175,7 @@ export function toRun(reply: Reply, input?: Payload): Run {
   const parent = cell.textOrNull('pr');
   const parkCode = cell.textOrNull('pc');
   const suspects = cell.textOrNull('su');
+  const limits = cell.textOrNull('lm');
   return {
     id: toText((reply as Reply[])[WHOLE.length] ?? null),
     workflow: cell.text('wf'),
@@ -195,7 +188,7 @@ export function toRun(reply: Reply, input?: Payload): Run {
     attributes: JSON.parse(cell.text('ab')) as Record<string, string>,
     parent: parent === null ? null : { run: parent, key: cell.text('pk') },
     supersedes: cell.textOrNull('sp'),
-    limits: [],
+    limits: limits === null ? [] : (JSON.parse(limits) as Limit[]),
     status: cell.text('st') as RunStatus,
     dueAt: cell.numberOrNull('due'),
     epoch: cell.number('ep'),

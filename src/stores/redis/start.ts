@@ -34,7 +34,7 @@ end
 local function create(new, st)
   new['in'] = ARGV[new['in']]
   local row = insertRun(new, st)
-  local isClaimed = req.claim and st == 'ready'
+  local isClaimed = req.claim and st == 'ready' and not row.lm
   if isClaimed then take(row, req.claim) end
   return {'created', toReply(row, true), isClaimed and 1 or 0}
 end
