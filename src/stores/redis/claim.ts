@@ -84,7 +84,7 @@ local function earliest()
         m, d = first(source)
       end
       if m and (not due or d < due or (d == due and m < member)) then found, member, due = source, m, d end
-    elseif at then
+    elseif at and (source.at == 0 or first(source)) then
       opens = math.min(opens or at, at)
     end
   end

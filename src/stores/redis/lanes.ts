@@ -150,7 +150,7 @@ export function describeLimits(keys: readonly string[]): Request {
 
 export function toLimitUses(reply: Reply): LimitUse[] {
   return (reply as Reply[]).map((use) => {
-    const [key = null, held, begun, windowEnd] = use as [Reply, number, number, number | null];
+    const [key, held, begun, windowEnd] = use as [Reply, number, number, number | null];
     return { key: toText(key), held, begun, windowEnd };
   });
 }

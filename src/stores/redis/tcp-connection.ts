@@ -28,7 +28,8 @@ export function tcpConnection(open: () => Promise<RedisClient>, { isOwn }: TcpOp
   let trouble: unknown;
   const openOnce = async (): Promise<RedisClient> => {
     const made = await open();
-    if (isOwn) made.on('error', (error: unknown) => void (trouble = error));
+    if (!isOwn) return made;
+    made.on('error', (error: unknown) => void (trouble = error));
     made.on('ready', () => void (trouble = undefined));
     return made;
   };
