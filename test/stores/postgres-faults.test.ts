@@ -1,0 +1,325 @@
+import { Pool } from 'pg';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { createRuntime, DurableError, step, workflow } from '../../src/index.ts';
+import { migratePostgres, postgresStore } from '../../src/postgres.ts';
+import type { PostgresPool, PostgresStoreOptions } from '../../src/postgres.ts';
+import type { Hint, Store } from '../../src/runtime/store.ts';
+import { bytes, claimOne, emptyCommit, holder, newRun, startOne, texts } from '../../src/testing/store-suite/kit.ts';
+import { noPostgres, startPostgres } from '../support/postgres.ts';
+import type { PostgresServer } from '../support/postgres.ts';
+
+let server: PostgresServer;
+let stores: Store[] = [];
+let made = 0;
+
+function open(options: Partial<PostgresStoreOptions> = {}): Store {
+  const { client, ...rest } = options;
+  const from = client === undefined ? { connectionString: server.url } : { client };
+  const store = postgresStore({ ...from, listen: false, ...rest });
+  stores.push(store);
+  return store;
+}
+
+function newSchema(): string {
+  made += 1;
+  return `faults_${made}`;
+}
+
+async function failure(run: () => Promise<unknown>): Promise<DurableError> {
+  try {
+    await run();
+  } catch (error) {
+    if (DurableError.is(error)) return error;
+    throw error;
+  }
+  throw new Error('It did not fail.');
+}
+
+async function eventually<T>(look: () => Promise<T | undefined> | T | undefined): Promise<T> {
+  for (;;) {
+    const found = await look();
+    if (found !== undefined) return found;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Ends connections whose last statement looks so. */
+async function terminate(query: string): Promise<void> {
+  await eventually(async () => {
+    const ended = await server.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE $1 AND pid <> pg_backend_pid()`,
+      [query],
+    );
+    return ended.length > 0 ? ended : undefined;
+  });
+}
+
+describe.skipIf(noPostgres !== undefined)(`Postgres${noPostgres === undefined ? '' : ` (${noPostgres})`}`, () => {
+  beforeAll(async () => {
+    server = await startPostgres();
+  });
+  afterEach(async () => {
+    for (const store of stores) await store.close();
+    stores = [];
+  });
+  afterAll(() => server.remove());
+
+  describe('that cannot be used', () => {
+    it('because it is down says so, and is used as soon as it is up', async () => {
+      const schema = newSchema();
+      await server.kill();
+      const store = open({ schema });
+      const error = await failure(() => store.get('run_1'));
+      expect([error.code, error.retryable]).toEqual(['store_unavailable', true]);
+      expect(error.message).toContain(`127.0.0.1:${server.port}/postgres`);
+      await server.start();
+      await startOne(store);
+      await server.kill('immediate');
+      expect((await failure(() => store.get('run_1'))).code).toBe('store_unavailable');
+      await server.start();
+      expect((await store.get('run_1'))?.status).toBe('ready');
+    });
+
+    it.each([
+      ['a user that it does not know', 'postgres://stranger:geheim@', '/postgres', /user or the password/],
+      ['a database that is not there', 'postgres://postgres@', '/nowhere', /no such database/],
+    ])('by %s says so, without credentials', async (_, before, database, words) => {
+      const store = open({ connectionString: `${before}127.0.0.1:${server.port}${database}` });
+      const error = await failure(() => store.get('run_1'));
+      expect([error.code, error.retryable]).toEqual(['store_unavailable', false]);
+      expect(error.message).toMatch(words);
+      expect(error.message).not.toContain('geheim');
+    });
+
+    it('because the options make no sense throws at once', () => {
+      expect(() => postgresStore({})).toThrow(/connectionString/);
+      expect(() => open({ schema: 'Robert"; DROP' })).toThrow(/lower-case/);
+    });
+  });
+
+  describe('a schema', () => {
+    it('that many stores open at once is made once', async () => {
+      const schema = newSchema();
+      const many = Array.from({ length: 6 }, () => open({ schema }));
+      await Promise.all(many.map((store, index) => startOne(store, { id: `run_${index}` })));
+      expect(await server.query(`SELECT number FROM ${schema}.migrations`)).toEqual([{ number: 1 }]);
+      expect(await migratePostgres({ connectionString: server.url, schema })).toEqual({ from: 1, to: 1 });
+    });
+
+    it('that is missing is not made where migrating is off, and used once it was made apart', async () => {
+      const schema = newSchema();
+      const store = open({ schema, migrate: false });
+      const error = await failure(() => store.get('run_1'));
+      expect([error.code, error.message]).toEqual(['store_unavailable', expect.stringContaining('everturn migrate')]);
+      expect(await migratePostgres({ connectionString: server.url, schema })).toEqual({ from: 0, to: 1 });
+      expect(await store.get('run_1')).toBeNull();
+    });
+
+    it('of a newer release is refused and left as it is', async () => {
+      const schema = newSchema();
+      await migratePostgres({ connectionString: server.url, schema });
+      await server.query(`INSERT INTO ${schema}.migrations VALUES (99, now())`);
+      const error = await failure(() => open({ schema }).get('run_1'));
+      expect([error.code, error.details]).toEqual(['store_newer', { schema, found: 99, known: 1 }]);
+    });
+
+    it('of another application is refused and left as it is', async () => {
+      const schema = newSchema();
+      await server.query(`CREATE SCHEMA ${schema}`);
+      await server.query(`CREATE TABLE ${schema}.customers (id integer)`);
+      expect((await failure(() => open({ schema }).get('run_1'))).code).toBe('invalid_argument');
+      expect(
+        await server.query('SELECT relname FROM pg_class WHERE relnamespace = $1::regnamespace', [schema]),
+      ).toHaveLength(1);
+    });
+  });
+
+  it('says that it syncs what it commits once it was asked, and not where it does not', async () => {
+    const store = open({ schema: newSchema() });
+    expect(store.capabilities.durability).toBe('async');
+    await store.get('run_1');
+    expect(store.capabilities.durability).toBe('fsync');
+    const loose = open({
+      schema: newSchema(),
+      connectionString: `${server.url}?options=-csynchronous_commit%3Doff`,
+    });
+    await loose.get('run_1');
+    expect(loose.capabilities.durability).toBe('async');
+  });
+
+  describe('a commit that gets no answer', () => {
+    it('because its connection was ended before it was applied is applied once when it is repeated', async () => {
+      const schema = newSchema();
+      const store = open({ schema });
+      const held = await hold(store);
+      const commit = emptyCommit({ run: held.id, token: held.token, expect: 0, id: 'c', events: [bytes('e')] });
+      const blocker = new Pool({ connectionString: server.url, max: 1 });
+      const session = await blocker.connect();
+      await session.query(`BEGIN; SELECT 1 FROM ${schema}.runs FOR UPDATE`);
+      const lost = failure(() => store.commit([commit]));
+      await terminate('%commit_runs%');
+      expect([(await lost).code, (await lost).retryable]).toEqual(['store_unavailable', true]);
+      await session.query('ROLLBACK');
+      session.release();
+      await blocker.end();
+      expect((await store.load(held.id, 0))?.events).toEqual([]);
+      expect((await store.commit([commit]))[0]).toMatchObject({ kind: 'applied', holder: true, head: 1 });
+      expect((await store.commit([commit]))[0]).toMatchObject({ kind: 'applied', holder: true, head: 1 });
+      expect(texts((await store.load(held.id, 0))?.events ?? [])).toEqual(['e']);
+    });
+
+    it('because the answer was lost is not applied again', async () => {
+      const schema = newSchema();
+      const pool = new Pool({ connectionString: server.url, max: 2 });
+      let loses = false;
+      const client: PostgresPool = {
+        connect: () => pool.connect(),
+        end: () => pool.end(),
+        async query(query) {
+          const answer = await pool.query(query as never);
+          if (loses) throw Object.assign(new Error('Connection terminated unexpectedly'));
+          return answer;
+        },
+      };
+      const store = open({ schema, client });
+      const held = await hold(store);
+      const commit = emptyCommit({
+        run: held.id,
+        token: held.token,
+        expect: 0,
+        id: 'c',
+        events: [bytes('e')],
+        chunks: [{ stream: 'out', chunks: [bytes('c')] }],
+      });
+      loses = true;
+      expect((await failure(() => store.commit([commit]))).code).toBe('store_unavailable');
+      loses = false;
+      expect((await store.commit([commit]))[0]).toMatchObject({ kind: 'applied', head: 1, tails: { out: 1 } });
+      expect(texts((await store.read(held.id, 'out', { from: 0, maxBytes: 10 }))?.chunks ?? [])).toEqual(['c']);
+      await store.close();
+      await pool.end();
+    });
+  });
+
+  it('runs whose ends touch each other from both sides all end, whoever has to wait', async () => {
+    const store = open({ schema: newSchema() });
+    const pairs = Array.from({ length: 12 }, (_, index) => index);
+    const parents = await Promise.all(pairs.map((index) => hold(store, { id: `z_${index}` })));
+    const children = await Promise.all(
+      pairs.map((index) => hold(store, { id: `a_${index}`, parent: { run: `z_${index}`, key: 'k' } })),
+    );
+    await Promise.all([
+      ...children.map((child) => child.end()),
+      ...pairs.map((index) => store.control(`z_${index}`, 'terminate')),
+      ...parents.map((parent, index) => parent.commit({ cancels: [`a_${index}`] })),
+    ]);
+    const ended = await Promise.all(pairs.flatMap((index) => [store.get(`a_${index}`), store.get(`z_${index}`)]));
+    expect(new Set(ended.map((run) => run?.status))).toEqual(new Set(['completed', 'failed']));
+  });
+
+  it('keeps any string that JavaScript has', async () => {
+    const store = open({ schema: newSchema() });
+    const odd = ['nul \0 in it', 'half \ud83d of a pair', 'escape \u001b0000', 'back\\u0000slash', '"{},', '𝒳'];
+    const runs = odd.map((thread, index) => newRun({ id: `run \0${index}`, thread, attributes: { [thread]: thread } }));
+    await store.start(runs);
+    for (const run of runs) {
+      expect(await store.get(run.id)).toMatchObject({ id: run.id, thread: run.thread, attributes: run.attributes });
+      expect((await store.thread(run.thread ?? '')).map(({ id }) => id)).toEqual([run.id]);
+      expect((await store.list({ attributes: run.attributes })).items.map(({ id }) => id)).toEqual([run.id]);
+    }
+  });
+
+  describe('what other processes write', () => {
+    const heard = (store: Store): Hint[] => {
+      const hints: Hint[] = [];
+      store.watch?.((hint) => hints.push(hint));
+      return hints;
+    };
+
+    it('is heard of at once, again after the listening connection was lost', async () => {
+      const schema = newSchema();
+      const [here, there] = [open({ schema, listen: { connectionString: server.url } }), open({ schema })];
+      const hints = heard(here);
+      await eventually(() => hints.find(({ kind }) => kind === 'any'));
+      await startOne(there, { id: 'a', thread: 't' });
+      await eventually(() => hints.find(({ kind }) => kind === 'thread'));
+      hints.length = 0;
+      await terminate('LISTEN%');
+      await eventually(() => hints.find(({ kind }) => kind === 'any'));
+      await startOne(there, { id: 'b', thread: 'u' });
+      await eventually(() => hints.find((hint) => hint.kind === 'thread' && hint.run === 'b'));
+    });
+
+    it('is found by a poll where nobody listens', async () => {
+      const schema = newSchema();
+      const [here, there] = [open({ schema, pollMs: 30 }), open({ schema })];
+      await here.get('run_1');
+      const hints = heard(here);
+      await startOne(there);
+      await eventually(() => hints.find(({ kind }) => kind === 'any'));
+    });
+  });
+
+  it('a run goes on where it was when the server was killed under its worker', async () => {
+    const schema = newSchema();
+    let bodies = 0;
+    let reached: () => void = () => undefined;
+    const isHalfway = new Promise<void>((resolve) => (reached = resolve));
+    const walk = workflow('walk', async () => {
+      for (let index = 0; index < 20; index += 1) {
+        await step('go', () => {
+          bodies += 1;
+          if (bodies === 8) reached();
+          return index;
+        });
+      }
+    });
+    const runtime = createRuntime({ store: open({ schema }), workflows: [walk], logger: silent });
+    try {
+      const run = await runtime.start(walk);
+      await isHalfway;
+      await server.kill();
+      await server.start();
+      await run.result();
+      expect(bodies).toBe(20);
+    } finally {
+      await runtime.close();
+    }
+  });
+
+  it('a step is one round trip', async () => {
+    const schema = newSchema();
+    const pool = new Pool({ connectionString: server.url, max: 4 });
+    const sent: string[] = [];
+    const client: PostgresPool = {
+      connect: () => pool.connect(),
+      end: () => pool.end(),
+      query(query) {
+        sent.push(typeof query === 'string' ? query : query.text);
+        return pool.query(query as never);
+      },
+    };
+    const steps = workflow('steps', async () => {
+      for (let index = 0; index < 30; index += 1) await step('go', () => index);
+    });
+    const runtime = createRuntime({ store: open({ schema, client }), workflows: [steps], logger: silent });
+    await (await runtime.start(steps)).result();
+    const commits = sent.filter((text) => text.includes('commit_runs')).length;
+    await runtime.close();
+    await pool.end();
+    // One for each step, and one for the end.
+    expect([commits >= 30, commits <= 31]).toEqual([true, true]);
+    expect(sent.length - commits).toBeLessThan(20);
+  });
+});
+
+const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
+async function hold(store: Store, change: Parameters<typeof newRun>[0] = {}) {
+  const run = newRun(change);
+  await startOne(store, { ...change, queue: `${run.id}@1` });
+  const { claims } = await claimOne(store, { nonce: `n ${run.id}`, queues: [`${run.id}@1`] });
+  const [claim] = claims;
+  if (claim === undefined) throw new Error('It was not claimed.');
+  return holder(store, claim);
+}
