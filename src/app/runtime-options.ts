@@ -66,7 +66,7 @@ const WORKER_NUMBERS = ['concurrency', 'leaseMs', 'pollMs', 'storeTimeoutMs'] as
 
 /** Throws `invalid_argument`, with the right form. Names and secrets are looked at by those below. */
 export function checkOptions(options: RuntimeOptions): void {
-  const { store, logger, version, worker, publicUrl, budget, prices } = (options ?? {}) as Partial<RuntimeOptions>;
+  const { store, logger, version, worker, publicUrl } = (options ?? {}) as Partial<RuntimeOptions>;
   if (typeof store !== 'object' || store === null) {
     throw invalid('without a store', 'Write createRuntime({ store: sqliteStore("app.db"), ... }).');
   }
@@ -86,8 +86,7 @@ export function checkOptions(options: RuntimeOptions): void {
     );
   }
   checkLogger(logger);
-  if (prices !== undefined) checkPrices(prices, 'prices');
-  if (budget !== undefined) checkBudget(budget, 'budget');
+  checkAgentDefaults(options);
   if (worker !== undefined && worker !== false) checkWorker(worker);
   valueBytesOf(options);
 }
@@ -100,6 +99,11 @@ export function valueBytesOf({ maxValueBytes = MAX_VALUE_BYTES }: Pick<RuntimeOp
     `with maxValueBytes ${String(maxValueBytes)}`,
     `Write a whole number of bytes up to ${MAX_VALUE_BYTES}, or leave it out.`,
   );
+}
+
+function checkAgentDefaults({ budget, prices }: RuntimeOptions): void {
+  if (prices !== undefined) checkPrices(prices, 'prices');
+  if (budget !== undefined) checkBudget(budget, 'budget');
 }
 
 function checkLogger(logger: Logger | undefined): void {

@@ -22,8 +22,22 @@ export async function deny(runtime: Runtime, id: string, options: DenyOptions & 
 }
 
 function decided(approval: Approval, options: ApproveOptions & Named): Report {
-  const said = approval.question === 'in-doubt' ? doubtSentence(approval, options) : sentence(approval, options);
+  const said = SENTENCES[approval.question](approval, options);
   return { json: approval, lines: () => [printable(said)] };
+}
+
+const SENTENCES: Record<Approval['question'], (approval: Approval, options: ApproveOptions & Named) => string> = {
+  execute: (approval, options) => sentence(approval, options),
+  'in-doubt': (approval, options) => doubtSentence(approval, options),
+  budget: (approval, options) => budgetSentence(approval, options),
+};
+
+function budgetSentence(
+  { run, status, agent, input: proposed }: Approval,
+  { by, input }: ApproveOptions & Named,
+): string {
+  if (status === 'denied') return `Run ${run} is stopped at its budget by ${by}.`;
+  return `The budget of run ${run} is raised by ${by}: ${briefValue(input ?? proposed)}. A worker of ${agent} goes on with it.`;
 }
 
 /** What became of a call that its process did not survive. */

@@ -50,6 +50,7 @@ export function reasonOf(run: RunInfo, waits: readonly Wait[], now: number): str
 export function waitText(wait: Wait, now: number): string {
   switch (wait.kind) {
     case 'approval':
+      if (wait.question === 'budget') return 'a word about its budget';
       return `${wait.question === 'in-doubt' ? 'in doubt:' : 'approval of'} ${wait.tool}`;
     case 'question':
       return `answer to ${JSON.stringify(wait.prompt)}`;

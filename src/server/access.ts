@@ -32,7 +32,8 @@ export type Action =
   | 'run.read'
   | 'run.cancel'
   | 'run.resume'
-  | 'stream.read';
+  | 'stream.read'
+  | 'ledger.read';
 
 /** What somebody asks to do, and with what. */
 export interface AccessRequest {

@@ -25,6 +25,7 @@ import { hookEndpoints } from './hook-endpoints.ts';
 import { errorResponse, routeNotFound } from './http-error.ts';
 import { jsonResponse } from './json.ts';
 import { questionEndpoints } from './question-endpoints.ts';
+import { ledgerEndpoints } from './ledger-endpoints.ts';
 import { runEndpoints } from './run-endpoints.ts';
 import { createRunStates } from './run-state.ts';
 import { errorSchema } from './schemas.ts';
@@ -119,6 +120,7 @@ function allEndpoints(parts: ServerParts): Endpoint[] {
     ...hookEndpoints(parts),
     ...webhookEndpoints(parts),
     ...runEndpoints(parts),
+    ...ledgerEndpoints(parts),
     ...streamEndpoints(parts),
     health(parts.runtime),
   ];
