@@ -178,7 +178,7 @@ class DurableRuntime implements Runtime {
       agentOf: (name) => agentOf(parts.options.agents?.[name], parts.options.budget),
       keyOf: async (id) => (await this.#ready()).keys.find(id),
     });
-    this.#store = withLargeValues(parts.options.store, { maxBytes: valueBytesOf(parts.options) });
+    this.#store = withLargeValues(parts.options.store, { maxBytes: valueBytesOf(parts.options), clock: parts.clock });
     this.#handles = {
       store: this.#store,
       clock: parts.clock,

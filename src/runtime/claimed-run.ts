@@ -1,12 +1,18 @@
 /** What a claimed run begins with: its journal and its input, and what is large of both, as far as replay needs it at once. */
 
+import type { Clock } from './clock.ts';
 import { decodeValue } from './codec.ts';
 import type { HeldRun } from './held-run.ts';
 import { Journal } from './journal.ts';
 import { LargeValues } from './large-values.ts';
 import { isReference } from './reference.ts';
 import type { StoreCalls } from './store-calls.ts';
-import type { Loaded, Run, Store } from './store.ts';
+import type { Claim, Loaded, Run, Store } from './store.ts';
+
+/** The continuation in this process is the one that the claim is for. */
+export function goesOn(held: HeldRun, claim: Claim): boolean {
+  return held.state !== 'finished' && claim.token.epoch === held.epoch + 1 && claim.run.head === held.head;
+}
 
 export interface ClaimedRun {
   journal: Journal;
@@ -16,23 +22,25 @@ export interface ClaimedRun {
 
 export interface ReadClaimedOptions {
   store: Store;
+  clock: Clock;
   calls: StoreCalls;
   /** Null of a run that has recorded nothing. */
   loaded: Loaded | null;
-  /** Whether the claim still holds, as far as this process knows. */
-  isHeld: () => boolean;
+  /** Monotonic time before the claim was sent. */
+  claimedAt: number;
+  leaseMs: number;
   /** Who executes it, once somebody does. */
   held: () => HeldRun | undefined;
 }
 
 /** Throws `value_corrupt`, and what the store throws when the claim is over. */
 export async function readClaimed(run: Run, options: ReadClaimedOptions): Promise<ClaimedRun> {
-  const { store, calls, loaded, isHeld, held } = options;
+  const { store, clock, calls, loaded, claimedAt, leaseMs, held } = options;
   const isWorthIt = (): boolean => {
     const holder = held();
-    return holder === undefined ? isHeld() : holder.state !== 'finished';
+    return holder === undefined ? clock.monotonic() - claimedAt < leaseMs : holder.state !== 'finished';
   };
-  const values = new LargeValues(store, (call) => calls.insist(call, isWorthIt));
+  const values = new LargeValues(store, { ask: (call) => calls.insist(call, isWorthIt), clock });
   const journal = Journal.load(loaded, {
     from: run.checkpoint,
     unreadable: (error) => held()?.broken(error),

@@ -20,6 +20,7 @@ import type { Outcome } from './run-end.ts';
 import { RunEnding } from './run-ending.ts';
 import { Holding } from './holding.ts';
 import type { HoldingOptions, InFlight } from './holding.ts';
+import type { HeldRunHost } from './held-run-host.ts';
 import { withHookConflict } from './hook-conflict.ts';
 import { Intake } from './intake.ts';
 import { nextLookAt } from './next-look.ts';
@@ -33,22 +34,6 @@ import { stepsAtStall } from './stall.ts';
 import type { Claim, Commit, CommitResult, Message, NewRun, Run, StreamWrite, Then } from './store.ts';
 
 export type HeldRunState = 'running' | 'suspended' | 'stale' | 'finished';
-
-export interface HeldRunHost {
-  /** It waits; its continuation may be kept. */
-  suspended(held: HeldRun): void;
-  /** It has left this process: ended, parked, yielded or lost. */
-  finished(held: HeldRun, how: 'ended' | 'parked' | 'yielded' | 'lost'): void;
-  /** Its lease ran out while this process did not look; it writes nothing until a claim says who holds it. */
-  stale(held: HeldRun): void;
-  /** A run that had made no progress over several claims has made some. */
-  progressed(held: HeldRun): void;
-  /** A suspended continuation asked for something durable. */
-  wake(held: HeldRun): void;
-  request(held: HeldRun): void;
-  /** It has chunks for the next flush. */
-  requestFlush(held: HeldRun): void;
-}
 
 export interface HeldRunOptions extends HoldingOptions {
   definition: WorkflowDefinition;
@@ -152,7 +137,7 @@ export class HeldRun implements CommitSource {
     this.core.queue.kickSoon();
     const frame = { context: this.core.context, scope: this.core.root };
     currentFrame
-      .run(frame, () => runFunction(() => definition.run(this.core.context, input)))
+      .run(frame, async () => definition.run(this.core.context, input))
       .then(
         (value) => this.#functionEnded({ status: 'completed', value }),
         (error: unknown) => this.#functionEnded({ status: 'failed', error }),
@@ -488,8 +473,4 @@ export class HeldRun implements CommitSource {
   #stopTimers(): void {
     this.#divergence.stop();
   }
-}
-
-async function runFunction(run: () => Promise<unknown>): Promise<unknown> {
-  return run();
 }

@@ -6,6 +6,7 @@
  *  L3 What is not there, or has another size, is `value_corrupt`, which says how much of the value is missing.
  */
 
+import type { Clock } from './clock.ts';
 import type { Payload } from './codec.ts';
 import { cutAfter } from './cutting.ts';
 import { DurableError } from './errors.ts';
@@ -25,10 +26,12 @@ export interface PutOptions {
 
 export class LargeValues {
   readonly #ask: AskStore;
+  readonly #clock: Pick<Clock, 'settle'>;
   readonly #maxRequestBytes: number;
 
-  constructor(store: Pick<Store, 'capabilities'>, ask: AskStore) {
+  constructor(store: Pick<Store, 'capabilities'>, { ask, clock }: { ask: AskStore; clock: Pick<Clock, 'settle'> }) {
     this.#ask = ask;
+    this.#clock = clock;
     this.#maxRequestBytes = store.capabilities.maxRequestBytes;
   }
 
@@ -69,6 +72,7 @@ export class LargeValues {
     whole.set(head);
     let at = head.length;
     for (const group of groupsOf(parts, this.#maxRequestBytes)) {
+      await this.#clock.settle(); // L2
       const found = await this.#ask((store) =>
         store.getParts(
           reference.home,

@@ -4,9 +4,11 @@
  *
  *  V1 Rows of `get`, `list` and `claim`, events and messages of `load` stay as they stand; `expand` makes one of them whole.
  *  V2 A page of a stream has at least one chunk, and as many whole ones as it may hold.
- *  V3 What wakes a run stays in line: it says who and where, not what.
+ *  V3 A row whose value has lost parts hides no other row: the value stays a reference, which is `value_corrupt` to who decodes it.
+ *  V4 What wakes a run stays in line: it says who and where, not what.
  */
 
+import type { Clock } from './clock.ts';
 import type { Payload } from './codec.ts';
 import { DurableError } from './errors.ts';
 import { LargeValues } from './large-values.ts';
@@ -19,8 +21,11 @@ export interface ValueStore extends Store {
 }
 
 /** `maxBytes`: of one value. */
-export function withLargeValues(store: Store, { maxBytes }: { maxBytes: number }): ValueStore {
-  const values = new LargeValues(store, (call) => call(store));
+export function withLargeValues(
+  store: Store,
+  { maxBytes, clock }: { maxBytes: number; clock: Pick<Clock, 'settle'> },
+): ValueStore {
+  const values = new LargeValues(store, { ask: (call) => call(store), clock });
   const own = overrides(store, { values, maxBytes });
   const passed = new Map<PropertyKey, { from: unknown; to: unknown }>();
   // Whatever else a store has is its own.
@@ -56,10 +61,11 @@ function overrides(store: Store, { values, maxBytes }: Overriding): Overridden {
     isLarge(run.input) ? { ...run, input: await put(run.id, run.input, `the input of run "${run.id}"`) } : run;
   const putDelivery = async (delivery: Delivery): Promise<Delivery> => {
     const { id, kind, payload } = delivery;
-    if (!isLarge(payload) || kind === 'wake') return delivery; // V3
+    if (!isLarge(payload) || kind === 'wake') return delivery; // V4
     return { ...delivery, payload: await put(id, payload, `the message "${id}"`) };
   };
-  const expandHook = (hook: Hook): Promise<Hook> => wholeHook(values, hook);
+  const expandRow: ValueStore['expand'] = (payload) => values.expand(payload).catch(keepDamaged(payload));
+  const expandHook = (hook: Hook): Promise<Hook> => wholeHook(expandRow, hook);
   return {
     expand: (payload) => values.expand(payload),
     start: async (runs, claim) =>
@@ -85,8 +91,7 @@ function overrides(store: Store, { values, maxBytes }: Overriding): Overridden {
       const page = await store.listHooks(query);
       return { ...page, items: await eachInTurn(page.items, expandHook) };
     },
-    thread: async (id, tenant) =>
-      eachInTurn(await store.thread(id, tenant), (run) => wholeRun((payload) => values.expand(payload), run)),
+    thread: async (id, tenant) => eachInTurn(await store.thread(id, tenant), (run) => wholeRun(expandRow, run)),
   };
 }
 
@@ -102,12 +107,20 @@ export async function wholeRun(expand: ValueStore['expand'], run: Run): Promise<
   };
 }
 
-async function wholeHook(values: LargeValues, hook: Hook): Promise<Hook> {
+/** V3 */
+function keepDamaged(payload: Payload): (error: unknown) => Payload {
+  return (error) => {
+    if (DurableError.is(error, 'value_corrupt')) return payload;
+    throw error;
+  };
+}
+
+async function wholeHook(expand: ValueStore['expand'], hook: Hook): Promise<Hook> {
   if (!isReference(hook.details) && !hook.notes.some(isReference)) return hook;
   return {
     ...hook,
-    details: await values.expand(hook.details),
-    notes: await eachInTurn(hook.notes, (note) => values.expand(note)),
+    details: await expand(hook.details),
+    notes: await eachInTurn(hook.notes, expand),
   };
 }
 

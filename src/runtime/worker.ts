@@ -12,13 +12,12 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { LRUCache } from 'lru-cache';
 import { Admission } from './admission.ts';
 import type { Clock } from './clock.ts';
-import { readClaimed } from './claimed-run.ts';
-import { MAX_VALUE_BYTES } from './codec.ts';
+import { goesOn, readClaimed } from './claimed-run.ts';
 import { Committer } from './committer.ts';
 import type { Application } from './context.ts';
 import type { DurableError } from './errors.ts';
 import { HeldRun } from './held-run.ts';
-import type { HeldRunHost } from './held-run.ts';
+import type { HeldRunHost } from './held-run-host.ts';
 import { isUnreadable } from './handback.ts';
 import type { Ids } from './ids.ts';
 import type { Keyring } from './keyring.ts';
@@ -53,7 +52,7 @@ export interface WorkerParts {
   registry: Registry;
   streams?: StreamSettings;
   /** Of one value that a run records. */
-  maxValueBytes?: number;
+  maxValueBytes: number;
   application?: Application;
   /** Loaded before the worker opens. */
   keys: Keyring;
@@ -409,14 +408,13 @@ export class Worker implements HeldRunHost {
     if (this.#state !== 'open') return this.#leave(claim);
     let held: HeldRun | undefined;
     const { leaseMs } = this.#options;
-    const isHeld = (): boolean => clock.monotonic() - options.claimedAt < leaseMs;
-    const claimed = { store, calls: this.#calls, loaded, isHeld, held: () => held };
-    const { input, journal, values } = await readClaimed(run, claimed);
+    const reading = { ...options, store, clock, calls: this.#calls, loaded, leaseMs, held: () => held };
+    const { input, journal, values } = await readClaimed(run, reading);
     if (this.#state !== 'open') return this.#leave(claim);
     held = new HeldRun({
       claim,
       claimedAt: options.claimedAt,
-      leaseMs: this.#options.leaseMs,
+      leaseMs,
       definition: registry.find(run.workflow),
       input,
       secret,
@@ -433,7 +431,7 @@ export class Worker implements HeldRunHost {
           logger: runLogger,
           journal,
           values,
-          maxValueBytes: this.#parts.maxValueBytes ?? MAX_VALUE_BYTES,
+          maxValueBytes: this.#parts.maxValueBytes,
           request: () => self.requested(),
           requestFlush: () => self.flushRequested(),
           evaluate: () => self.evaluate(),
@@ -467,9 +465,4 @@ export class Worker implements HeldRunHost {
     }
     this.#scheduleTick();
   }
-}
-
-/** The continuation in this process is the one that the claim is for. */
-function goesOn(held: HeldRun, claim: Claim): boolean {
-  return held.state !== 'finished' && claim.token.epoch === held.epoch + 1 && claim.run.head === held.head;
 }

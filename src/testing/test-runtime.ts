@@ -106,7 +106,7 @@ class LivesOfARuntime implements TestRuntime {
   constructor(options: TestRuntimeOptions) {
     this.clock = options.clock ?? manualClock();
     this.store = options.store ?? memoryStore({ clock: this.clock });
-    const store = withLargeValues(this.store, { maxBytes: MAX_VALUE_BYTES });
+    const store = withLargeValues(this.store, { maxBytes: MAX_VALUE_BYTES, clock: this.clock });
     this.#handles = {
       store,
       clock: this.clock,
