@@ -4,7 +4,7 @@ import { Command, Option } from 'commander';
 import type { ApprovalQuery, ApproveOptions } from '../app/approvals.ts';
 import type { Runtime } from '../app/create-runtime.ts';
 import { systemClock } from '../runtime/clock.ts';
-import type { LedgerQuery, RunQuery, RunStatus } from '../runtime/store.ts';
+import type { RunQuery, RunStatus } from '../runtime/store.ts';
 import type { QuestionQuery } from '../app/questions.ts';
 import { answer } from './answer.ts';
 import { cancel, resume } from './control.ts';
@@ -12,7 +12,6 @@ import { approve, deny } from './decide.ts';
 import { inspectApproval } from './inspect-approval.ts';
 import { inspectApprovals } from './inspect-approvals.ts';
 import { followEvents, inspectEvents } from './inspect-events.ts';
-import { exportLedger, inspectLedger } from './inspect-ledger.ts';
 import { inspectQuestions } from './inspect-questions.ts';
 import { inspectRun } from './inspect-run.ts';
 import { inspectRuns } from './inspect-runs.ts';
@@ -20,6 +19,7 @@ import { readAttribute, readCursor, readJson, readLimit, readSince, readStatuses
 import type { Since } from './option-values.ts';
 import { print } from './report.ts';
 import type { Report, Terminal } from './report.ts';
+import { migrate } from './migrate.ts';
 import { openRuntime, parseStoreUrl, STORE_VARIABLE } from './store-url.ts';
 import { usageError } from './usage.ts';
 
@@ -35,7 +35,7 @@ export function createProgram(terminal: Terminal, version: string): Command {
   const program = new Command('everturn')
     .description('Looks at durable runs in their store, and answers what waits for a person.')
     .version(version)
-    .option('--store <url>', `where the runs live: a path, or sqlite:<path> (default: $${STORE_VARIABLE})`)
+    .option('--store <url>', `where the runs live: a path, sqlite:<path> or postgres://... (default: $${STORE_VARIABLE})`)
     .option('--json', 'one JSON document on stdout, for errors too')
     .exitOverride()
     .configureHelp({ showGlobalOptions: true })
@@ -53,16 +53,16 @@ export function createProgram(terminal: Terminal, version: string): Command {
   const parts = { terminal, over };
   const inspect = program
     .command('inspect')
-    .description('shows runs, events, approvals, questions and the ledger; changes nothing');
+    .description('shows runs, events, approvals and questions; changes nothing');
   addInspectRuns(inspect, parts);
   addInspectRun(inspect, parts);
   addInspectEvents(inspect, parts);
   addInspectApprovals(inspect, parts);
   addInspectQuestions(inspect, parts);
-  addInspectLedger(inspect, parts);
   addDecisions(program, parts);
   addAnswer(program, parts);
   addControls(program, parts);
+  addMigrate(program, parts);
   return program;
 }
 
@@ -176,31 +176,6 @@ function addInspectQuestions(inspect: Command, { over }: Parts): void {
     );
 }
 
-interface LedgerFilters extends Omit<LedgerQuery, 'tenant'> {
-  tenant?: string | boolean;
-  csv?: boolean;
-  ndjson?: boolean;
-}
-
-function addInspectLedger(inspect: Command, { terminal, over }: Parts): void {
-  addPaging(inspect.command('ledger'))
-    .description('attempts at model turns and what they used, oldest first')
-    .option('--run <id>', 'of this run')
-    .option('--thread <id>', 'of this conversation')
-    .option('--tenant <id>', 'of this tenant')
-    .option('--no-tenant', 'of no tenant')
-    .addOption(new Option('--csv', 'all rows as CSV, for bills').conflicts(['ndjson', 'limit']))
-    .addOption(new Option('--ndjson', 'all rows as JSON, one a line').conflicts('limit'))
-    .action(({ tenant, csv = false, ndjson = false, ...filters }: LedgerFilters) => {
-      const query: LedgerQuery = { ...filters, ...tenantOf(tenant) };
-      return over(async (runtime) => {
-        if (!csv && !ndjson) return inspectLedger(runtime, query);
-        await exportLedger(runtime, query, { terminal, as: csv ? 'csv' : 'ndjson' });
-        return undefined;
-      });
-    });
-}
-
 function addAnswer(program: Command, { terminal, over }: Parts): void {
   program
     .command('answer')
@@ -275,4 +250,15 @@ function addControls(program: Command, { over }: Parts): void {
     .description('lets a parked run go on, after what parked it is mended')
     .argument('<run>', 'the run')
     .action((id: string) => over((runtime) => resume(runtime, id)));
+}
+
+function addMigrate(program: Command, { terminal }: Parts): void {
+  program
+    .command('migrate')
+    .description('brings a Postgres schema up to this release; makes it where there is none')
+    .argument('[url]', 'default: that of --store')
+    .action(async (url: string | undefined) => {
+      const { store, json = false } = program.opts<{ store?: string; json?: boolean }>();
+      print(await migrate(url ?? store ?? terminal.env[STORE_VARIABLE]), terminal, json);
+    });
 }

@@ -8,13 +8,13 @@ import type { Store } from '../runtime/store.ts';
 import { usageError } from './usage.ts';
 
 export const STORE_VARIABLE = 'EVERTURN_STORE';
-const SUPPORTED = 'Write a path (app.db) or sqlite:<path>.';
+const SUPPORTED = 'Write a path (app.db), sqlite:<path>, or postgres://<user>@<host>/<database>.';
 const SCHEME = /^([a-z][a-z0-9+.-]+):(?:\/\/)?(.*)$/is;
 
-export interface StoreLocation {
-  scheme: 'sqlite';
-  path: string;
-}
+export type StoreLocation =
+  | { scheme: 'sqlite'; path: string }
+  /** `?schema=` of the URL names the schema. */
+  | { scheme: 'postgres'; connectionString: string; schema?: string };
 
 /** Throws a usage error that says which forms there are. URLs may hold passwords: it names the scheme only. */
 export function parseStoreUrl(url: string | undefined): StoreLocation {
@@ -22,6 +22,7 @@ export function parseStoreUrl(url: string | undefined): StoreLocation {
     throw usageError(`no store is named: pass --store <url>, or set ${STORE_VARIABLE}. ${SUPPORTED}`);
   }
   const [, scheme, rest] = SCHEME.exec(url) ?? [undefined, 'sqlite', url];
+  if (scheme?.toLowerCase() === 'postgres' || scheme?.toLowerCase() === 'postgresql') return parsePostgresUrl(url);
   if (scheme?.toLowerCase() !== 'sqlite') {
     throw usageError(`stores of the scheme "${scheme}:" are not supported by this release. ${SUPPORTED}`);
   }
@@ -32,12 +33,19 @@ export function parseStoreUrl(url: string | undefined): StoreLocation {
   return { scheme: 'sqlite', path: rest };
 }
 
+function parsePostgresUrl(text: string): StoreLocation {
+  const url = URL.parse(text);
+  if (url === null) throw usageError(`the store's URL cannot be read. ${SUPPORTED}`);
+  const schema = url.searchParams.get('schema');
+  url.searchParams.delete('schema');
+  return { scheme: 'postgres', connectionString: url.href, ...(schema === null ? {} : { schema }) };
+}
+
 /**
  * A runtime over the store that claims nothing. Throws `store_unavailable` where there is no file yet (none is made), and what the store
- * itself throws.
+ * itself throws. Postgres is reached with the first question.
  */
 export async function openRuntime(location: StoreLocation): Promise<Runtime> {
-  assertFile(location.path);
   const { createRuntime } = await import('../app/create-runtime.ts');
   return createRuntime({
     store: await openStore(location),
@@ -47,12 +55,20 @@ export async function openRuntime(location: StoreLocation): Promise<Runtime> {
   });
 }
 
-async function openStore({ scheme, path }: StoreLocation): Promise<Store> {
-  switch (scheme) {
+async function openStore(location: StoreLocation): Promise<Store> {
+  switch (location.scheme) {
     case 'sqlite': {
+      const { path } = location;
+      assertFile(path);
       assertSqlite(path);
       const { sqliteStore } = await import('../sqlite.ts');
       return sqliteStore(path);
+    }
+    case 'postgres': {
+      const { scheme: _, ...options } = location;
+      const { postgresStore } = await import('../postgres.ts');
+      // Whoever looks changes nothing.
+      return postgresStore({ ...options, migrate: false, connections: 2 });
     }
   }
 }

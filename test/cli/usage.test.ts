@@ -54,7 +54,7 @@ describe('misuse of the command line ends with 2', () => {
 
   it.each<[what: string, store: string[], says: RegExp]>([
     ['no store', [], /pass --store <url>, or set EVERTURN_STORE/],
-    ['an unknown scheme', ['--store', 'postgres://me:secret@host/db'], /"postgres:" are not supported .*Write a path/],
+    ['an unknown scheme', ['--store', 'mysql://me:secret@host/db'], /"mysql:" are not supported .*Write a path/],
     ['a scheme without a path', ['--store', 'sqlite:'], /no path/],
     ['memory', ['--store', ':memory:'], /its own process/],
   ])('%s', async (_, store, says) => {

@@ -176,7 +176,7 @@ describe.skipIf(noPostgres !== undefined)(`Postgres${noPostgres === undefined ? 
         connect: () => pool.connect(),
         end: () => pool.end(),
         async query(query) {
-          const answer = await pool.query(query as never);
+          const answer = await (pool as PostgresPool).query(query);
           if (loses) throw Object.assign(new Error('Connection terminated unexpectedly'));
           return answer;
         },
@@ -296,7 +296,7 @@ describe.skipIf(noPostgres !== undefined)(`Postgres${noPostgres === undefined ? 
       end: () => pool.end(),
       query(query) {
         sent.push(typeof query === 'string' ? query : query.text);
-        return pool.query(query as never);
+        return (pool as PostgresPool).query(query);
       },
     };
     const steps = workflow('steps', async () => {
