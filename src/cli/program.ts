@@ -4,7 +4,7 @@ import { Command, Option } from 'commander';
 import type { ApprovalQuery, ApproveOptions } from '../app/approvals.ts';
 import type { Runtime } from '../app/create-runtime.ts';
 import { systemClock } from '../runtime/clock.ts';
-import type { RunQuery, RunStatus } from '../runtime/store.ts';
+import type { LedgerQuery, RunQuery, RunStatus } from '../runtime/store.ts';
 import type { QuestionQuery } from '../app/questions.ts';
 import { answer } from './answer.ts';
 import { cancel, resume } from './control.ts';
@@ -12,6 +12,7 @@ import { approve, deny } from './decide.ts';
 import { inspectApproval } from './inspect-approval.ts';
 import { inspectApprovals } from './inspect-approvals.ts';
 import { followEvents, inspectEvents } from './inspect-events.ts';
+import { exportLedger, inspectLedger } from './inspect-ledger.ts';
 import { inspectQuestions } from './inspect-questions.ts';
 import { inspectRun } from './inspect-run.ts';
 import { inspectRuns } from './inspect-runs.ts';
@@ -53,12 +54,13 @@ export function createProgram(terminal: Terminal, version: string): Command {
   const parts = { terminal, over };
   const inspect = program
     .command('inspect')
-    .description('shows runs, events, approvals and questions; changes nothing');
+    .description('shows runs, events, approvals, questions and the ledger; changes nothing');
   addInspectRuns(inspect, parts);
   addInspectRun(inspect, parts);
   addInspectEvents(inspect, parts);
   addInspectApprovals(inspect, parts);
   addInspectQuestions(inspect, parts);
+  addInspectLedger(inspect, parts);
   addDecisions(program, parts);
   addAnswer(program, parts);
   addControls(program, parts);
@@ -174,6 +176,31 @@ function addInspectQuestions(inspect: Command, { over }: Parts): void {
     .action(({ tenant, ...filters }: QuestionFilters) =>
       over((runtime) => inspectQuestions(runtime, { ...filters, ...tenantOf(tenant) })),
     );
+}
+
+interface LedgerFilters extends Omit<LedgerQuery, 'tenant'> {
+  tenant?: string | boolean;
+  csv?: boolean;
+  ndjson?: boolean;
+}
+
+function addInspectLedger(inspect: Command, { terminal, over }: Parts): void {
+  addPaging(inspect.command('ledger'))
+    .description('attempts at model turns and what they used, oldest first')
+    .option('--run <id>', 'of this run')
+    .option('--thread <id>', 'of this conversation')
+    .option('--tenant <id>', 'of this tenant')
+    .option('--no-tenant', 'of no tenant')
+    .addOption(new Option('--csv', 'all rows as CSV, for bills').conflicts(['ndjson', 'limit']))
+    .addOption(new Option('--ndjson', 'all rows as JSON, one a line').conflicts('limit'))
+    .action(({ tenant, csv = false, ndjson = false, ...filters }: LedgerFilters) => {
+      const query: LedgerQuery = { ...filters, ...tenantOf(tenant) };
+      return over(async (runtime) => {
+        if (!csv && !ndjson) return inspectLedger(runtime, query);
+        await exportLedger(runtime, query, { terminal, as: csv ? 'csv' : 'ndjson' });
+        return undefined;
+      });
+    });
 }
 
 function addAnswer(program: Command, { terminal, over }: Parts): void {
