@@ -1,15 +1,15 @@
 /**
  * `fork('traveller-process.ts', [json])`: runs travellers to their end, or to this process's. Approves what they ask. Of each run it tells what
- * the file held before, and what it holds at the end.
+ * the store held before, and what it holds at the end.
  */
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { UIMessage, UIMessageChunk } from 'ai';
 import { createRuntime, DurableError } from 'everturn';
 import type { JournalEvent, LogFields, Logger, Runtime } from 'everturn';
-import { sqliteStore } from 'everturn/sqlite';
 import { deadlyStore } from '../support/deadly-store.ts';
 import type { Death } from '../support/deadly-store.ts';
+import { openStore } from '../support/open-store.ts';
 import { createTraveller } from './traveller.ts';
 import type { Surroundings } from './traveller.ts';
 
@@ -21,8 +21,10 @@ export interface TravellerOptions {
 export interface Trip {
   /** Of the run. */
   id: string;
-  /** Of its own, so that its file knows no other. */
+  /** Of its own, for what it leaves behind. */
   directory: string;
+  /** Of its own, so that it knows no other run; see `openStore`. */
+  store: string;
   death?: Death;
 }
 
@@ -39,7 +41,7 @@ export interface TripReport {
   attempts: Array<{ turn: string; outcome: string }>;
 }
 
-/** What a file holds of a run. */
+/** What a store holds of a run. */
 export interface Recorded {
   events: Array<Pick<JournalEvent, 'type' | 'key'>>;
   chunks: UIMessageChunk[];
@@ -49,13 +51,17 @@ const { at, trips } = JSON.parse(process.argv[2] ?? '') as TravellerOptions;
 await Promise.all(trips.map(travel));
 process.disconnect();
 
-async function travel({ id, directory, death }: Trip): Promise<void> {
-  const file = join(directory, 'runs.db');
-  const before = await recorded(file, id);
+async function travel({ id, directory, store: url, death }: Trip): Promise<void> {
+  const before = await recorded(url, id);
   const warnings: string[] = [];
   const agent = createTraveller(at);
-  const store = deadlyStore(sqliteStore(file), { death, log: join(directory, 'writes.txt') });
-  const runtime = createRuntime({ store, agents: { traveller: agent }, logger: warningsOnly(warnings) });
+  const store = deadlyStore(openStore(url), { death, log: join(directory, 'writes.txt') });
+  const runtime = createRuntime({
+    store,
+    agents: { traveller: agent },
+    worker: workerOf(url),
+    logger: warningsOnly(warnings),
+  });
   const run = await runtime.start(agent, { id, prompt: `Travel, says ${id}.` });
   const resumed = readAll(run.stream<UIMessageChunk>({ from: before.chunks.length }));
   const [result] = await Promise.all([run.result(), approveUntilEnded(runtime, id)]);
@@ -66,7 +72,7 @@ async function travel({ id, directory, death }: Trip): Promise<void> {
     pid: process.pid,
     id,
     before,
-    after: await recorded(file, id),
+    after: await recorded(url, id),
     resumed: chunks,
     result,
     warnings,
@@ -75,8 +81,13 @@ async function travel({ id, directory, death }: Trip): Promise<void> {
   process.send?.(report);
 }
 
-async function recorded(file: string, id: string): Promise<Recorded> {
-  const reader = createRuntime({ store: sqliteStore(file), worker: false });
+/** A process that opens a file knows that all others are dead; elsewhere their leases have to end. */
+function workerOf(url: string): { leaseMs?: number } {
+  return url.startsWith('sqlite:') ? {} : { leaseMs: 2_000 };
+}
+
+async function recorded(url: string, id: string): Promise<Recorded> {
+  const reader = createRuntime({ store: openStore(url), worker: false });
   try {
     const run = reader.getRun(id);
     const events = await run.events();

@@ -23,10 +23,17 @@ export interface World {
   witness: Witness;
   model: ModelServer;
   mcp: McpServer;
+  /** Where a run lives, by its id and its directory. */
+  storeOf: StoreOf;
   close(): Promise<void>;
 }
 
-export async function openWorld(): Promise<World> {
+/** As `openStore` takes it. */
+type StoreOf = (trip: Pick<Trip, 'id' | 'directory'>) => string;
+
+const inFile: StoreOf = ({ directory }) => `sqlite:${join(directory, 'runs.db')}`;
+
+export async function openWorld(storeOf: StoreOf = inFile): Promise<World> {
   const witness = await startWitness();
   const model = await startModelServer({ pacingMs: 1, scenarios: [travelScenario] });
   const mcp = await startWeatherServer(witness.url);
@@ -35,6 +42,7 @@ export async function openWorld(): Promise<World> {
     witness,
     model,
     mcp,
+    storeOf,
     close: async () => {
       await Promise.all([witness.close(), model.close(), mcp.close()]);
     },
@@ -63,16 +71,17 @@ let trips = 0;
 
 /** Starts a run, or goes on with one, in a process that dies as told. */
 export async function killTrip(
-  { at, model }: World,
+  { at, model, storeOf }: World,
   death: Death | undefined,
   earlier?: KilledTrip,
 ): Promise<KilledTrip> {
   trips += earlier === undefined ? 1 : 0;
-  const { id, directory } = earlier?.trip ?? {
+  const where = earlier?.trip ?? {
     id: `trip-${trips}`,
     directory: mkdtempSync(join(tmpdir(), 'everturn-trip-')),
   };
-  const trip: Trip = { id, directory, ...(death === undefined ? {} : { death }) };
+  const { id, directory } = where;
+  const trip: Trip = { id, directory, store: storeOf(where), ...(death === undefined ? {} : { death }) };
   const { code, signal } = await startChild(PROCESS, { at, trips: [trip] }).ended;
   expect(code === 0 || signal === 'SIGKILL', `${id} ended with ${code ?? signal}`).toBe(true);
   const log = join(directory, 'writes.txt');
@@ -83,7 +92,7 @@ export async function killTrip(
 
 /** A fresh process for several dead ones: each run has a file of its own. */
 async function finishTrips({ at }: World, killed: KilledTrip[]): Promise<TripReport[]> {
-  const tasks = killed.map(({ trip: { id, directory } }) => ({ id, directory }));
+  const tasks = killed.map(({ trip: { id, directory, store } }) => ({ id, directory, store }));
   const child = startChild<TripReport>(PROCESS, { at, trips: tasks });
   const { code } = await child.ended;
   expect(code, `the process that finishes ${tasks.map(({ id }) => id).join(', ')}`).toBe(0);
