@@ -70,7 +70,7 @@ function createRestateContext(
     noteHook: refused('hooks'),
     childRun: refused('children'),
     child: refused('children'),
-    ancestors: refused('children'),
+    lineage: refused('children'),
     notify: refused('children'),
     aside: (work) => work(),
     ledgerTotals: refused('budgets'),

@@ -33,7 +33,15 @@ export interface AnswerParts {
   ids: Ids;
   logger: Logger;
   /** Of an agent that is registered here. */
-  agentOf: (name: string) => ApprovingAgent | undefined;
+  agentOf: (asked: AskingAgent) => ApprovingAgent | undefined;
+}
+
+/** Whose call an approval is about. */
+export interface AskingAgent {
+  /** The run's agent or workflow, by name. */
+  workflow: string;
+  /** The agent that its code has called, by id; null: it is the run's own. */
+  inner: string | null;
 }
 
 export interface ApprovingAgent {
@@ -68,7 +76,7 @@ async function answerOpen(parts: AnswerParts, row: ApprovalRow, said: Said): Pro
   const by = said.by.id;
   const why = await whyNot(parts, row, said);
   if (why !== undefined) return refuse(parts, row, { said, why, error: forbidden(row, { by, why }) });
-  await checkDecision(parts.agentOf(hook.workflow)?.tools ?? {}, row, said);
+  await checkDecision(agentOf(parts, row)?.tools ?? {}, row, said);
   const outcome = await deliver(parts, row, said);
   const store = await parts.store();
   const now = readRow((await store.hook(hook.tokenHash)) ?? hook);
@@ -171,7 +179,7 @@ async function whyNotOf(
   const people: unknown = listed ?? asks;
   if (Array.isArray(people)) return people.includes(said.by.id) ? undefined : `its approvers are ${people.join(', ')}`;
   if (typeof asks !== 'function')
-    return `the function that says who may answer is not known here: answer where the agent "${row.hook.workflow}" is registered`;
+    return `the function that says who may answer is not known here: answer where the agent "${toApproval(row, parts.clock.now()).agent}" is registered`;
   try {
     const approval = toApproval(row, parts.clock.now());
     const question: ApprovalAnswer = { by: said.by, approval, approved: said.approved, from: said.from };
@@ -188,8 +196,13 @@ async function whyNotOf(
   }
 }
 
-function settingsOf({ agentOf }: AnswerParts, { hook, details }: ApprovalRow): DurableApprovalSettings {
-  const { approvals = {}, budgetApproval = {} } = agentOf(hook.workflow) ?? {};
+function agentOf(parts: AnswerParts, { hook, details }: ApprovalRow): ApprovingAgent | undefined {
+  return parts.agentOf({ workflow: hook.workflow, inner: details.origin?.agent ?? null });
+}
+
+function settingsOf(parts: AnswerParts, row: ApprovalRow): DurableApprovalSettings {
+  const { details } = row;
+  const { approvals = {}, budgetApproval = {} } = agentOf(parts, row) ?? {};
   if (details.question === 'budget') return budgetApproval;
   return (Object.hasOwn(approvals, details.tool) ? approvals[details.tool] : undefined) ?? {};
 }

@@ -1,7 +1,5 @@
 /** Composes store, worker, agents and workflows into a runtime. */
 
-import type { Budget } from '../agent/budget-settings.ts';
-import { DurableAgent } from '../agent/durable-agent.ts';
 import { checkPayload } from '../hooks/check-payload.ts';
 import { plainWayIn } from '../runtime/admission.ts';
 import type { WayIn } from '../runtime/admission.ts';
@@ -37,7 +35,7 @@ import { codeOf } from '../runtime/store-calls.ts';
 import { withLargeValues } from '../runtime/value-store.ts';
 import type { ValueStore } from '../runtime/value-store.ts';
 import { Worker } from '../runtime/worker.ts';
-import type { ApprovingAgent } from './approval-answer.ts';
+import { findAskingAgent } from './asking-agent.ts';
 import { assertResumed, hookNotFound } from './hook-answers.ts';
 import { isQuestion } from '../hooks/question.ts';
 import { createApprovals } from './approvals.ts';
@@ -175,7 +173,7 @@ class DurableRuntime implements Runtime {
     });
     this.approvals = createApprovals({
       ...answering,
-      agentOf: (name) => agentOf(parts.options.agents?.[name], parts.options.budget),
+      agentOf: (asked) => findAskingAgent(parts.options, asked),
       keyOf: async (id) => (await this.#ready()).keys.find(id),
     });
     this.#store = withLargeValues(parts.options.store, { maxBytes: valueBytesOf(parts.options), clock: parts.clock });
@@ -406,12 +404,6 @@ class DurableRuntime implements Runtime {
     }
     return this.#opened;
   }
-}
-
-function agentOf(agent: Registrable | undefined, shared: Budget | undefined): ApprovingAgent | undefined {
-  if (!(agent instanceof DurableAgent)) return undefined;
-  const { approvals = {}, budget } = agent.durable;
-  return { tools: agent.tools, approvals, budgetApproval: budget?.approval ?? shared?.approval };
 }
 
 /** The run that a start led to. Throws what the store refused. */

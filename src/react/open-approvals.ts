@@ -22,5 +22,15 @@ function toWait(part: UIMessage['parts'][number]): ApprovalWait[] {
   if (part.type !== APPROVAL_PART || !('id' in part) || part.id === undefined) return [];
   const { status, decidedBy: _, ...data } = part.data as ApprovalRequestData;
   if (status !== 'pending') return [];
-  return [{ kind: 'approval', approvalId: part.id, isInner: true, outputSchema: null, answers: [], ...data }];
+  return [
+    {
+      kind: 'approval',
+      approvalId: part.id,
+      isInner: true,
+      outputSchema: null,
+      answers: [],
+      ...data,
+      question: data.question as ApprovalWait['question'],
+    },
+  ];
 }

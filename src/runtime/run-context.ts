@@ -14,6 +14,7 @@ import type { ClosedHook } from './hook-closing.ts';
 import type { Entry } from './journal.ts';
 import type { Logger } from './logger.ts';
 import { readAncestors } from './lineage.ts';
+import { isReference } from './reference.ts';
 import { encodeNotice, showNotices } from './notices.ts';
 import type { NoticedPart } from './notices.ts';
 import { performOperation } from './operations.ts';
@@ -388,8 +389,12 @@ export class LiveRunContext implements RunContext {
     return items.length > 0;
   }
 
-  ancestors(): Promise<Run[]> {
-    return readAncestors(this.#core.store, this.run);
+  async lineage(): Promise<Run[]> {
+    const { store, values } = this.#core;
+    const rows = [this.run, ...(await readAncestors(store, this.run))];
+    const whole = async (row: Run): Promise<Run> =>
+      isReference(row.input) ? { ...row, input: await values.expand(row.input) } : row;
+    return Promise.all(rows.map(whole));
   }
 
   async notify(

@@ -1,7 +1,8 @@
 import type { AgentResult } from 'everturn';
 import type { TestRuntime } from 'everturn/testing';
-import { describe, expect, it } from 'vitest';
-import { approvalOf, cardsOf, commandOf, FORMS, openTree } from './inner-kit.ts';
+import { createTestRuntime } from 'everturn/testing';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { approvalOf, cardsOf, commandOf, FORMS, openTree, treeOf } from './inner-kit.ts';
 import type { Form } from './inner-kit.ts';
 import { chunksOf, DAY, HOUR } from './kit.ts';
 
@@ -94,6 +95,55 @@ describe.each(FORMS)('an approval three agents deep, %s above %s', (...forms) =>
   });
 });
 
+describe('a function that says who may approve a call of an agent below', () => {
+  it.each(FORMS)('is asked where that agent is registered, %s above %s', async (...forms) => {
+    const asked: string[] = [];
+    const { runtime, agents, ran } = openTree({
+      forms,
+      commands: ['rm a'],
+      approval: { approvers: ({ by, approval }) => (asked.push(`${by.id} of ${approval.agent}`), by.id === 'ada') },
+    });
+    const run = await runtime.start(agents.support, { prompt: 'Go', id: 'run_1', thread: 't1', by: 'eve' });
+    await runtime.clock.settleAll();
+    const id = await approvalOf(runtime, 'rm a');
+    await expect(runtime.approvals.approve(id, { by: 'ben' })).rejects.toMatchObject({ code: 'forbidden' });
+    await runtime.approvals.approve(id, { by: 'ada', input: { command: 'rm c' } });
+    expect(await run.result()).toMatchObject({ text: 'support: all done.' });
+    expect(asked).toEqual(['ben of ops', 'ada of ops']);
+    expect(ran).toEqual(['list', 'rm c']);
+  });
+
+  it('is not there where the agent is not registered, and nobody may', async () => {
+    const { agents } = treeOf({ commands: ['rm a'], approval: { approvers: () => true } });
+    const runtime = createTestRuntime({ agents: { support: agents.support } });
+    onTestFinished(() => runtime.close());
+    await runtime.start(agents.support, { prompt: 'Go', id: 'run_1', thread: 't1' });
+    await runtime.clock.settleAll();
+    const id = await approvalOf(runtime, 'rm a');
+    const refused = runtime.approvals.approve(id, { by: 'ada' });
+    await expect(refused).rejects.toMatchObject({ code: 'forbidden', message: expect.stringContaining('"ops"') });
+  });
+});
+
+describe('a call in doubt of an agent below', () => {
+  it.each(FORMS)('is asked about at the top, %s above %s', async (...forms) => {
+    const { runtime, agents, ran } = openTree({ forms, commands: ['rm a'], dies: true, patienceMs: 10_000 });
+    const run = await runtime.start(agents.support, { prompt: 'Go', id: 'run_1', thread: 't1', by: 'eve' });
+    await runtime.clock.settleAll();
+    await vi.waitFor(() => expect(ran).toContain('rm a'));
+    await runtime.restart();
+    await runtime.clock.settleAll();
+    const { items } = await runtime.approvals.list({ thread: 't1' });
+    expect(items).toMatchObject([{ question: 'in-doubt', path: PATH, root: 'run_1', requestedBy: 'eve' }]);
+    await runtime.approvals.approve(items[0]?.id ?? '', { by: 'ada', result: 'it was done' });
+    const { uiMessage, text } = (await run.result()) as AgentResult;
+    expect(text).toBe('support: all done.');
+    expect(cardsOf(uiMessage.parts).map(({ data }) => [data.question, data.status])).toEqual([
+      ['in-doubt', 'approved'],
+    ]);
+  });
+});
+
 /** Starts, dies at a commit, goes on in a new life, and is answered. */
 async function live(forms: readonly [Form, Form], at: { n: number; when: 'before' | 'after' } | null) {
   const tree = openTree({ forms, patienceMs: 10_000 });
@@ -139,24 +189,27 @@ async function live(forms: readonly [Form, Form], at: { n: number; when: 'before
 describe.each(FORMS)('a death at each commit, %s above %s', (...forms) => {
   it('loses no request and no answer, and shows each card once', async () => {
     const { commits } = await live(forms, null);
-    let deaths = 0;
+    // Each on its own dies at all commits; mixed, at every third.
+    const every = forms[0] === forms[1] ? 1 : 3;
+    let [stories, deaths] = [0, 0];
     for (const when of ['before', 'after'] as const) {
-      for (let n = 1; n <= commits; n += 1) {
+      for (let n = 1; n <= commits; n += every) {
         const story = await live(forms, { n, when });
         const where = `${when} commit ${n}`;
         expect(story.result.text, where).toBe('support: all done.');
         expect(new Set(story.ran), where).toEqual(new Set(['list', 'rm a']));
         const cards = cardsOf(story.result.uiMessage.parts);
-        expect(cards.map(({ data }) => [commandOf(data), data.status]).toSorted(), where).toEqual([
-          ['rm a', 'approved'],
-          ['rm b', 'denied'],
+        expect(cards.map(({ data }) => `${commandOf(data)} ${data.status}`).toSorted(), where).toEqual([
+          'rm a approved',
+          'rm b denied',
         ]);
         const { items } = await story.runtime.approvals.list({ thread: 't1', status: 'all' });
         expect(items.map(({ status }) => status).toSorted(), where).toEqual(['approved', 'denied']);
         await story.runtime.close();
         deaths += story.deaths;
+        stories += 1;
       }
     }
-    expect(deaths).toBe(2 * commits);
+    expect(deaths).toBe(stories);
   }, 120_000);
 });

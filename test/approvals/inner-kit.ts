@@ -41,12 +41,14 @@ export interface TreeOptions {
   /** What the innermost agent asks for at once. */
   commands?: string[];
   ran?: (command: string) => void;
+  /** Nobody has to approve it, and its process does not survive the first call of the innermost tool. */
+  dies?: boolean;
 }
 
 /** support > research > ops > shell. */
 export function treeOf(options: TreeOptions = {}): Tree {
   const { forms: [upper, lower] = ['call', 'call'], approval, onApprovalRequested } = options;
-  const { commands = ['rm a', 'rm b'] } = options;
+  const { commands = ['rm a', 'rm b'], dies = false } = options;
   const ran: string[] = [];
   const told: string[] = [];
   const note = (command: string): string => {
@@ -54,7 +56,14 @@ export function treeOf(options: TreeOptions = {}): Tree {
     options.ran?.(command);
     return `done: ${command}`;
   };
-  const shell = tool({ inputSchema, needsApproval: true, execute: ({ command }) => note(command) });
+  const shell = tool({
+    inputSchema,
+    needsApproval: !dies,
+    execute: ({ command }) => {
+      const done = note(command);
+      return dies ? new Promise<string>(() => {}) : done;
+    },
+  });
   const list = tool({ inputSchema: z.object({}), execute: () => note('list') });
   const ops = new DurableAgent({
     id: 'ops',
@@ -66,6 +75,7 @@ export function treeOf(options: TreeOptions = {}): Tree {
     }),
     tools: { shell, list },
     durable: {
+      ...(dies ? { tools: { shell: { onInDoubt: 'ask' as const } } } : {}),
       ...(approval === undefined ? {} : { approvals: { shell: approval } }),
       ...(onApprovalRequested === undefined ? {} : { onApprovalRequested }),
     },
@@ -96,8 +106,8 @@ function above(id: string, { below, name, form }: { below: DurableAgent; name: s
 }
 
 export function openTree(options: TreeOptions & TestRuntimeOptions = {}): Tree & { runtime: TestRuntime } {
-  const { forms, approval, onApprovalRequested, commands, ran, ...runtimeOptions } = options;
-  const given = Object.entries({ forms, approval, onApprovalRequested, commands, ran });
+  const { forms, approval, onApprovalRequested, commands, ran, dies, ...runtimeOptions } = options;
+  const given = Object.entries({ forms, approval, onApprovalRequested, commands, ran, dies });
   const tree = treeOf(Object.fromEntries(given.filter(([, value]) => value !== undefined)));
   const runtime = createTestRuntime({ agents: tree.agents, ...runtimeOptions });
   onTestFinished(() => runtime.close());

@@ -37,10 +37,10 @@ export interface Descent {
   requestedBy: string | null;
 }
 
-/** `key`: of the call. Not journaled; reads nothing for a run at the top. */
+/** `key`: of the call. Not journaled. */
 export async function descentOf(context: RunContext, { key, tool }: { key: string; tool: string }): Promise<Descent> {
   const { run } = context;
-  const lineage = [run, ...(run.parent === null ? [] : await context.ancestors())];
+  const lineage = await context.lineage();
   const root = lineage.at(-1) ?? run;
   const names = lineage.map((each, below) => [
     each.workflow,

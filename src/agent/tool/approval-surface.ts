@@ -29,9 +29,8 @@ interface Options<T> {
 }
 
 /** What the message shows when the approval's row is added. */
-export function showRequest(context: RunContext, call: InnerApproval): void {
-  const { place } = context.scope();
-  place?.show?.(inPlace(toPart(context, call), place));
+export function showRequest(context: RunContext, call: InnerApproval, place: MessagePlace | undefined): void {
+  if (call.terms.origin != null) place?.show?.(inPlace(toPart(context, call), place));
 }
 
 /** As `decisionOf`; the run at the top is told of the request, and of its end. */
@@ -66,7 +65,7 @@ function endOf(decision: Decision | undefined): Pick<ApprovalRequestData, 'statu
 function showEnd(context: RunContext, call: InnerApproval, end: Partial<ApprovalRequestData>): void {
   const { place } = context.scope();
   const key = `${call.key}/shown`;
-  if (place?.show === undefined || context.facts(key).length > 0) return;
+  if (call.terms.origin == null || place?.show === undefined || context.facts(key).length > 0) return;
   place.show(inPlace(toPart(context, call, end), place));
   context.append({ facts: [{ type: 'chunk_written', key, at: context.now() }] }).catch((error: unknown) => {
     const code = DurableError.is(error) ? error.code : 'internal_error';

@@ -4,9 +4,10 @@ import type { ToolSet } from 'ai';
 import type { RunContext } from '../../runtime/context.ts';
 import { approvalHook, approvalTokenHash, schemaOf } from './approval.ts';
 import type { ApprovalDetails, Decision } from './approval.ts';
+import { descentOf } from './approval-origin.ts';
+import { showRequest, surfacedDecision } from './approval-surface.ts';
 import { termsOf } from './approval-terms.ts';
 import type { ApprovalTerms } from './approval-terms.ts';
-import { decisionOf } from './approval-watch.ts';
 import type { DurableSettings } from '../durable-settings.ts';
 import { questionKey } from './in-doubt.ts';
 import type { InDoubtAnswer, InDoubtAsk, InDoubtTool } from './in-doubt.ts';
@@ -47,10 +48,13 @@ export function createInDoubtAsk(context: RunContext, options: InDoubtAskOptions
     });
     const asked = { question: 'in-doubt' as const, tool: toolName, toolCallId, input, reason: reasonOf(tool) };
     const details: ApprovalDetails = { ...asked, ...detailsOf(terms), id, inputSchema: null, outputSchema };
-    // crash here: the question is open, and is found open under the same key
-    context.createHook(approvalHook(key, { details, needed: 1 }));
     const watched = { ...asked, key, tokenHash: approvalTokenHash(id), approvalId: id, terms };
-    return decisionOf(context, watched, { onApprovalRequested, settle: toAnswer });
+    const { place } = context.scope();
+    // crash here: the question is open, and is found open under the same key
+    context.createHook(approvalHook(key, { details, needed: 1 }), {
+      onCreate: () => showRequest(context, watched, place),
+    });
+    return surfacedDecision(context, watched, { onApprovalRequested, settle: toAnswer });
   };
 }
 
@@ -63,15 +67,17 @@ async function askedOf(
   const { toolName, input } = tool;
   const settings = (Object.hasOwn(approvals, toolName) ? approvals[toolName] : undefined) ?? {};
   const { prompt: _, ...others } = settings;
+  const { origin, requestedBy } = await descentOf(context, { key: tool.key, tool: toolName });
+  const isBelow = origin.via !== null || origin.agent !== null;
   const terms = await termsOf(others, {
     tool: toolName,
     input,
     turn: options.turns(),
     // Not the time of the last event: the process may have been away for days.
     now: context.scope().metadata?.startedAt ?? context.now(),
-    requestedBy: options.requestedBy,
-    senders: options.senders(),
-    origin: null,
+    requestedBy: isBelow ? requestedBy : options.requestedBy,
+    senders: isBelow ? (context.scope().place?.senders?.() ?? []) : options.senders(),
+    origin: isBelow ? origin : null,
     logger: context.logger,
     isTold: onApprovalRequested !== undefined,
   });

@@ -89,9 +89,10 @@ async function ask(inner: InnerCall, reason: string | null): Promise<EditedInput
     inputSchema,
   };
   const details = toDetails(asked);
+  const { place } = context.scope();
   // crash here: what is asked is on record, and is asked under the same id
   context.createHook(approvalHook(hook, { details, needed: terms.needed }), {
-    onCreate: () => call.inFrame(() => showRequest(context, asked)),
+    onCreate: () => showRequest(context, asked, place),
   });
   const { onApprovalRequested } = call.prepared.durable;
   return surfacedDecision(context, asked, {
