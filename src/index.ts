@@ -26,6 +26,7 @@ export type { StepMetadata, StepOptions } from './runtime/step.ts';
 export { now, randomUUID, sleep } from './runtime/sleep.ts';
 export type { SleepOptions } from './runtime/sleep.ts';
 export type { Duration } from './runtime/duration.ts';
+export type { ConcurrencyLimit, LimitedRun, LimitKey, LimitOptions, RateLimit } from './runtime/limits.ts';
 
 /* Agents */
 export { DurableAgent } from './agent/durable-agent.ts';

@@ -3,7 +3,10 @@
 import type { LanguageModel, StreamTextTransform, TextStreamPart, ToolSet } from 'ai';
 import { DurableError } from '../runtime/errors.ts';
 import { durationMs } from '../runtime/duration.ts';
+import { toMakeLimits } from '../runtime/limits.ts';
+import type { LimitOptions } from '../runtime/limits.ts';
 import type { Duration } from '../runtime/duration.ts';
+import type { StoredInput } from './agent-input.ts';
 import { checkApprovalSettings } from './approval-settings.ts';
 import type { DurableApprovalSettings, OnApprovalRequested } from './approval-settings.ts';
 import { checkBudget } from './budget-settings.ts';
@@ -84,6 +87,8 @@ export interface DurableSettings<
   prices?: Prices;
   /** What the agent's own runs send of their answers. */
   ui?: DurableUiSettings;
+  /** How many of its own runs execute at once, and begin in a time. */
+  limits?: LimitOptions<StoredInput>;
 }
 
 /** What `prepareCall` may answer beside the SDK's settings: options of tools, those that it adds among them. They go before the agent's. */
@@ -114,6 +119,7 @@ export function checkSettings(settings: DurableSettings, { tools, of }: { tools:
   if (settings.prices !== undefined) checkPrices(settings.prices, 'durable.prices');
   if (settings.budget !== undefined) checkBudget(settings.budget, 'durable.budget');
   for (const [name, tool] of Object.entries(settings.tools ?? {})) if (tool !== undefined) checkTool(name, tool);
+  if (settings.limits !== undefined) toMakeLimits(settings.limits, 'durable.limits');
   for (const [name, approval] of Object.entries(settings.approvals ?? {}))
     if (approval !== undefined) checkApprovalSettings(approval, { where: `durable.approvals.${name}`, of });
 }

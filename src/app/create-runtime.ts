@@ -53,7 +53,8 @@ import type { ResumeWebhookOptions } from './resume-webhook.ts';
 import { createRunHandle, runNotFound } from './run-handle.ts';
 import type { RunHandle } from './run-handle.ts';
 import { checkScope } from './ledger-scope.ts';
-import { toLedgerEntry, toRunInfo } from './run-info.ts';
+import { toRunInfos } from './blocked-runs.ts';
+import { toLedgerEntry } from './run-info.ts';
 import type { LedgerEntry, RunInfo } from './run-info.ts';
 import { applicationOf, checkOptions, registryOf, secretsOf, valueBytesOf } from './runtime-options.ts';
 import type { RuntimeOptions } from './runtime-options.ts';
@@ -290,7 +291,7 @@ class DurableRuntime implements Runtime {
     }
     await this.#ready();
     const { items, cursor } = await this.#store.list(query);
-    return { items: items.map(toRunInfo), cursor };
+    return { items: await toRunInfos(items, { store: this.#store, now: this.#parts.clock.now() }), cursor };
   }
 
   async ledger(query: LedgerQuery = {}): Promise<Page<LedgerEntry>> {

@@ -10,6 +10,7 @@ import { wholeRun } from '../runtime/value-store.ts';
 import type { ValueStore } from '../runtime/value-store.ts';
 import type { StreamReader } from '../streams/reader.ts';
 import { DEFAULT_STREAM } from '../streams/wire.ts';
+import { toRunInfos } from './blocked-runs.ts';
 import { isUnreadable, toRunInfo } from './run-info.ts';
 import type { RunInfo } from './run-info.ts';
 import { readWaits } from './waits.ts';
@@ -72,7 +73,10 @@ export function createRunHandle<RESULT>(parts: RunHandleParts, id: string): RunH
     get status() {
       return row().then((run) => run.status);
     },
-    info: async () => toRunInfo(await whole(await row())),
+    info: async () => {
+      const now = parts.clock.now();
+      return (await toRunInfos([await whole(await row())], { store, now }))[0] ?? raise(runNotFound(id));
+    },
     waits: async () => readWaits(store, await row()),
     result: async () => resultOf(toRunInfo(await whole(await endedRow(parts, id)))) as RESULT,
     events: async () => {

@@ -9,7 +9,7 @@ import { decodeValue } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
 import type { JournalEvent } from '../runtime/event.ts';
 import { isReference } from '../runtime/reference.ts';
-import type { LedgerRow, Payload, Run, RunStatus } from '../runtime/store.ts';
+import type { LedgerRow, Limit, Payload, Run, RunStatus } from '../runtime/store.ts';
 
 /** A run as it stood when it was read. Times are milliseconds since the epoch, on the store's clock. */
 export interface RunInfo {
@@ -28,6 +28,10 @@ export interface RunInfo {
   parent: { run: string; key: string } | null;
   /** The run that this one replaces in its thread's history. */
   supersedes: string | null;
+  /** What it shares with others. */
+  limits: readonly Limit[];
+  /** Of a run that is due: the first of the keys of its limits that had no room when it was read. */
+  blockedBy: string | null;
   /** Claims since it last recorded something. */
   attempts: number;
   /** What was executing when processes died of it; null unless that has happened repeatedly. */
@@ -95,7 +99,7 @@ export function isUnreadable(value: unknown): value is DurableError {
 }
 
 function publicColumns(row: Run): Omit<RunInfo, 'input' | 'result' | 'error' | 'parked'> {
-  const { id, workflow, version, queue, thread, tenant, status, attributes, parent, supersedes } = row;
+  const { id, workflow, version, queue, thread, tenant, status, attributes, parent, supersedes, limits } = row;
   const { attempts, suspects, cancel: cancelRequested, head, epoch, dueAt, createdAt, updatedAt, endedAt } = row;
   return {
     id,
@@ -108,6 +112,8 @@ function publicColumns(row: Run): Omit<RunInfo, 'input' | 'result' | 'error' | '
     attributes,
     parent,
     supersedes,
+    limits,
+    blockedBy: null,
     attempts,
     suspects,
     cancelRequested,

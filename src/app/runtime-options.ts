@@ -49,6 +49,11 @@ export interface RuntimeOptions {
   budget?: Budget;
   /** What models cost, in US dollars per million tokens: what the ledger and `budget.usd` are counted by. */
   prices?: Prices;
+  /** What all runs of a tenant share, whatever they are of: so one tenant cannot keep the workers from the others. */
+  limits?: {
+    /** How many runs of one tenant execute at once, over all processes. */
+    perTenant?: number;
+  };
   /** What streams may hold, and how much of it is kept. */
   streams?: StreamOptions;
   /**
@@ -128,14 +133,15 @@ function checkWorker(worker: WorkerOptions): void {
 }
 
 /** Throws `duplicate_name` and `invalid_argument`. */
-export function registryOf({ agents = {}, workflows = {}, version = '1', budget, prices }: RuntimeOptions): Registry {
+export function registryOf(options: RuntimeOptions): Registry {
+  const { agents = {}, workflows = {}, version = '1', limits = {}, budget, prices } = options;
   if (Array.isArray(agents) || isRegistrable(agents)) {
     throw invalid(
       'with agents that have no names',
       'Write createRuntime({ agents: { support } }): the key is the name.',
     );
   }
-  const registry = new Registry(version);
+  const registry = new Registry(version, limits);
   for (const [name, agent] of Object.entries(agents)) {
     registry.add(name, checked(agent, `agents.${name}`));
     if (agent instanceof DurableAgent) assertPriced(agent, { name, shared: { budget, prices } });

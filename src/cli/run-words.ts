@@ -72,7 +72,8 @@ export function failureText({ error }: RunInfo): string {
 }
 
 /** What the due time means: `ready` runs wait for a worker, a `running` one whose lease ended has lost its own. */
-export function dueText({ status, dueAt, queue }: RunInfo, now: number): string {
+export function dueText({ status, dueAt, queue, blockedBy }: RunInfo, now: number): string {
+  if (blockedBy !== null) return `blocked: the limit ${blockedBy} is full`;
   if (dueAt === null || dueAt > now) return '';
   const late = relativeText(dueAt, now);
   if (status === 'running') return `its worker is gone: the lease ended ${late}`;

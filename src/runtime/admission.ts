@@ -18,8 +18,8 @@ export interface AdmissionOptions {
   hasRoom: () => boolean;
   /** A run was claimed; monotonic time before the claim was sent, and the store's time. */
   take: (claim: Claim, at: { claimedAt: number; now: number }) => void;
-  /** A claim got no answer. */
-  unanswered: () => void;
+  /** A claim got no answer, or the run may be claimed by a worker alone (S33). */
+  look: () => void;
 }
 
 /** How starts and messages reach the store. */
@@ -46,7 +46,8 @@ export class Admission {
       const [answer] = await this.#options.store.start([run], claim);
       if (answer?.kind === 'created' && answer.token !== null) {
         this.#options.take({ run: answer.run, token: answer.token, from: 'start' }, { claimedAt, now: answer.now });
-      }
+      } else if (claim !== undefined && answer?.kind === 'created' && answer.run.status === 'ready')
+        this.#options.look();
       return answer;
     });
   }
@@ -72,14 +73,14 @@ export class Admission {
   }
 
   async #bring<T>(call: (claim: DeliverClaim | undefined, claimedAt: number) => Promise<T>): Promise<T> {
-    const { clock, ids, leaseMs, queues, hasRoom, unanswered } = this.#options;
+    const { clock, ids, leaseMs, queues, hasRoom, look } = this.#options;
     const claim = hasRoom() ? { nonce: ids.nonce(), leaseMs, queues } : undefined;
     try {
       return await call(claim, clock.monotonic());
     } catch (error) {
       if (claim !== undefined) {
         this.keep(claim.nonce);
-        unanswered();
+        look();
       }
       throw error;
     }

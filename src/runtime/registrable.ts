@@ -1,6 +1,7 @@
 /** What the runtime knows of a workflow or an agent: a function to run, and how it is versioned. */
 
 import type { RunContext } from './context.ts';
+import type { MakeLimits } from './limits.ts';
 import type { StreamWrite } from './store.ts';
 
 export interface Registrable<INPUT = never, RESULT = unknown> {
@@ -15,6 +16,8 @@ export interface WorkflowDefinition {
   versions: 'pinned' | 'newest';
   /** Fields that a start takes beside its options: `input` alone is the input, others are its fields. */
   fields: readonly string[];
+  /** What its runs share; of the input as it is stored. */
+  limits?: MakeLimits;
   /** Executed for each run, again from its top on replay. */
   run: (context: RunContext, input: unknown) => Promise<unknown>;
   /** Checks and completes what `runtime.start` was given; throws `payload_invalid` or `invalid_argument`. */

@@ -3,6 +3,7 @@
 import { encodeText, stringifyValue } from './codec.ts';
 import { DurableError } from './errors.ts';
 import type { Keyring } from './keyring.ts';
+import { checkNumber, tenantLimit } from './limits.ts';
 import type { Registrable, WorkflowDefinition } from './registrable.ts';
 import type { NewRun, Run } from './store.ts';
 
@@ -20,9 +21,13 @@ export class Registry {
   readonly version: string;
   readonly #byName = new Map<string, WorkflowDefinition>();
   readonly #names = new Map<Registrable, string>();
+  readonly #perTenant: number | undefined;
 
-  constructor(version: string) {
+  /** Throws `invalid_argument`. */
+  constructor(version: string, { perTenant }: { perTenant?: number | undefined } = {}) {
     this.version = version;
+    if (perTenant !== undefined) checkNumber(perTenant, 'limits.perTenant');
+    this.#perTenant = perTenant;
   }
 
   /** Throws `duplicate_name`. */
@@ -80,20 +85,24 @@ export class Registry {
   /** A row to start. Throws what `parseInput` and the codec throw. */
   async newRun(definition: WorkflowDefinition, options: RunOptions, keys: Keyring): Promise<NewRun> {
     const input = definition.parseInput === undefined ? options.input : await definition.parseInput(options.input);
+    const { id, thread = null, tenant = null, attributes = {} } = options;
     const text = stringifyValue(input, `the input of "${definition.name}"`);
     return {
-      id: options.id,
+      id,
       workflow: definition.name,
       version: this.version,
       queue: this.queueOf(definition),
-      thread: options.thread ?? null,
-      tenant: options.tenant ?? null,
+      thread,
+      tenant,
       input: encodeText(text, `the input of "${definition.name}"`),
       inputHash: keys.hashInput(definition.name, text),
-      attributes: options.attributes ?? {},
+      attributes,
       parent: null,
       supersedes: options.supersedes ?? null,
-      limits: [],
+      limits: [
+        ...(definition.limits?.(definition.name, { id, thread, tenant, attributes, input }) ?? []),
+        ...tenantLimit(tenant, this.#perTenant),
+      ],
       ...(options.whenBusy === undefined ? {} : { whenBusy: options.whenBusy }),
     };
   }

@@ -107,7 +107,7 @@ export class Worker implements HeldRunHost {
       queues: parts.registry.queues,
       hasRoom: () => this.#hasRoom,
       take: (claim, at) => this.#track(this.#take(claim, at)),
-      unanswered: () => this.#pollSoon(),
+      look: () => this.#pollSoon(),
     });
     this.#warm = new LRUCache({
       max: Math.max(1, this.#options.warm.max), // 0 would mean no limit

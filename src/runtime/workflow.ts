@@ -2,6 +2,8 @@
 
 import { currentFrame, requireContext } from './context.ts';
 import { DurableError } from './errors.ts';
+import { toMakeLimits } from './limits.ts';
+import type { LimitOptions } from './limits.ts';
 import type { Registrable, WorkflowDefinition } from './registrable.ts';
 import { keyPart } from './key-part.ts';
 
@@ -12,11 +14,13 @@ export interface Workflow<INPUT = unknown, OUTPUT = unknown> extends Registrable
 
 /**
  * Defines a workflow: a function whose durable calls (`step`, `sleep`, `createHook`, agents, children) are recorded. Other code in it runs
- * again on replay and must do the same again. Await durable calls only; put other awaits into `step()`. Throws `invalid_argument`.
+ * again on replay and must do the same again. Await durable calls only; put other awaits into `step()`. The options limit how many of its runs
+ * execute at once and begin in a time. Throws `invalid_argument` and `invalid_duration`.
  */
 export function workflow<INPUT = void, OUTPUT = unknown>(
   name: string,
   fn: (input: INPUT) => Promise<OUTPUT>,
+  options: LimitOptions<NoInfer<INPUT>> = {},
 ): Workflow<INPUT, OUTPUT> {
   if (typeof name !== 'string' || name === '' || typeof fn !== 'function') {
     throw new DurableError(
@@ -24,6 +28,7 @@ export function workflow<INPUT = void, OUTPUT = unknown>(
       'Cannot define a workflow: write workflow("name", async (input) => { ... }), the name a string that is not empty.',
     );
   }
+  const limits = toMakeLimits(options, `workflow("${name}")`);
   return {
     name,
     toWorkflow: (registered): WorkflowDefinition => ({
@@ -31,6 +36,7 @@ export function workflow<INPUT = void, OUTPUT = unknown>(
       versions: 'pinned',
       fields: ['input'],
       run: (_context, input) => fn(input as INPUT),
+      ...(limits === undefined ? {} : { limits }),
     }),
   };
 }

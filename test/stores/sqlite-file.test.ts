@@ -7,6 +7,7 @@ import type { Store } from '../../src/runtime/store.ts';
 import { sqliteStore } from '../../src/sqlite.ts';
 import type { SqliteStoreOptions } from '../../src/sqlite.ts';
 import { DUE_QUERIES } from '../../src/stores/sqlite/claim.ts';
+import { LANE_QUERIES } from '../../src/stores/sqlite/lanes.ts';
 import { PLAIN_UPDATE } from '../../src/stores/sqlite/commit.ts';
 import { MIGRATIONS } from '../../src/stores/sqlite/migrations.ts';
 import { bytes, claimOne, emptyCommit, holder, newRun, startOne } from '../../src/testing/store-suite/kit.ts';
@@ -251,6 +252,20 @@ describe('the plans of SQLite', () => {
           .map((row) => String(row['detail']));
         expect(plan).toEqual([expect.stringMatching(/^SEARCH runs USING (COVERING )?INDEX runs_due \(queue=\?/)]);
       }
+    }
+    db.close();
+  });
+
+  it('a claim finds lanes through their indexes, and sorts none', async () => {
+    await open().close();
+    const db = new DatabaseSync(folder.path);
+    for (const sql of Object.values(LANE_QUERIES)) {
+      const plan = db
+        .prepare(`EXPLAIN QUERY PLAN ${sql}`)
+        .all()
+        .map((row) => String(row['detail']));
+      expect(plan[0]).toMatch(/^SEARCH lanes USING (COVERING )?INDEX lanes_\w+ \(/);
+      expect(plan.filter((line) => /SCAN|TEMP B-TREE/.test(line))).toEqual([]);
     }
     db.close();
   });

@@ -1,6 +1,7 @@
 /** An agent as a workflow: what the runtime registers under the agent's name. */
 
 import type { RunContext } from '../../runtime/context.ts';
+import { toMakeLimits } from '../../runtime/limits.ts';
 import type { WorkflowDefinition } from '../../runtime/registrable.ts';
 import { parseAgentInput } from '../agent-input.ts';
 import type { StoredInput } from '../agent-input.ts';
@@ -18,11 +19,13 @@ export function agentWorkflow(agent: RunnableAgent, name: string): WorkflowDefin
     runs.set(context, run);
     return run;
   };
+  const limits = toMakeLimits(agent.durable.limits ?? {}, 'durable.limits');
   return {
     name,
     versions: 'newest',
     fields: ['prompt', 'message', 'messages', 'options', 'by'],
     parseInput: (input) => parseAgentInput(name, input),
+    ...(limits === undefined ? {} : { limits }),
     run: (context, input) => runOf(context, input).run(),
     reopen: (context) => runOf(context, undefined).reopen(),
     closing: (context) => runOf(context, undefined).closing(),

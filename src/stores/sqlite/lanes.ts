@@ -68,8 +68,7 @@ export const LANE_QUERIES = {
   opens: 'SELECT opens_at AS at FROM lanes WHERE queue = ? AND opens_at IS NOT NULL ORDER BY opens_at LIMIT 1',
   opened: 'SELECT key, blocked FROM lanes WHERE queue = ? AND opens_at <= ?',
   behind: `${LANE} WHERE blocked = ? AND queue = ? AND suspect = ? ORDER BY head_at, head LIMIT 1`,
-  kinds:
-    'SELECT queue, suspect FROM lanes WHERE blocked = ? AND (queue, suspect) > (?, ?) ORDER BY queue, suspect LIMIT 1',
+  queues: 'SELECT queue FROM lanes WHERE blocked = ? AND queue > ? ORDER BY queue LIMIT 1',
 };
 
 export function prepareLanes(file: OpenFile): Lanes {
@@ -183,7 +182,7 @@ function prepareUses({ db, clock }: OpenFile): Uses {
 /** L3: opens the earliest lane of each kind behind these keys, if they have room. */
 function prepareOpen({ db, clock, hints }: OpenFile, uses: Uses): (limits: readonly Pick<Limit, 'key'>[]) => void {
   const behind = db.prepare(LANE_QUERIES.behind);
-  const kinds = db.prepare(LANE_QUERIES.kinds);
+  const nextQueue = db.prepare(LANE_QUERIES.queues);
   const update = db.prepare('UPDATE lanes SET blocked = ?, due_at = ?, opens_at = ? WHERE key = ?');
   const openFirst = (key: string, kind: { queue: string; suspect: number }): void => {
     const lane = behind.get(key, kind.queue, kind.suspect) as Lane | undefined;
@@ -197,9 +196,12 @@ function prepareOpen({ db, clock, hints }: OpenFile, uses: Uses): (limits: reado
   };
   return (limits) => {
     for (const { key } of limits) {
-      let kind = { queue: '', suspect: -1 } as { queue: string; suspect: number } | undefined;
-      while ((kind = kinds.get(key, kind?.queue ?? '', kind?.suspect ?? -1) as typeof kind) !== undefined)
-        openFirst(key, kind);
+      let row = nextQueue.get(key, '');
+      while (row !== undefined) {
+        const queue = String(row['queue']);
+        for (const suspect of [0, 1]) openFirst(key, { queue, suspect });
+        row = nextQueue.get(key, queue);
+      }
     }
   };
 }
