@@ -1,6 +1,6 @@
 /** A model attempt that its process did not live to record: the stream shows that it had begun, the journal knows nothing of it. */
 
-import type { UIMessageChunk } from 'ai';
+import type { LanguageModel, UIMessageChunk } from 'ai';
 import type { RunContext } from '../../runtime/context.ts';
 import { resolveModel } from '../turn/durable-model.ts';
 import { currentChoice } from '../turn/model-choice.ts';
@@ -11,9 +11,15 @@ import { failedAttempts, turnAbandoned } from '../turn/turn-facts.ts';
 /** Writes the ledger row of such an attempt, its usage unknown, before the turn is tried again. `chunks`: the stream since the segment's start. */
 export async function recordAbandonedTurn(
   context: RunContext,
-  options: { agent: RunnableAgent; segment: number; chunks: readonly UIMessageChunk[] },
+  options: {
+    agent: RunnableAgent;
+    segment: number;
+    chunks: readonly UIMessageChunk[];
+    /** Goes before the agent's own model. */
+    cheaper: LanguageModel | undefined;
+  },
 ): Promise<void> {
-  const { agent, segment, chunks } = options;
+  const { agent, segment, chunks, cheaper } = options;
   const prefix = segmentPrefix(segment);
   const events = context.journal(prefix);
   const recorded = events.filter((event) => event.type === 'turn_completed').length;
@@ -21,7 +27,7 @@ export async function recordAbandonedTurn(
   const { step, attempts } = attemptsShown(chunks);
   if (step !== recorded || attempts <= failedAttempts(context, key)) return;
   const fallbacks = agent.durable.fallbackModels ?? [];
-  const model = resolveModel(fallbacks[currentChoice(events).model - 1] ?? agent.model);
+  const model = resolveModel(fallbacks[currentChoice(events).model - 1] ?? cheaper ?? agent.model);
   context.logger.warn(
     { turn: key, model: model.modelId },
     'a turn was under way when its process ended; it is tried again',

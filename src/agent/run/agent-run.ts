@@ -46,7 +46,7 @@ import { shownChunks } from './ui-chunks.ts';
 import { decodeThreadRun, threadBudgetAnswers, threadMemory, threadMessages, toParts } from '../history/thread.ts';
 import type { BudgetAnswer } from '../budget-answer.ts';
 import type { BudgetBinding } from '../budget/budget-gate.ts';
-import { withBudgetAnswers } from './run-budget.ts';
+import { cheaperModelOf, withBudgetAnswers } from './run-budget.ts';
 import { callDigest } from '../tool/approval-memory.ts';
 
 export interface AgentRunOptions {
@@ -167,7 +167,9 @@ export class AgentRun {
   /** An earlier process may have died while a model answered. */
   async #accountFor(segment: number): Promise<void> {
     const { stored: chunks } = await readMessageStream(this.#context, this.#state.tail);
-    await recordAbandonedTurn(this.#context, { agent: this.#agent, segment, chunks });
+    const context = this.#context;
+    const cheaper = cheaperModelOf(this.#state, { context, settings: this.#agent.durable });
+    await recordAbandonedTurn(context, { agent: this.#agent, segment, chunks, cheaper });
   }
 
   /** A2. Waits for what the last segment left open, and takes the user messages that are known. */
