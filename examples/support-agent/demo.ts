@@ -85,6 +85,8 @@ function introduce(url: string): void {
   line('Try   1. Ask for your money back, and press "Kill the server" while the agent writes.');
   line('      2. Kill it again while the refund waits for you. Then approve it, deny it, or change the amount.');
   line('      3. Reload in the middle. Open the page twice. Press Stop.');
+  line('      4. Take what else the page suggests: an approval that expires, a question, a call in doubt, a budget.');
+  line('      5. Approvals are mailed, to this terminal: open a link in any browser, and decide there.');
   line();
   line(
     styleText(

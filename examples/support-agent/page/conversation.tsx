@@ -163,7 +163,8 @@ function textOf({ parts }: UIMessage): string {
 }
 
 /** Keeps the end in sight, unless the person has scrolled away from it. */
-function useFollowedEnd({ messages, status, queued }: DurableAgentHelpers, { isUp }: Server) {
+function useFollowedEnd({ messages, status, queued, approvals, questions }: DurableAgentHelpers, server: Server) {
+  const { isUp, state } = server;
   const end = useRef<HTMLDivElement>(null);
   const isNear = useRef(true);
   useEffect(() => {
@@ -177,6 +178,6 @@ function useFollowedEnd({ messages, status, queued }: DurableAgentHelpers, { isU
   }, []);
   useEffect(() => {
     if (isNear.current) end.current?.scrollIntoView({ block: 'end' });
-  }, [messages, status, queued, isUp]);
+  }, [messages, status, queued, approvals, questions, isUp, state?.links.length]);
   return end;
 }

@@ -30,12 +30,18 @@ export function ToolCall({ part, agent, server, isActive }: ToolCallProps) {
   if (approval !== undefined) return <OpenCard approval={approval} server={server} />;
   const question = agent.questions.find(({ toolCallId }) => toolCallId === part.toolCallId);
   if (question !== undefined) return <QuestionCard question={question} />;
-  return <Call part={part} isActive={isActive} />;
+  return <Call part={part} run={{ isActive, isWaiting: agent.status === 'waiting' }} />;
 }
 
-function Call({ part, isActive }: { part: Part; isActive: boolean }) {
+interface RunState {
+  isActive: boolean;
+  /** For a person: what has not ended has not begun, or cannot go on. */
+  isWaiting: boolean;
+}
+
+function Call({ part, run }: { part: Part; run: RunState }) {
   const name = getToolName(part);
-  const state = stateOf(part, isActive);
+  const state = stateOf(part, run);
   return (
     <details className={`tool is-${state.kind}`} data-tool={name} data-state={part.state}>
       <summary>
@@ -65,10 +71,12 @@ function Call({ part, isActive }: { part: Part; isActive: boolean }) {
   );
 }
 
-function stateOf(
-  part: Part,
-  isActive: boolean,
-): { kind: 'open' | 'done' | 'denied' | 'expired' | 'failed' | 'cut'; text: string } {
+interface CallState {
+  kind: 'open' | 'held' | 'done' | 'denied' | 'expired' | 'failed' | 'cut';
+  text: string;
+}
+
+function stateOf(part: Part, run: RunState): CallState {
   switch (part.state) {
     case 'output-available':
       return { kind: 'done', text: 'approval' in part && part.approval !== undefined ? 'approved, done' : 'done' };
@@ -81,7 +89,8 @@ function stateOf(
         return { kind: 'expired', text: 'expired: nobody answered in time' };
       return { kind: 'failed', text: 'failed' };
     default:
-      if (!isActive) return { kind: 'cut', text: 'stopped' };
+      if (!run.isActive) return { kind: 'cut', text: 'stopped' };
+      if (run.isWaiting) return { kind: 'held', text: 'waits for a person' };
       return { kind: 'open', text: part.state === 'input-streaming' ? 'being written' : 'running' };
   }
 }
