@@ -12,8 +12,8 @@ export class FlushPace {
   #lastMs = 0;
   #beforeMs = 0;
   #notBefore = 0;
-  /** When the time of all flushes so far, and of the distances after them, is made up for. */
-  #evenAt = 0;
+  /** From when on a flush comes after a pause: twice the distance is more than a late timer. */
+  #restedAt = 0;
 
   /** `leastMs`: least time between two flushes. */
   constructor(leastMs: number) {
@@ -33,10 +33,8 @@ export class FlushPace {
     this.#beforeMs = this.#lastMs;
     this.#lastMs = now - sentAt;
     const distance = this.#distance();
-    const behind = Math.max(0, this.#evenAt + this.#lastMs - now);
-    // What is sent anyway asks for no pace: what it took is not to be made up for later.
-    this.#evenAt = now + Math.min(behind, distance) + distance;
-    this.#notBefore = this.#evenAt - distance;
+    this.#notBefore = sentAt >= this.#restedAt ? now : now + distance;
+    this.#restedAt = now + 2 * distance;
   }
 
   #distance(): number {
