@@ -1,16 +1,12 @@
 /** Minutes long: `EVERTURN_SOAK_SECONDS` makes them shorter, for a look. */
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
+import { describeOnStores } from '../support/store-places.ts';
 import { soak } from './soak/soak.ts';
 import type { SoakOptions } from './soak/soak.ts';
 
 const LEASE_MS = 3_000;
 const RUNS = 12;
-const folder = mkdtempSync(join(tmpdir(), 'everturn-soak-'));
-afterAll(() => rmSync(folder, { recursive: true }));
 
 type Place = Pick<SoakOptions, 'store' | 'connections'>;
 
@@ -46,12 +42,14 @@ function seconds(wanted: number): number {
   return Number(process.env['EVERTURN_SOAK_SECONDS'] ?? wanted);
 }
 
-describe('long agents on a SQLite file', () => {
+describeOnStores('long agents', (open) => {
   it('go on while all workers are replaced every ten seconds', async () => {
-    await checkRolling({ store: `sqlite:${join(folder, 'rolling.db')}` });
+    const place = await open();
+    await checkRolling(place).finally(place.remove);
   }, 900_000);
 
   it('go on for ten minutes while a worker dies now and then, and take no more memory', async () => {
-    await checkSoak({ store: `sqlite:${join(folder, 'soak.db')}` });
+    const place = await open();
+    await checkSoak(place).finally(place.remove);
   }, 900_000);
 });

@@ -13,12 +13,17 @@ import { freePort } from './free-port.ts';
 const isInstalled = spawnSync('redis-server', ['--version']).status === 0;
 const isRequired = process.env['CI'] !== undefined;
 
+/** Why tests with Redis are skipped; undefined where they run. CI has to have it. */
+export const noRedis: string | undefined = isInstalled || isRequired ? undefined : 'no redis-server here: install it';
+
 /** `describe` for what needs a `redis-server`: a visible skip where it is not installed, but a failure in CI. */
-export const describeWithRedis: typeof describe.skip = isInstalled || isRequired ? describe : describe.skip;
+export const describeWithRedis: typeof describe.skip = noRedis === undefined ? describe : describe.skip;
 
 export interface RedisServer {
   url: string;
   port: number;
+  /** How many clients are connected. */
+  connections(): Promise<number>;
   /** SIGKILL. What has not reached the file by then is lost. */
   kill(): Promise<void>;
   /** Starts it again on its port and its data. */
@@ -42,6 +47,7 @@ export async function startRedis(settings: Record<string, string> = {}): Promise
   return {
     url: `redis://127.0.0.1:${port}`,
     port,
+    connections: async () => Number(/connected_clients:(\d+)/.exec(await ask(port, 'INFO clients'))?.[1]) - 1,
     kill,
     async restart() {
       child = launch({ folder, port, settings });
@@ -87,5 +93,17 @@ function answersPing(port: number): Promise<boolean> {
     socket.once('error', () => end(false));
     socket.once('close', () => end(false));
     socket.once('data', (data) => end(/^(\+PONG|-NOAUTH)/.test(data.toString())));
+  });
+}
+
+/** The first piece of the answer to a command without arguments that hold spaces. */
+function ask(port: number, command: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(`${command}\r\n`));
+    socket.once('error', reject);
+    socket.once('data', (data) => {
+      socket.destroy();
+      resolve(data.toString());
+    });
   });
 }
