@@ -12,7 +12,7 @@ describe.skipIf(noPostgres !== undefined)(
   () => {
     beforeAll(async () => {
       server = await startPostgres();
-    });
+    }, 60_000);
     afterAll(() => server.remove());
 
     it('makes a schema once, and shows what is in it', async () => {

@@ -18,7 +18,7 @@ describe.skipIf(noPgBouncer !== undefined)(
       server = await startPostgres();
       bouncer = await startPgBouncer(server);
       schemas = postgresSchemas(bouncer.url, server.url);
-    });
+    }, 60_000);
     afterAll(async () => {
       await schemas.close();
       await bouncer.close();

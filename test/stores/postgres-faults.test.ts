@@ -57,7 +57,7 @@ async function terminate(query: string): Promise<void> {
 describe.skipIf(noPostgres !== undefined)(`Postgres${noPostgres === undefined ? '' : ` (${noPostgres})`}`, () => {
   beforeAll(async () => {
     server = await startPostgres();
-  });
+  }, 60_000);
   afterEach(async () => {
     for (const store of stores) await store.close();
     stores = [];

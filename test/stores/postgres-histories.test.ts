@@ -14,7 +14,7 @@ describe.skipIf(noPostgres !== undefined)(
     beforeAll(async () => {
       server = await startPostgres();
       schemas = postgresSchemas(server.url);
-    });
+    }, 60_000);
     afterAll(async () => {
       await schemas.close();
       await server.remove();
