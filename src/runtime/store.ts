@@ -560,6 +560,8 @@ export interface Capabilities {
   push: boolean;
   /** Least time between two stream flushes of a run that the store asks for. */
   flushMs: number;
+  /** So long a worker may let pass between two claims, where none finds anything and hints tell it of what comes. Default: as a worker is set. */
+  idlePollMs?: number;
   /** How many bytes of parts one call may bring or ask for; at least `MAX_PART_BYTES`. */
   maxRequestBytes: number;
 }

@@ -23,6 +23,7 @@ import type { Ids } from './ids.ts';
 import type { Keyring } from './keyring.ts';
 import { withFields } from './logger.ts';
 import type { Logger } from './logger.ts';
+import { PollPace } from './poll-pace.ts';
 import type { Registry } from './registry.ts';
 import { RunCore } from './run-core.ts';
 import { SUSPECT_ATTEMPTS } from './store.ts';
@@ -36,7 +37,7 @@ export interface WorkerOptions {
   concurrency?: number;
   /** Default 15,000. Takeover after a crash takes at most this and a poll. */
   leaseMs?: number;
-  /** Longest time between two looks for due runs. Default 1,000. */
+  /** Longest time between two looks for due runs. Default 1,000, or as long as the store wants one that finds nothing to wait. */
   pollMs?: number;
   /** Suspended continuations that are kept; `max: 0` for none. Default 64 for 30,000 ms. */
   warm?: { max: number; ms: number };
@@ -82,6 +83,7 @@ export class Worker implements HeldRunHost {
   /** Claims on their way, and what becomes of them. */
   readonly #arriving = new Set<Promise<void>>();
   readonly #warm: LRUCache<string, HeldRun>;
+  readonly #pace: PollPace;
   #state: 'idle' | 'open' | 'closing' | 'closed' = 'idle';
   #polling = false;
   #pollAgain = false;
@@ -97,6 +99,8 @@ export class Worker implements HeldRunHost {
   constructor(parts: WorkerParts, options: WorkerOptions = {}) {
     this.#parts = parts;
     this.#options = { ...DEFAULTS, ...options };
+    const { idlePollMs = 0 } = parts.store.capabilities;
+    this.#pace = new PollPace({ least: this.#options.pollMs, most: options.pollMs === undefined ? idlePollMs : 0 });
     this.#calls = new StoreCalls(parts, this.#options.storeTimeoutMs);
     this.#upkeep = new Upkeep({ ...parts, calls: this.#calls });
     const { applied } = this.#upkeep;
@@ -284,7 +288,10 @@ export class Worker implements HeldRunHost {
     try {
       const result = await this.#claim();
       this.#failures = 0;
-      if (result !== null) next = Math.min(next, result.nextDueInMs ?? next);
+      if (result !== null) {
+        next = this.#pace.after(result.claims.length);
+        next = Math.min(next, result.nextDueInMs ?? next);
+      }
     } catch (error) {
       next = retryDelay(this.#failures);
       this.#failures += 1;

@@ -1,5 +1,5 @@
 import { getStepMetadata, sleep, step, workflow } from 'everturn';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { systemIds } from '../../src/runtime/ids.ts';
 import { processes } from './support.ts';
 
@@ -77,4 +77,35 @@ it('goes on with one claim where a sleep has ended while no process lived', asyn
   const second = open({ workflows: [flow] });
   expect(await second.getRun(run.id).result()).toBe('awake');
   expect((await inner.get(run.id))?.epoch).toBe(2);
+});
+
+it('looks for due runs ever more rarely while it finds none, if the store wants that, until a hint comes', async () => {
+  const { clock, inner, open, settle } = processes();
+  const claims = vi.spyOn(inner, 'claim');
+  Object.assign(inner, { capabilities: { ...inner.capabilities, idlePollMs: 30_000 } });
+  const flow = workflow('flow', () => step('value', () => 7));
+  open({ workflows: [flow] });
+  const looks = async (ms: number): Promise<number> => {
+    const before = claims.mock.calls.length;
+    await clock.advance(ms);
+    return claims.mock.calls.length - before;
+  };
+  await settle();
+  await looks(60_000);
+  expect(await looks(300_000)).toBe(10);
+  const run = await open({ workflows: [flow], worker: false }).start(flow);
+  await settle();
+  expect(await run.status).toBe('completed');
+  expect(await looks(4_000)).toBeGreaterThan(1);
+});
+
+it('looks for due runs as often as it is told, whatever the store wants', async () => {
+  const { clock, inner, open, settle } = processes();
+  const claims = vi.spyOn(inner, 'claim');
+  Object.assign(inner, { capabilities: { ...inner.capabilities, idlePollMs: 30_000 } });
+  open({ workflows: [workflow('flow', () => step('value', () => 7))], worker: { pollMs: 1_000 } });
+  await settle();
+  const before = claims.mock.calls.length;
+  await clock.advance(60_000);
+  expect(claims.mock.calls.length - before).toBe(60);
 });

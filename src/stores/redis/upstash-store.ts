@@ -16,18 +16,22 @@ export interface UpstashStoreOptions {
   token: string;
   /** What all keys begin with, in braces. Default "everturn". */
   namespace?: string;
+  /** Least time between two flushes of a run's streams. More costs fewer commands and shows text later. Default 50. */
+  flushMs?: number;
   /** The clock that due times, leases and ages are compared on. Default: the server's. For tests. */
   clock?: Clock;
 }
 
 /** Of a request that nobody answers. */
 const REQUEST_TIMEOUT_MS = 5_000;
+/** Each look is billed. */
+const IDLE_POLL_MS = 30_000;
 /** Requests that failed in the network are sent again, at once and a little later; after that the runtime does. */
 const RETRIES = 2;
 
 /**
  * A store in Redis at Upstash. It uses the scripts of `redisStore`, and may share a namespace with it. Flushes of streams are gathered
- * for 50 ms, since Upstash bills commands; see docs/redis.md for how many a turn of an agent takes.
+ * for `flushMs`, since Upstash bills commands; see docs/redis.md for how many a turn of an agent takes.
  *
  * Nothing is asked before the first call, which throws a `DurableError` where it cannot: `store_unavailable`, `store_newer`, or
  * `invalid_argument` for a database that may drop keys.
@@ -36,7 +40,7 @@ const RETRIES = 2;
  * const store = upstashStore({ url: process.env.UPSTASH_REDIS_REST_URL, token: process.env.UPSTASH_REDIS_REST_TOKEN });
  */
 export function upstashStore(options: UpstashStoreOptions): Store {
-  const { token, namespace = 'everturn' } = options;
+  const { token, namespace = 'everturn', flushMs = 50 } = options;
   const url = options.url.replace(/\/+$/, '');
   checkNamespace(namespace, 'upstashStore()');
   const clock = systemClock();
@@ -49,7 +53,13 @@ export function upstashStore(options: UpstashStoreOptions): Store {
     retry: { retries: RETRIES, backoff: (count) => 20 * 4 ** count },
     signal: () => AbortSignal.timeout(REQUEST_TIMEOUT_MS),
   });
-  const capabilities: Capabilities = { durability: 'async', push: true, flushMs: 50, maxRequestBytes: 524_288 };
+  const capabilities: Capabilities = {
+    durability: 'async',
+    push: true,
+    flushMs,
+    idlePollMs: IDLE_POLL_MS,
+    maxRequestBytes: 524_288,
+  };
   const gate = createGate({
     connection: restConnection({ client, access: { url, token, clock } }),
     namespace,
