@@ -8,6 +8,7 @@ import { tool } from 'ai';
 import type { UIMessage } from 'ai';
 import { DurableAgent } from 'everturn';
 import type { RunHandle } from 'everturn';
+import { memoryStore } from 'everturn/memory';
 import { sqliteStore } from 'everturn/sqlite';
 import { expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
@@ -165,5 +166,38 @@ it(
     await runtime.approvals.approve(asked.id, { by: 'ada', input: { letter: `${letter}, yours` } });
     await run.result();
     expect(sent.map((text) => text === `${letter}, yours`)).toEqual([true]);
+  },
+);
+
+it(
+  'a large message that is steered into a run reaches its model, and the next run if this one is stopped before',
+  { timeout: 120_000 },
+  async () => {
+    const letter = base64(MB);
+    const store = memoryStore();
+    let release = (): void => {};
+    const { model, prompts } = scriptedModel([
+      { text: 'Working', hold: new Promise<void>((resolve) => (release = resolve)) },
+      { text: 'Read' },
+      { text: 'Working', hold: new Promise(() => {}) },
+      { text: 'Read as well' },
+    ]);
+    const agent = new DurableAgent({ model });
+    const runtime = startRuntime({ store, agents: { support: agent } });
+    onTestFinished(() => runtime.close({ graceMs: 0 }));
+    const run: RunHandle = await runtime.start(agent, { prompt: 'Work', thread: 't1' });
+    await until(() => prompts.length === 1);
+    await runtime.start(agent, { id: 'steered', prompt: `${letter}1`, thread: 't1', whenBusy: 'steer' });
+    release();
+    await run.result();
+    expect(has(prompts[1], `${letter}1`)).toBe(true);
+
+    const stopped: RunHandle = await runtime.start(agent, { prompt: 'Work on', thread: 't1' });
+    await until(() => prompts.length === 3);
+    await runtime.start(agent, { id: 'left', prompt: `${letter}2`, thread: 't1', whenBusy: 'steer' });
+    await store.control(stopped.id, 'terminate');
+    await until(async () => (await store.get('left'))?.status === 'completed');
+    expect(has(prompts[3], `${letter}2`)).toBe(true);
+    expect(has((await runtime.getRun('left').info()).input, `${letter}2`)).toBe(true);
   },
 );
