@@ -66,6 +66,24 @@ export interface RuntimeOptions {
   ids?: Ids;
 }
 
+/** All that there are: the type keeps the list whole. */
+const KNOWN: Record<keyof RuntimeOptions, true> = {
+  store: true,
+  agents: true,
+  workflows: true,
+  version: true,
+  secret: true,
+  logger: true,
+  publicUrl: true,
+  worker: true,
+  budget: true,
+  prices: true,
+  limits: true,
+  streams: true,
+  maxValueBytes: true,
+  clock: true,
+  ids: true,
+};
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 const WORKER_NUMBERS = ['concurrency', 'leaseMs', 'pollMs', 'storeTimeoutMs'] as const;
 
@@ -75,6 +93,7 @@ export function checkOptions(options: RuntimeOptions): void {
   if (typeof store !== 'object' || store === null) {
     throw invalid('without a store', 'Write createRuntime({ store: sqliteStore("app.db"), ... }).');
   }
+  checkNames(options);
   if (version !== undefined && (typeof version !== 'string' || version === '' || version === '*')) {
     throw invalid(
       `with the version ${JSON.stringify(version)}`,
@@ -109,6 +128,16 @@ export function valueBytesOf({ maxValueBytes = MAX_VALUE_BYTES }: Pick<RuntimeOp
 function checkAgentDefaults({ budget, prices }: RuntimeOptions): void {
   if (prices !== undefined) checkPrices(prices, 'prices');
   if (budget !== undefined) checkBudget(budget, 'budget');
+}
+
+/** Code without types would not hear of a name that is spelled wrong. */
+function checkNames(options: RuntimeOptions): void {
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(KNOWN, name));
+  if (unknown === undefined) return;
+  throw invalid(
+    `with the option "${unknown}": there is none of that name`,
+    `Options: ${Object.keys(KNOWN).join(', ')}.`,
+  );
 }
 
 function checkLogger(logger: Logger | undefined): void {

@@ -14,7 +14,7 @@ import { DurableError } from './errors.ts';
 import type { EventDraft, EventType, JournalEvent } from './event.ts';
 import type { ClosedHook } from './hook-closing.ts';
 import type { Logger } from './logger.ts';
-import type { NoticedPart } from './notices.ts';
+import type { Notice, Via } from './notices.ts';
 import type { LedgerRow, LedgerScope, LedgerTotals, Message, NewHook, NewRun, Run, StreamPage } from './store.ts';
 
 export interface RunContext {
@@ -114,7 +114,7 @@ export interface RunContext {
    * Shows a part in the message of an ancestor, at the call that waits for the child `via.key` of its; not journaled, so call it in a step's
    * body. A notice of the same id is one. What has ended hears nothing.
    */
-  notify(via: { run: string; key: string }, notice: { id: string; part: NoticedPart }): Promise<void>;
+  notify(via: Via, notice: Notice): Promise<void>;
   /** While it works the run does not count as waiting. Nothing of it is journaled: for what decides something that is. */
   aside<T>(work: () => Promise<T>): Promise<T>;
   /** Sums of the ledger as they are now; not journaled, so for decisions that are. */

@@ -1,9 +1,22 @@
 /** Runs that start runs: who stands above one, and who below. */
 
+import type { LargeValues } from './large-values.ts';
+import { isReference } from './reference.ts';
 import type { Run, RunQuery, RunStatus, Store } from './store.ts';
 
+/** A run and its ancestors, nearest first, with their inputs. */
+export async function readLineage(
+  { store, values }: { store: Pick<Store, 'get'>; values: Pick<LargeValues, 'expand'> },
+  run: Run,
+): Promise<Run[]> {
+  const rows = [run, ...(await readAncestors(store, run))];
+  const whole = async (row: Run): Promise<Run> =>
+    isReference(row.input) ? { ...row, input: await values.expand(row.input) } : row;
+  return Promise.all(rows.map(whole));
+}
+
 /** Nearest first, as far as they are there: whoever has ended may have been removed. */
-export async function readAncestors(store: Pick<Store, 'get'>, run: Pick<Run, 'parent'>): Promise<Run[]> {
+async function readAncestors(store: Pick<Store, 'get'>, run: Pick<Run, 'parent'>): Promise<Run[]> {
   const ancestors: Run[] = [];
   for (let { parent } = run; parent !== null;) {
     const above = await store.get(parent.run);

@@ -11,7 +11,7 @@ import type { Payload } from './codec.ts';
 import type { MessagePlace, ReceivedMessage } from './context.ts';
 import { DurableError } from './errors.ts';
 import type { RunCore } from './run-core.ts';
-import type { Message } from './store.ts';
+import type { Message, Store } from './store.ts';
 
 /** A part of a message whose data say how it stands. */
 export interface NoticedPart {
@@ -25,8 +25,24 @@ interface Addressed {
   value: NoticedPart;
 }
 
-/** `child`: the key under which the ancestor waits. */
-export function encodeNotice(child: string, part: NoticedPart): Payload {
+/** Where a notice goes: the ancestor, and the key of the child for which it waits. */
+export interface Via {
+  run: string;
+  key: string;
+}
+
+export interface Notice {
+  /** Notices of one id are one. */
+  id: string;
+  part: NoticedPart;
+}
+
+export async function deliverNotice(store: Pick<Store, 'deliver'>, { run, key }: Via, notice: Notice): Promise<void> {
+  const payload = encodeNotice(key, notice.part);
+  await store.deliver([{ to: { run }, id: notice.id, kind: 'wake', payload }]);
+}
+
+function encodeNotice(child: string, part: NoticedPart): Payload {
   return encodeValue({ key: noticesKey(child), value: part } satisfies Addressed, 'a notice');
 }
 

@@ -13,10 +13,9 @@ import { closingMeta, wasClosed } from './hook-closing.ts';
 import type { ClosedHook } from './hook-closing.ts';
 import type { Entry } from './journal.ts';
 import type { Logger } from './logger.ts';
-import { readAncestors } from './lineage.ts';
-import { isReference } from './reference.ts';
-import { encodeNotice, showNotices } from './notices.ts';
-import type { NoticedPart } from './notices.ts';
+import { readLineage } from './lineage.ts';
+import { deliverNotice, showNotices } from './notices.ts';
+import type { Notice, Via } from './notices.ts';
 import { performOperation } from './operations.ts';
 import type { OperationsOptions } from './operations.ts';
 import type { Await, RunCore } from './run-core.ts';
@@ -389,19 +388,12 @@ export class LiveRunContext implements RunContext {
     return items.length > 0;
   }
 
-  async lineage(): Promise<Run[]> {
-    const { store, values } = this.#core;
-    const rows = [this.run, ...(await readAncestors(store, this.run))];
-    const whole = async (row: Run): Promise<Run> =>
-      isReference(row.input) ? { ...row, input: await values.expand(row.input) } : row;
-    return Promise.all(rows.map(whole));
+  lineage(): Promise<Run[]> {
+    return readLineage(this.#core, this.run);
   }
 
-  async notify(
-    { run, key }: { run: string; key: string },
-    { id, part }: { id: string; part: NoticedPart },
-  ): Promise<void> {
-    await this.#core.store.deliver([{ to: { run }, id, kind: 'wake', payload: encodeNotice(key, part) }]);
+  notify(via: Via, notice: Notice): Promise<void> {
+    return deliverNotice(this.#core.store, via, notice);
   }
 
   aside<T>(work: () => Promise<T>): Promise<T> {

@@ -46,10 +46,14 @@ const EVENTS = 'text/event-stream';
 const STREAM = { description: 'The stream.', schema: eventStreamSchema(), type: EVENTS };
 
 export function chatEndpoints(parts: ServerParts): Endpoint[] {
-  return [send(parts), history(parts), stream(parts), stop(parts), threadStream(parts)];
+  const { agent } = parts;
+  const chats = agent === null ? [] : [send({ ...parts, agent })];
+  return [...chats, history(parts), stream(parts), stop(parts), threadStream(parts)];
 }
 
-function send(parts: ServerParts): Endpoint {
+type ChatParts = ServerParts & { agent: string };
+
+function send(parts: ChatParts): Endpoint {
   const { runtime, agent } = parts;
   return endpoint({
     method: 'post',
@@ -74,7 +78,7 @@ function send(parts: ServerParts): Endpoint {
   });
 }
 
-function sendAndFollow(parts: ServerParts, call: Call<undefined, undefined, ChatBody>): Promise<Response> {
+function sendAndFollow(parts: ChatParts, call: Call<undefined, undefined, ChatBody>): Promise<Response> {
   const { runtime, agent, connections } = parts;
   return connections.answer(call, async (connection, allow) => {
     const { run, offset } = await sendChat(runtime, { agent, body: call.body, allow });

@@ -41,7 +41,7 @@ export interface AppOptions {
    * `serve`. Required behind a proxy and in any other host.
    */
   authorize?: Authorize;
-  /** The agent that chats. Default: the only one of the runtime. */
+  /** The agent that chats. Default: the only one of the runtime; if it has none, there is no `POST /chat`. */
   agent?: string;
   /** Default '/api'. */
   basePath?: string;
@@ -147,9 +147,10 @@ function describe(app: OpenAPIHono): unknown {
   });
 }
 
-function chooseAgent(runtime: Runtime, asked: string | undefined): string {
+function chooseAgent(runtime: Runtime, asked: string | undefined): string | null {
   const { agents } = runtime;
   const [only] = agents;
+  if (asked === undefined && only === undefined) return null;
   if (asked === undefined && only !== undefined && agents.length === 1) return only;
   if (asked !== undefined && agents.includes(asked)) return asked;
   const names = agents.map((name) => `"${name}"`).join(', ');

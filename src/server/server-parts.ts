@@ -14,8 +14,8 @@ import type { ThreadKey, ThreadState } from './thread-state.ts';
 
 export interface ServerParts {
   runtime: Runtime;
-  /** The agent that chats. */
-  agent: string;
+  /** The agent that chats; null: none does. */
+  agent: string | null;
   clock: Clock;
   logger: Logger;
   /** In [0, 1). */

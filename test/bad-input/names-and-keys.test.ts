@@ -27,6 +27,12 @@ describe('two definitions of one name', () => {
   );
 });
 
+it('an option of createRuntime that there is not is refused by its name', () =>
+  expectRefusal(() => createRuntime({ store: memoryStore(), workflow: [] } as RuntimeOptions), {
+    code: 'invalid_argument',
+    says: /option "workflow".*workflows/,
+  }));
+
 describe('one explicit key', () => {
   it('twice at once: the second step is refused, and not tried again', async () => {
     const charged: string[] = [];

@@ -4,7 +4,7 @@ import { memoryStore } from 'everturn/memory';
 import { expect, it } from 'vitest';
 import { scriptedModel, startRuntime, until } from '../agent/run-kit.ts';
 import type { Answer } from '../agent/run-kit.ts';
-import { allFrames, chunksOf, overBothWays, post, refusalOf, say, textOf, toChunks, userMessage } from './kit.ts';
+import { allFrames, chunksOf, openDirectly, overBothWays, post, refusalOf, say, textOf, toChunks, userMessage } from './kit.ts';
 import type { Agents } from './kit.ts';
 
 const agentOf = (answers: Answer[] = []): Agents => ({
@@ -210,12 +210,20 @@ overBothWays('bad input', (open) => {
 });
 
 it.each<[string, object, RegExp]>([
-  ['no agent', {}, /has 0 agents/],
   ['two agents and no choice', { agents: { a: agentOf().support, b: agentOf().support } }, /has 2 agents \("a", "b"\)/],
 ])('an app over a runtime with %s is refused when it is made', (_, options, says) => {
   const runtime = startRuntime({ store: memoryStore(), ...options });
   expect(() => createApp(runtime)).toThrow(says);
   expect(() => createApp(runtime, { agent: 'c' })).toThrow(/no agent "c"/);
+});
+
+it('an app over a runtime without agents takes hooks, and no chat', async () => {
+  const site = await openDirectly({});
+  const sent = await say(site);
+  expect(await refusalOf(sent)).toMatchObject({ status: 404, code: 'route_not_found' });
+  expect((await site.fetch(`${site.api}/hooks/none`, { method: 'POST' })).status).toBe(404);
+  expect((await site.fetch(`${site.api}/health`)).status).toBe(200);
+  await site.close();
 });
 
 it.each(['api', '/api/', '/a b', '//'])('the base path %j is refused', (basePath) => {
