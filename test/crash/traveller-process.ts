@@ -81,9 +81,9 @@ async function travel({ id, directory, store: url, death }: Trip): Promise<void>
   process.send?.(report);
 }
 
-/** A process that opens a file knows that all others are dead; elsewhere their leases have to end. */
+/** A process that opens a file knows that all others are dead; elsewhere their leases have to end, but not while a busy machine lets it wait. */
 function workerOf(url: string): { leaseMs?: number } {
-  return url.startsWith('sqlite:') ? {} : { leaseMs: 2_000 };
+  return url.startsWith('sqlite:') ? {} : { leaseMs: 6_000 };
 }
 
 async function recorded(url: string, id: string): Promise<Recorded> {
