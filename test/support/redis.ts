@@ -3,7 +3,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,8 +24,8 @@ export interface RedisServer {
   port: number;
   /** How many clients are connected. */
   connections(): Promise<number>;
-  /** SIGKILL. What has not reached the file by then is lost. */
-  kill(): Promise<void>;
+  /** SIGKILL. As with the power cut, the newest bytes of its append-only file are lost with it. */
+  kill(options?: { lostBytes?: number }): Promise<void>;
   /** Starts it again on its port and its data. */
   restart(): Promise<void>;
   /** Kills it and removes its data. */
@@ -38,11 +38,12 @@ export async function startRedis(settings: Record<string, string> = {}): Promise
   const port = await freePort();
   let child = launch({ folder, port, settings });
   await untilAnswering(port, child);
-  const kill = async (): Promise<void> => {
+  const kill = async ({ lostBytes = 0 } = {}): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const exit = once(child, 'exit');
     child.kill('SIGKILL');
     await exit;
+    if (lostBytes > 0) cutAppendFile(folder, lostBytes);
   };
   return {
     url: `redis://127.0.0.1:${port}`,
@@ -106,4 +107,12 @@ function ask(port: number, command: string): Promise<string> {
       resolve(data.toString());
     });
   });
+}
+
+function cutAppendFile(folder: string, bytes: number): void {
+  const files = join(folder, 'appendonlydir');
+  for (const name of readdirSync(files).filter((file) => file.endsWith('.incr.aof'))) {
+    const file = join(files, name);
+    truncateSync(file, Math.max(0, statSync(file).size - bytes));
+  }
 }
