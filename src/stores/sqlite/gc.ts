@@ -35,7 +35,6 @@ export function prepareUpkeep({ db, clock }: OpenFile, parts: Parts): Upkeep {
         for (const statement of deletes) statement.run(key);
         parts.release(id);
       }
-      parts.removeOrphans();
       return rows.length;
     },
     secret(proposed) {

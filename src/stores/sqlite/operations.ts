@@ -53,11 +53,15 @@ export function prepareOperations(file: OpenFile, { join, read, write, writeAll,
     control: (id, command) => write(() => endings.control(id, command)),
     note: (tokenHash, note) => write(() => hooks.note(tokenHash, note)),
     secret: (proposed) => write(() => upkeep.secret(proposed)),
-    gc: (limits) =>
-      write(() => {
+    async gc(limits) {
+      const removed = await write(() => {
         lanes.forgetWindows();
         return upkeep.gc(limits);
-      }),
+      });
+      // Other calls come between two passes.
+      while (await write(() => parts.removeOrphans()));
+      return removed;
+    },
     trim: (request) => writeAside(() => retention.trim(request)),
     compact: (run, stream) => writeAside(() => retention.compact(run, stream)),
     putParts: (id, some) => write(() => parts.put(id, some)),

@@ -10,13 +10,13 @@ export interface Parts {
   get(id: string, hashes: readonly string[]): Array<Uint8Array | null>;
   /** The run of this id is gone: its parts are the next to be removed. */
   release(id: string): void;
-  /** Those of ids that nobody has, as far as one pass goes. */
-  removeOrphans(): void;
+  /** Those of ids that nobody has, as far as one pass goes; whether there may be more. */
+  removeOrphans(): boolean;
 }
 
-/** Ids that a pass looks at, and parts that it removes at most: some milliseconds' work (test/stores/sqlite-parts). */
+/** Ids that a pass looks at, and parts that it removes at most: 6 MB as a rule, and some milliseconds' work. */
 const MOST_IDS = 64;
-const MOST_REMOVED = 512;
+const MOST_REMOVED = 64;
 
 export function prepareParts({ db, clock }: OpenFile): Parts {
   const touch = db.prepare(
@@ -48,12 +48,14 @@ export function prepareParts({ db, clock }: OpenFile): Parts {
     removeOrphans() {
       const now = clock.now();
       let room = MOST_REMOVED;
-      for (const { key, id, is_needed: isNeeded } of allRows<PartsOf>(old, now - ORPHAN_MS)) {
+      const rows = allRows<PartsOf>(old, now - ORPHAN_MS);
+      for (const { key, id, is_needed: isNeeded } of rows) {
         // Looked at again in an hour.
         if (isNeeded === 1) setAge.run(now, id);
         else room -= remove(key, room);
-        if (room <= 0) return;
+        if (room <= 0) return true;
       }
+      return rows.length === MOST_IDS;
     },
   };
 }
