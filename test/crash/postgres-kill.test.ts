@@ -14,9 +14,9 @@ describe.skipIf(noPostgres !== undefined)(
   `an agent on Postgres whose process gets SIGKILL${noPostgres === undefined ? '' : ` (${noPostgres})`}`,
   () => {
     beforeAll(async () => {
-      server = await startPostgres({ max_connections: 300 }, 60_000);
+      server = await startPostgres({ max_connections: 300 });
       world = await openWorld(({ id }) => `${server.url}#${id.replace('-', '_')}`);
-    });
+    }, 60_000);
     afterAll(async () => {
       await world.close();
       await server.remove();

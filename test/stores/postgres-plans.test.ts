@@ -45,8 +45,8 @@ interface Plan {
 /** The tables and indexes that are read, and how many rows were looked at. */
 async function explain(sql: string, given: unknown[]): Promise<{ reads: string[]; rows: number }> {
   const [row] = await schema.query(`EXPLAIN (ANALYZE, FORMAT JSON) ${sql.replaceAll('@.', `${schema.name}.`)}`, given);
-  const [{ Plan: root }] = row?.['QUERY PLAN'] as [{ Plan: Plan }];
-  const nodes = [root];
+  const plans = row?.['QUERY PLAN'] as Array<{ Plan: Plan }> | undefined;
+  const nodes = (plans ?? []).map(({ Plan: root }) => root);
   for (const node of nodes) nodes.push(...(node.Plans ?? []));
   const reads = nodes.flatMap((node) =>
     node['Node Type'] === 'Seq Scan' ? [`all of ${node['Relation Name']}`] : (node['Index Name'] ?? []),
