@@ -33,15 +33,26 @@ export interface WorkerOptions {
   durable: DurableSettings<'dig'>;
   modelId?: string;
   dig?: (n: number) => unknown;
+  needsApproval?: boolean;
 }
 
-function digTool(dig: (n: number) => unknown) {
-  return tool({ inputSchema: z.object({ n: z.number() }), execute: async ({ n }) => (await dig(n)) ?? `dug ${n}` });
+function digTool(dig: (n: number) => unknown, needsApproval = false) {
+  return tool({
+    inputSchema: z.object({ n: z.number() }),
+    needsApproval,
+    execute: async ({ n }) => (await dig(n)) ?? `dug ${n}`,
+  });
 }
 
 const USAGE = { inputTokens: TURN.inputTokens, outputTokens: TURN.outputTokens };
 
-export function createWorker({ turns, durable, modelId = 'dear', dig = () => undefined }: WorkerOptions): Worker {
+export function createWorker({
+  turns,
+  durable,
+  modelId = 'dear',
+  dig = () => undefined,
+  needsApproval,
+}: WorkerOptions): Worker {
   const asked: string[] = [];
   const dug: number[] = [];
   return {
@@ -51,7 +62,7 @@ export function createWorker({ turns, durable, modelId = 'dear', dig = () => und
         dig: digTool((n) => {
           dug.push(n);
           return dig(n);
-        }),
+        }, needsApproval),
       },
       durable,
     }),
@@ -77,7 +88,12 @@ export function scripted(turns: number[], { modelId, asked }: { modelId: string;
 }
 
 export function start(worker: Worker, options: Omit<TestRuntimeOptions, 'agents'> = {}): TestRuntime {
-  const runtime = createTestRuntime({ agents: { worker: worker.agent }, prices: PRICES, ...options });
+  const runtime = createTestRuntime({
+    agents: { worker: worker.agent },
+    prices: PRICES,
+    patienceMs: 15_000,
+    ...options,
+  });
   onTestFinished(() => runtime.close());
   return runtime;
 }

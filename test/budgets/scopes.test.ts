@@ -124,3 +124,30 @@ describe('budgets of several scopes', () => {
     expect((await runtime.pendingApproval(run)).budget?.crossed).toMatchObject([{ of: 'thread', used: 2 }]);
   });
 });
+
+describe('an agent that a tool of another one calls', () => {
+  it('counts to the run, and knows what was raised before it', async () => {
+    const inner = createWorker({ turns: [1, 0], durable: {} });
+    const outer = createWorker({
+      turns: [1, 1, 0],
+      durable: { approvals: { dig: { prompt: () => 'Go on?' } } },
+      needsApproval: true,
+      dig: async () => (await inner.agent.generate({ prompt: 'dig' })).text,
+    });
+    const runtime = start(outer, { budget: { turns: 2 } });
+    const run = await runtime.start(outer.agent, { prompt: 'dig' });
+    const asked: string[] = [];
+    for (let answered = 0; answered < 3; answered += 1) {
+      const { id, question } = await runtime.pendingApproval(run);
+      asked.push(question);
+      await runtime.approvals.approve(id, {
+        by: 'ada',
+        ...(question === 'budget' ? { input: { raise: { turns: 9 } } } : {}),
+      });
+      await runtime.restart();
+    }
+    expect(await run.result()).toMatchObject({ text: 'All dug.', turns: 3 });
+    expect(asked).toEqual(['execute', 'budget', 'execute']);
+    expect(await runtime.ledgerTotals({ run: run.id })).toMatchObject({ turns: 7 });
+  });
+});

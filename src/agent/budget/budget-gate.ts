@@ -23,7 +23,7 @@ import type { Boundary, Crossed, LimitedScope } from './crossed-limits.ts';
 
 /** What an agent's own run adds; user code's own calls add nothing. */
 export interface BudgetBinding {
-  /** Answers that the journal does not hold any more, and those of the thread's earlier runs. */
+  /** Those of the thread's earlier runs, and what the run's state knows. */
   answers: () => readonly BudgetAnswer[];
   /** Model turns of the run so far. */
   turns: () => number;
@@ -201,10 +201,12 @@ export class BudgetGate {
   }
 }
 
-/** Answers about budgets that the run's journal holds, since its checkpoint. */
+/** Answers about budgets in the run so far: those of its last checkpoint, and those that its journal holds since. One may stand in both. */
 export function answersIn(context: RunContext): BudgetAnswer[] {
-  return context
+  const checkpoint = context.checkpoints.at(-1)?.value as { budgetAnswers?: BudgetAnswer[] } | undefined;
+  const journaled = context
     .journal('')
     .filter(({ type, key }) => type === 'step_completed' && key.endsWith(`/${ANSWERED}`) && key.includes('/budget:'))
     .map(({ value }) => value as BudgetAnswer);
+  return [...(checkpoint?.budgetAnswers ?? []), ...journaled];
 }

@@ -12,8 +12,8 @@ import type { AgentState } from './agent-state.ts';
 /** The state with the answers that were recorded since the last checkpoint; each once. */
 export function withBudgetAnswers(state: AgentState, context: RunContext): AgentState {
   const { budgetAnswers: known = [] } = state;
-  const added = answersIn(context).filter(({ id }) => known.every((answer) => answer.id !== id));
-  return added.length === 0 ? state : { ...state, budgetAnswers: [...known, ...added] };
+  const answers = new Map([...known, ...answersIn(context)].map((answer) => [answer.id, answer]));
+  return answers.size === known.length ? state : { ...state, budgetAnswers: [...answers.values()] };
 }
 
 /** The cheaper model that the run goes on with. */
