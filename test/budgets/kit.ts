@@ -17,7 +17,6 @@ export const PRICES: Prices = {
   cheap: { inputPerMillion: 1, outputPerMillion: 10 },
 };
 export const DEAR = 0.002;
-export const CHEAP = 0.0002;
 
 export interface Worker {
   agent: DurableAgent<never, { dig: ReturnType<typeof digTool> }>;
