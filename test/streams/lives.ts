@@ -7,6 +7,8 @@ import type { StreamOptions } from '../../src/app/stream-options.ts';
 import type { Store } from '../../src/runtime/store.ts';
 import type { Workflow } from '../../src/runtime/workflow.ts';
 import { memoryStore } from '../../src/stores/memory/memory-store.ts';
+import { MAX_VALUE_BYTES } from '../../src/runtime/codec.ts';
+import { withLargeValues } from '../../src/runtime/value-store.ts';
 import { createStreamReader } from '../../src/streams/reader.ts';
 import { manualClock } from '../../src/testing/manual-clock.ts';
 import type { ManualClock } from '../../src/testing/manual-clock.ts';
@@ -62,7 +64,8 @@ export function useLives(): Lives {
     },
     async written(stream = 'default') {
       const chunks: unknown[] = [];
-      const reader = createStreamReader({ store: inner, clock });
+      const store = withLargeValues(inner, { maxBytes: MAX_VALUE_BYTES, clock });
+      const reader = createStreamReader({ store, clock });
       for await (const { chunk } of reader.chunks({ run: 'r', stream, follow: false })) chunks.push(chunk);
       return chunks;
     },
