@@ -125,6 +125,23 @@ describe('a function that says who may approve a call of an agent below', () => 
   });
 });
 
+it('a list of several runs goes on where its page ended, and refuses a cursor that is none', async () => {
+  const { runtime, agents } = openTree({ forms: ['child', 'child'], commands: ['rm a', 'rm b', 'rm c'] });
+  await runtime.start(agents.support, { prompt: 'Go', id: 'run_1', thread: 't1' });
+  await runtime.start(agents.support, { prompt: 'Go', id: 'run_2', thread: 't2' });
+  await runtime.clock.settleAll();
+  const found: string[] = [];
+  for (let cursor: string | null | undefined; cursor !== null;) {
+    const page = await runtime.approvals.list({ run: 'run_1', limit: 2, ...(cursor === undefined ? {} : { cursor }) });
+    found.push(...page.items.map(commandOf));
+    cursor = page.cursor;
+  }
+  expect(found.toSorted()).toEqual(['rm a', 'rm b', 'rm c']);
+  await expect(runtime.approvals.list({ run: 'run_1', cursor: '~none' })).rejects.toMatchObject({
+    code: 'invalid_argument',
+  });
+});
+
 describe('a call in doubt of an agent below', () => {
   it.each(FORMS)('is asked about at the top, %s above %s', async (...forms) => {
     const { runtime, agents, ran } = openTree({ forms, commands: ['rm a'], dies: true, patienceMs: 10_000 });

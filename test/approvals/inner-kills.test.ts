@@ -52,7 +52,7 @@ const CALL_STAGES: Array<[stage: string, death: Omit<Death, 'when'>]> = [
 ];
 
 describe.each(['before', 'after'] as const)('a process that is killed %s it writes', (when) => {
-  it.concurrent.each(CHILD_STAGES)(
+  it.each(CHILD_STAGES)(
     '%s, below two child runs, loses nothing and shows the card once',
     async (_, death) => {
       const { signals, cards, ran } = await live(['child', 'child'], { when, ...death });
@@ -60,9 +60,10 @@ describe.each(['before', 'after'] as const)('a process that is killed %s it writ
       expect(cards.map(({ data }) => data.status)).toEqual(['approved']);
       expect(ran.toSorted()).toEqual(['list', 'rm a']);
     },
+    60_000,
   );
 
-  it.concurrent.each(CALL_STAGES)(
+  it.each(CALL_STAGES)(
     '%s, of a call below two calls, loses nothing and shows the card once',
     async (_, death) => {
       const { signals, cards, ran } = await live(['call', 'call'], { when, ...death });
@@ -70,5 +71,6 @@ describe.each(['before', 'after'] as const)('a process that is killed %s it writ
       expect(cards.map(({ data }) => data.status)).toEqual(['approved']);
       expect(new Set(ran)).toEqual(new Set(['list', 'rm a']));
     },
+    60_000,
   );
 });
