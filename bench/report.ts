@@ -8,7 +8,7 @@ export type StoreName = 'sqlite' | 'memory';
 /** One row of the table. */
 export interface Figure {
   what: string;
-  store: StoreName | 'none';
+  store: StoreName | 'postgres' | 'none';
   value: Measured;
   unit: string;
   /** The floor of the same run, in the same unit. */

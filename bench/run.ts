@@ -14,6 +14,7 @@ import { eventLoop } from './event-loop.ts';
 import { fan } from './fan.ts';
 import { http } from './http.ts';
 import { latency } from './latency.ts';
+import { postgres } from './postgres.ts';
 import type { Bench, Figure } from './report.ts';
 import { toTable } from './report.ts';
 import { durableStore } from './runtime.ts';
@@ -37,6 +38,7 @@ const BENCHES: readonly Bench[] = [
   restart,
   eventLoop,
   http,
+  postgres,
 ];
 
 const { values } = parseArgs({
