@@ -27,7 +27,7 @@ import { PollPace } from './poll-pace.ts';
 import type { Registry } from './registry.ts';
 import { RunCore } from './run-core.ts';
 import { SUSPECT_ATTEMPTS } from './store.ts';
-import { codeOf, retryDelay, StoreCalls } from './store-calls.ts';
+import { codeOf, StoreCalls } from './store-calls.ts';
 import type { Claim, ClaimResult, Hint, Store } from './store.ts';
 import { Upkeep } from './upkeep.ts';
 import type { StreamSettings } from './upkeep.ts';
@@ -93,14 +93,12 @@ export class Worker implements HeldRunHost {
   #unwatch: (() => void) | undefined;
   #lastTick = 0;
   #lastSweep = 0;
-  #failures = 0;
   #emptied: Array<() => void> = [];
 
   constructor(parts: WorkerParts, options: WorkerOptions = {}) {
     this.#parts = parts;
     this.#options = { ...DEFAULTS, ...options };
-    const { idlePollMs = 0 } = parts.store.capabilities;
-    this.#pace = new PollPace({ least: this.#options.pollMs, most: options.pollMs === undefined ? idlePollMs : 0 });
+    this.#pace = new PollPace({ ...parts, pollMs: { set: options.pollMs, normal: DEFAULTS.pollMs } });
     this.#calls = new StoreCalls(parts, this.#options.storeTimeoutMs);
     this.#upkeep = new Upkeep({ ...parts, calls: this.#calls });
     const { applied } = this.#upkeep;
@@ -284,17 +282,11 @@ export class Worker implements HeldRunHost {
   }
 
   async #poll(): Promise<void> {
-    let next = this.#options.pollMs;
+    let next: number;
     try {
-      const result = await this.#claim();
-      this.#failures = 0;
-      if (result !== null) {
-        next = this.#pace.after(result.claims.length);
-        next = Math.min(next, result.nextDueInMs ?? next);
-      }
+      next = this.#pace.after(await this.#claim());
     } catch (error) {
-      next = retryDelay(this.#failures);
-      this.#failures += 1;
+      next = this.#pace.afterFailure();
       this.#parts.logger.warn({ code: codeOf(error), err: error, retryInMs: next }, 'runs could not be claimed');
     }
     this.#polling = false;

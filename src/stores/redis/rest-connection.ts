@@ -8,6 +8,7 @@ import type { Connection, ScriptCall } from './connection.ts';
 import type { Reply } from './script.ts';
 import { restCommand, subscribeByEvents } from './rest-access.ts';
 import type { Access } from './rest-access.ts';
+import type { RequestTimeouts } from './rest-timeouts.ts';
 import { MAX_REQUEST_BYTES, sizeOf, staged } from './rest-staging.ts';
 
 /** The methods that are used of `Redis` of @upstash/redis. */
@@ -25,6 +26,7 @@ interface UpstashPipeline {
 
 interface RestOptions {
   client: UpstashClient;
+  timeouts: RequestTimeouts;
   access: Access;
 }
 
@@ -36,13 +38,13 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-export function restConnection({ client, access }: RestOptions): Connection {
+export function restConnection({ client, timeouts, access }: RestOptions): Connection {
   let waiting: Waiting[] = [];
 
   const send = async (group: Waiting[]): Promise<void> => {
     try {
-      const unknown = await sendAll(client, { group, by: 'sha' });
-      if (unknown.length > 0) await sendAll(client, { group: unknown, by: 'source' });
+      const unknown = await timeouts.within(() => sendAll(client, { group, by: 'sha' }));
+      if (unknown.length > 0) await timeouts.within(() => sendAll(client, { group: unknown, by: 'source' }));
     } catch (error) {
       for (const one of group) one.reject(error);
     }

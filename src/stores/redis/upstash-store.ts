@@ -8,6 +8,7 @@ import { createGate } from './gate.ts';
 import { prepareOperations } from './operations.ts';
 import { checkNamespace } from './redis-store.ts';
 import { restConnection } from './rest-connection.ts';
+import { createTimeouts } from './rest-timeouts.ts';
 
 export interface UpstashStoreOptions {
   /** `UPSTASH_REDIS_REST_URL`. */
@@ -44,6 +45,7 @@ export function upstashStore(options: UpstashStoreOptions): Store {
   const url = options.url.replace(/\/+$/, '');
   checkNamespace(namespace, 'upstashStore()');
   const clock = systemClock();
+  const timeouts = createTimeouts(clock, REQUEST_TIMEOUT_MS);
   const client = new Redis({
     url,
     token,
@@ -51,7 +53,7 @@ export function upstashStore(options: UpstashStoreOptions): Store {
     enableAutoPipelining: false,
     enableTelemetry: false,
     retry: { retries: RETRIES, backoff: (count) => 20 * 4 ** count },
-    signal: () => AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+    signal: timeouts.signal,
   });
   const capabilities: Capabilities = {
     durability: 'async',
@@ -61,7 +63,7 @@ export function upstashStore(options: UpstashStoreOptions): Store {
     maxRequestBytes: 524_288,
   };
   const gate = createGate({
-    connection: restConnection({ client, access: { url, token, clock } }),
+    connection: restConnection({ client, timeouts, access: { url, token, clock } }),
     namespace,
     where: url,
     clock,
