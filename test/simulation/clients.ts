@@ -88,8 +88,11 @@ export class Clients {
     if (sender === undefined) return;
     if (this.#random.chance(0.3)) this.#run(`answer ${sender.id}`, () => this.#send(sender));
     // A whole call often takes longer than the commit: this one stands where the commit is bound to.
-    const payload = encodeValue(sender.payload, 'a payload');
-    const delivery = { to: { hook: tokenHash }, id: sender.id, by: sender.id, payload };
+    const { id, by, isApproval } = sender;
+    const said = isApproval ? { approved: true, reason: sender.payload, by } : sender.payload;
+    const payload = encodeValue(said, 'a payload');
+    const decision = isApproval ? { decision: { approved: true } } : {};
+    const delivery = { to: { hook: tokenHash }, id, by, payload, ...decision };
     world.after(this.#random.between(0, 5), () => void store.deliver([delivery]).catch(() => undefined));
   }
 
@@ -141,11 +144,14 @@ export class Clients {
   }
 
   async #send(sender: Sender): Promise<void> {
-    const final = new Set(['hook_already_resumed', 'hook_closed']);
+    const { token, id, by, payload, isApproval } = sender;
+    const final = new Set(['hook_already_resumed', 'hook_closed', 'approval_decided']);
     while (!this.isDone) {
       const runtime = this.#anyRuntime();
       const outcome = await this.#outcome(() =>
-        runtime.resumeHook(sender.token, sender.payload, { id: sender.id, by: sender.id }),
+        isApproval
+          ? runtime.approvals.approve(token, { by, reason: payload })
+          : runtime.resumeHook(token, payload, { id, by }),
       );
       if (outcome === 'ok') {
         const known = this.acknowledged.get(sender.token) ?? [];
@@ -274,5 +280,5 @@ export class Clients {
 }
 
 /** Of a delivery: it may be taken later, or elsewhere. */
-const PASSING = new Set(['hook_not_found', 'store_unavailable', 'runtime_closed']);
+const PASSING = new Set(['hook_not_found', 'approval_not_found', 'store_unavailable', 'runtime_closed']);
 const NOTHING = encodeValue(null, 'a message');

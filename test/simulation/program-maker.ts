@@ -65,20 +65,22 @@ export class ProgramMaker {
     if (draw < 0.63 && this.#options.plain) return this.#plainWait();
     if (draw < 0.63) return { kind: 'race', nodes: this.#nodes(depth, 2) };
     if (draw < 0.68) return { kind: 'seq', nodes: this.#nodes(depth, 3) };
-    if (draw < 0.79)
-      return {
-        kind: 'hook',
-        id: this.#next(),
-        gapMs: random.chance(0.3) ? random.int(1, 200) : 0,
-        isAnswered: true,
-        isStrict: random.chance(0.3),
-        expiresIn: !this.#options.plain && random.chance(0.3) ? random.int(1, 1_500) : null,
-      };
+    if (draw < 0.79) return this.#hook();
     if (draw < 0.81) return { kind: 'clash', token: SHARED_TOKEN };
     if (draw < 0.82) return { kind: 'ownId' };
     if (draw < 0.85) return this.#inbox();
     if (draw < 0.9) return this.#child(depth);
     return { kind: 'write', id: this.#next() };
+  }
+
+  #hook(): Node {
+    const random = this.#random;
+    const id = this.#next();
+    const gapMs = random.chance(0.3) ? random.int(1, 200) : 0;
+    const isStrict = random.chance(0.3);
+    const expiresIn = !this.#options.plain && random.chance(0.3) ? random.int(1, 1_500) : null;
+    const isApproval = expiresIn !== null && !isStrict && id % 2 === 0;
+    return { kind: 'hook', id, gapMs, isAnswered: true, isStrict, expiresIn, isApproval };
   }
 
   #nodes(depth: number, most: number): Node[] {
@@ -143,6 +145,7 @@ export class ProgramMaker {
         isAnswered: false,
         isStrict: false,
         expiresIn: null,
+        isApproval: false,
       });
     return { kind: 'seq', nodes };
   }

@@ -3,6 +3,9 @@
 import { child, createHook, DurableError, getWritable, now, randomUUID, shield, sleep, step, workflow } from 'everturn';
 import type { Workflow } from 'everturn';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { approvalHook, approvalTokenHash, UNASKED } from '../../src/agent/tool/approval.ts';
+import { NO_TERMS } from '../../src/agent/tool/approval-terms.ts';
+import { decisionOf } from '../../src/agent/tool/approval-watch.ts';
 import { requireContext } from '../../src/runtime/context.ts';
 import { draftEvent } from '../../src/runtime/event.ts';
 import type { Effects, StepPlan } from './effects.ts';
@@ -12,7 +15,16 @@ export type Node =
   | { kind: 'step'; plan: StepPlan; retries: number }
   | { kind: 'sleep'; id: number; ms: number }
   | { kind: 'seq' | 'par' | 'race'; nodes: Node[] }
-  | { kind: 'hook'; id: number; gapMs: number; isAnswered: boolean; isStrict: boolean; expiresIn: number | null }
+  | {
+      kind: 'hook';
+      id: number;
+      gapMs: number;
+      isAnswered: boolean;
+      isStrict: boolean;
+      expiresIn: number | null;
+      /** It is an approval: told of, reminded of, decided by a person, expired. */
+      isApproval: boolean;
+    }
   | { kind: 'inbox'; id: number; count: number; closesAfterMs: number | null }
   | { kind: 'clash'; token: string }
   | { kind: 'child'; id: number; program: Program }
@@ -116,7 +128,7 @@ class Interpreter {
       case 'race':
         return this.#race(node.nodes);
       case 'hook':
-        return this.#hook(node);
+        return node.isApproval ? this.#approval(node) : this.#hook(node);
       case 'inbox':
         return this.#inbox(node);
       case 'clash':
@@ -180,6 +192,28 @@ class Interpreter {
       if (DurableError.is(error, 'hook_expired')) return EXPIRED;
       throw error;
     }
+  }
+
+  /** As an agent asks for one. */
+  async #approval(node: Extract<Node, { kind: 'hook' }>): Promise<unknown> {
+    const context = requireContext('an approval');
+    const token = hookToken(this.#run, node.id);
+    const requestedAt = context.now();
+    const expiresAt = requestedAt + (node.expiresIn ?? 0);
+    const asked = { tool: 'pay', toolCallId: token, input: null, reason: null };
+    const terms = { ...NO_TERMS, requestedAt, expiresAt, remindAt: [(requestedAt + expiresAt) / 2], isTold: true };
+    const details = { ...UNASKED, ...asked, id: token, question: 'execute' as const, inputSchema: null, turn: 0 };
+    const key = context.nextKey(`approval ${node.id}`);
+    context.createHook(
+      approvalHook(key, { details: { ...details, requestedAt, expiresAt, approvers: null }, needed: 1 }),
+    );
+    await step(`announce ${node.id}`, () => this.#lab.announce(token));
+    if (node.gapMs > 0) await sleep(node.gapMs);
+    const watched = { ...asked, key, tokenHash: approvalTokenHash(token), approvalId: token, terms };
+    return decisionOf<unknown>(context, watched, {
+      onApprovalRequested: () => undefined,
+      settle: (decision) => decision?.reason ?? EXPIRED,
+    });
   }
 
   async #inbox(node: Extract<Node, { kind: 'inbox' }>): Promise<unknown> {

@@ -1,5 +1,6 @@
 /** From a seed to what happens in it: programs, faults, and what clients do. */
 
+import { deliveryIdOf } from '../../src/app/approval-decision.ts';
 import { NO_FAULTS } from './network.ts';
 import type { NetworkFaults, Strike } from './network.ts';
 import { BAD, hookToken, nodesOf, programsOf } from './program.ts';
@@ -17,8 +18,12 @@ export interface Disturbance {
 export interface Sender {
   run: string;
   token: string;
+  /** Of its delivery. */
   id: string;
+  by: string;
   payload: string;
+  /** What it sends is the reason of a decision. */
+  isApproval: boolean;
   /** Sends again when another payload was first: that one may be refused. */
   isPatient: boolean;
   at: number;
@@ -168,11 +173,13 @@ function sendersOf(random: Random, root: Program): Sender[] {
       const good = node.kind === 'inbox' ? node.count : random.int(1, 2);
       const bad = isStrict ? random.int(0, 2) : 0;
       for (let index = 0; index < good + bad; index += 1) {
-        const id = `${program.id}-${node.id}-${index}`;
+        const by = `${program.id}-${node.id}-${index}`;
         const token = hookToken(program.id, node.id);
-        const payload = `${index < good ? 'payload' : BAD} ${id}`;
+        const payload = `${index < good ? 'payload' : BAD} ${by}`;
         const isPatient = isStrict && index < good;
-        senders.push({ run: program.id, token, id, payload, isPatient, at: random.between(0, 1_200) });
+        const isApproval = node.kind === 'hook' && node.isApproval;
+        const id = isApproval ? deliveryIdOf(token, { by, decision: { approved: true, reason: payload } }) : by;
+        senders.push({ run: program.id, token, id, by, payload, isApproval, isPatient, at: random.between(0, 1_200) });
       }
     }
   }

@@ -60,6 +60,17 @@ export const ENGINE_MUTANTS: Record<string, EngineMutant> = {
   'a hook expires although it was answered': {
     patch: () => replaced(RunCore.prototype, 'isAnswered', () => () => false),
   },
+  'an answer to an approval counts though it has expired': {
+    between: (store) => ({
+      ...store,
+      deliver: async (messages, claim) => {
+        const answers = await store.deliver(messages, claim);
+        return answers.map((answer, index) =>
+          answer.kind === 'gone' && messages[index]?.decision !== undefined ? { ...answer, kind: 'ok' } : answer,
+        );
+      },
+    }),
+  },
   'a commit is repeated under a new id': {
     between: (store, _world, process) => {
       const known = new Set<string>();
