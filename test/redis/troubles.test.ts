@@ -60,6 +60,17 @@ describeWithRedis('a Redis that gives trouble', () => {
     await expect(store.get('r')).rejects.toMatchObject({ ...unavailable, retryable: true });
   });
 
+  it('that does not answer is given up after five seconds, by Upstash', async () => {
+    const proxy = await startUpstashProxy((await serve()).url);
+    endings.push(proxy.close);
+    const store = opened(upstashStore({ url: proxy.url, token: proxy.token }));
+    await store.get('r');
+    proxy.fate = () => ({ delayMs: 8_000 });
+    const began = performance.now();
+    await expect(store.get('r')).rejects.toMatchObject(unavailable);
+    expect(performance.now() - began).toBeLessThan(7_500);
+  });
+
   it('is used again once it is back, with what it had', async () => {
     const server = await serve({ appendonly: 'yes', appendfsync: 'always' });
     const store = opened(redisStore({ url: server.url }));

@@ -1,7 +1,7 @@
 /** What the operations need of a client of Redis. Two have it: TCP (`tcp-connection.ts`) and REST (`rest-connection.ts`). */
 
 import type { Payload } from '../../runtime/store.ts';
-import type { Bulk, Reply, Script } from './script.ts';
+import type { Reply, Script } from './script.ts';
 
 export interface Connection {
   /** Scripts answer it text, because it cannot read bytes. */
@@ -27,10 +27,6 @@ export interface Subscriber {
   message(text: string): void;
   /** It hears from now on; what was said before it did not hear. */
   open(): void;
-}
-
-export function bulkText(bulk: Bulk): string {
-  return typeof bulk === 'string' ? bulk : new TextDecoder().decode(bulk);
 }
 
 export function isUnknownScript(message: string): boolean {
