@@ -36,7 +36,10 @@ export function createProgram(terminal: Terminal, version: string): Command {
   const program = new Command('everturn')
     .description('Looks at durable runs in their store, and answers what waits for a person.')
     .version(version)
-    .option('--store <url>', `where the runs live: a path, sqlite:<path> or postgres://... (default: $${STORE_VARIABLE})`)
+    .option(
+      '--store <url>',
+      `where the runs live: a path, sqlite:<path> or postgres://... (default: $${STORE_VARIABLE})`,
+    )
     .option('--json', 'one JSON document on stdout, for errors too')
     .exitOverride()
     .configureHelp({ showGlobalOptions: true })

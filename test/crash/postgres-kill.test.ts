@@ -18,8 +18,8 @@ describe.skipIf(noPostgres !== undefined)(
       world = await openWorld(({ id }) => `${server.url}#${id.replace('-', '_')}`);
     }, 60_000);
     afterAll(async () => {
-      await world.close();
       await server.remove();
+      await world.close();
     });
 
     it(`before and after ${isWhole ? 'any' : 'every sixth'} of its writes goes on in the next process as if nothing had been`, async () => {
