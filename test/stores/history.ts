@@ -5,6 +5,7 @@ import type { Commit, LedgerRow, Limit, NewHook, NewRun, Run, Store, Then, Token
 import type { ManualClock } from '../../src/testing/manual-clock.ts';
 
 const RUNS = ['r0', 'r1', 'r2', 'r3', 'r4', 'r5'];
+const PARTS = ['a', 'b'];
 const MESSAGES = ['m0', 'm1', 'm2', 'r5'];
 const TOKENS = ['h0', 'h1', 'h2'];
 const QUEUES = ['q0', 'q1'];
@@ -268,6 +269,12 @@ const compactMove = fc.record({ run, stream: fc.constantFrom(...STREAMS) }).map(
   // How much there is to do is the store's own affair.
   run: async ({ store }) => void (await store.compact(of.run, of.stream)),
 }));
+const putMove = fc
+  .record({ id: fc.constantFrom(...RUNS, ...MESSAGES), name: fc.constantFrom(...PARTS) })
+  .map(({ id, name }): Move => ({
+    ...named('putParts', { id, name }),
+    run: ({ store }) => store.putParts(id, [{ hash: name.repeat(64), bytes: new TextEncoder().encode(name) }]),
+  }));
 
 export const move: fc.Arbitrary<Move> = fc.oneof(
   { weight: 4, arbitrary: startMove },
@@ -279,6 +286,7 @@ export const move: fc.Arbitrary<Move> = fc.oneof(
   { weight: 1, arbitrary: gcMove },
   { weight: 1, arbitrary: trimMove },
   { weight: 1, arbitrary: compactMove },
+  { weight: 1, arbitrary: putMove },
 );
 
 /** All that can be asked of a store. */
@@ -288,6 +296,10 @@ export async function everything(store: Store): Promise<unknown> {
     items.map(async ({ id }) => [
       await store.load(id),
       await store.load(id, 0),
+      await store.getParts(
+        id,
+        PARTS.map((name) => name.repeat(64)),
+      ),
       ...(await Promise.all(
         STREAMS.flatMap((stream) =>
           [0, 1, 3, 8].map((from) => store.read(id, stream, { from, maxBytes: from === 1 ? 4_000 : 3 })),
