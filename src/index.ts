@@ -1,6 +1,8 @@
 /* Runtime */
 export { createRuntime } from './app/create-runtime.ts';
 export type { ResumeHookOptions, Runtime } from './app/create-runtime.ts';
+export type { DueRun, OnDue } from './app/due-notices.ts';
+export type { Drive, DriveOptions } from './runtime/driving.ts';
 export type { RuntimeOptions } from './app/runtime-options.ts';
 export type { RunHandle, RunStreamOptions } from './app/run-handle.ts';
 export type { StreamOptions } from './app/stream-options.ts';

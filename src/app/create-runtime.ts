@@ -34,6 +34,8 @@ import type { StreamSettings } from '../runtime/upkeep.ts';
 import { codeOf } from '../runtime/store-calls.ts';
 import { withLargeValues } from '../runtime/value-store.ts';
 import type { ValueStore } from '../runtime/value-store.ts';
+import { assertDriven, Driving } from '../runtime/driving.ts';
+import type { Drive, DriveOptions } from '../runtime/driving.ts';
 import { Worker } from '../runtime/worker.ts';
 import { findAskingAgent } from './asking-agent.ts';
 import { assertResumed, hookNotFound } from './hook-answers.ts';
@@ -52,6 +54,7 @@ import { isWebhook, resumeWebhook, takesRequests } from './resume-webhook.ts';
 import type { ResumeWebhookOptions } from './resume-webhook.ts';
 import { createRunHandle, runNotFound } from './run-handle.ts';
 import type { RunHandle } from './run-handle.ts';
+import { DueNotices } from './due-notices.ts';
 import { checkScope } from './ledger-scope.ts';
 import { toRunInfos } from './blocked-runs.ts';
 import { toLedgerEntry } from './run-info.ts';
@@ -108,6 +111,11 @@ export interface Runtime {
   ledger(query?: LedgerQuery): Promise<Page<LedgerEntry>>;
   /** What a run, a thread or a tenant has used: the sums of its ledger, those of removed runs among them. Costs the same however long it is. */
   ledgerTotals(scope: LedgerScope): Promise<LedgerTotals>;
+  /**
+   * Executes the runs that are due, until none is or the time is up; then they yield at boundaries. For `worker: { background: false }`.
+   * Throws `invalid_argument` for other runtimes.
+   */
+  drive(options: DriveOptions): Promise<Drive>;
   /** Removes ended runs. Answers how many. */
   gc(options: { olderThanMs: number; limit?: number }): Promise<number>;
   /** Stops claiming, yields runs at boundaries, after `graceMs` (default 5,000) aborts bodies; then closes the store. */
@@ -130,7 +138,8 @@ const OPEN_RETRY_MS = { first: 50, cap: 2_000 };
 
 interface Opened {
   keys: Keyring;
-  worker: Worker | null;
+  worker: () => Worker | undefined;
+  driving: Driving | null;
   wayIn: WayIn;
 }
 
@@ -152,12 +161,15 @@ class DurableRuntime implements Runtime {
   #closing: Promise<void> | undefined;
   /** Starts and messages that the store has not answered: one may bring a claim. */
   readonly #arriving = new Set<Promise<unknown>>();
+  readonly #notices: DueNotices | undefined;
   readonly approvals: Approvals;
   readonly questions: Questions;
   readonly start: Start = ((target, input) => this.#start(target, input)) as UntypedStart as Start;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    const { onDue } = parts.options;
+    this.#notices = onDue === undefined ? undefined : new DueNotices(onDue, parts);
     const answering = {
       clock: parts.clock,
       ids: parts.ids,
@@ -170,7 +182,7 @@ class DurableRuntime implements Runtime {
     };
     this.questions = createQuestions({
       ...answering,
-      schemaOf: async ({ run, tokenHash }) => (await this.#ready()).worker?.hookSchema(run, tokenHash),
+      schemaOf: async ({ run, tokenHash }) => (await this.#ready()).worker()?.hookSchema(run, tokenHash),
     });
     this.approvals = createApprovals({
       ...answering,
@@ -223,7 +235,7 @@ class DurableRuntime implements Runtime {
     const tokenHash = sha256Hex(token);
     const hook = await this.#store.hook(tokenHash);
     if (hook !== null) assertTakesPayloads(hook);
-    const schema = hook === null ? undefined : worker?.hookSchema(hook.run, tokenHash);
+    const schema = hook === null ? undefined : worker()?.hookSchema(hook.run, tokenHash);
     if (schema !== undefined && hook?.status === 'open') {
       const next = 'Send it again in the right form; the hook still waits.';
       await checkPayload(schema, payload, { what: `hook "${hook.key}" of run "${hook.run}"`, next });
@@ -309,6 +321,13 @@ class DurableRuntime implements Runtime {
     return totals;
   }
 
+  async drive(options: DriveOptions): Promise<Drive> {
+    const { driving } = await this.#ready();
+    const drive = await assertDriven(driving).drive(options);
+    await this.#notices?.settled();
+    return drive;
+  }
+
   async gc({ olderThanMs, limit = 1_000 }: { olderThanMs: number; limit?: number }): Promise<number> {
     if (typeof olderThanMs !== 'number' || !(olderThanMs >= 0)) {
       throw new DurableError(
@@ -328,7 +347,8 @@ class DurableRuntime implements Runtime {
   async #close(graceMs: number): Promise<void> {
     const opened = await this.#opened.catch(() => null);
     await Promise.allSettled(this.#arriving);
-    await opened?.worker?.close(graceMs);
+    await (opened?.driving ?? opened?.worker())?.close(graceMs);
+    await this.#notices?.settled();
     await this.#store.close();
   }
 
@@ -351,26 +371,37 @@ class DurableRuntime implements Runtime {
     const keys = await this.#keyring();
     const { streams } = this.#parts;
     const application = applicationOf(options);
-    if (options.worker === false) return { keys, worker: null, wayIn: plainWayIn(this.#store) };
-    const worker = new Worker(
-      {
-        store: this.#store,
-        clock,
-        ids,
-        logger,
-        registry,
-        keys,
-        streams,
-        maxValueBytes: valueBytesOf(options),
-        application,
-      },
-      options.worker,
-    );
+    const around = (way: WayIn): WayIn => this.#notices?.around(way) ?? way;
+    const plain = plainWayIn(this.#store);
+    if (options.worker === false) return { keys, worker: () => undefined, driving: null, wayIn: around(plain) };
+    const workerOptions = options.worker;
+    const makeWorker = (idle?: (nextDueInMs: number | null) => void): Worker =>
+      new Worker(
+        {
+          ...(idle === undefined ? {} : { idle }),
+          left: (due) => void this.#notices?.tell(due),
+          store: this.#store,
+          clock,
+          ids,
+          logger,
+          registry,
+          keys,
+          streams,
+          maxValueBytes: valueBytesOf(options),
+          application,
+        },
+        workerOptions,
+      );
+    if (workerOptions?.background === false) {
+      const driving = new Driving({ clock, makeWorker, wayIn: plain });
+      return { keys, worker: () => driving.worker, driving, wayIn: around(driving.wayIn) };
+    }
+    const worker = makeWorker();
     if (this.#closing === undefined) {
       worker.open();
       void warnOfOtherVersions({ store: this.#store, registry, logger });
     }
-    return { keys, worker, wayIn: worker.admission };
+    return { keys, worker: () => worker, driving: null, wayIn: around(worker.admission) };
   }
 
   async #keyring(): Promise<Keyring> {

@@ -15,8 +15,9 @@ import type { Logger } from '../runtime/logger.ts';
 import type { Registrable } from '../runtime/registrable.ts';
 import { Registry } from '../runtime/registry.ts';
 import type { Store } from '../runtime/store.ts';
-import type { WorkerOptions } from '../runtime/worker.ts';
+import type { WorkerOptions } from '../runtime/worker-options.ts';
 import type { Workflow } from '../runtime/workflow.ts';
+import type { OnDue } from './due-notices.ts';
 import type { StreamOptions } from './stream-options.ts';
 
 export interface RuntimeOptions {
@@ -54,6 +55,11 @@ export interface RuntimeOptions {
     /** How many runs of one tenant execute at once, over all processes. */
     perTenant?: number;
   };
+  /**
+   * Told of each run that this process leaves to others: when it waits for a time, yields, or was started or woken and not claimed here. For
+   * processes that nobody polls for, with `worker: { background: false }`: see `qstashDelivery`.
+   */
+  onDue?: OnDue;
   /** What streams may hold, and how much of it is kept. */
   streams?: StreamOptions;
   /**
@@ -79,6 +85,7 @@ const KNOWN: Record<keyof RuntimeOptions, true> = {
   budget: true,
   prices: true,
   limits: true,
+  onDue: true,
   streams: true,
   maxValueBytes: true,
   clock: true,

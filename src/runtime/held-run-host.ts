@@ -3,8 +3,8 @@
 import type { HeldRun } from './held-run.ts';
 
 export interface HeldRunHost {
-  /** It waits; its continuation may be kept. */
-  suspended(held: HeldRun): void;
+  /** It waits, until `dueAt` if nothing comes before; its continuation may be kept. */
+  suspended(held: HeldRun, dueAt: number | null): void;
   /** It has left this process: ended, parked, yielded or lost. */
   finished(held: HeldRun, how: 'ended' | 'parked' | 'yielded' | 'lost'): void;
   /** Its lease ran out while this process did not look; it writes nothing until a claim says who holds it. */

@@ -381,7 +381,7 @@ export class HeldRun implements CommitSource {
       this.#state = 'suspended';
       this.core.active = false;
       this.core.timers.pause();
-      this.#options.host.suspended(this);
+      this.#options.host.suspended(this, then.dueAt);
       if (!isEmptyPending(this.core.pending) || !this.core.outbox.empty) this.#wake();
       return;
     }

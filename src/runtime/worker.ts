@@ -11,61 +11,22 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { LRUCache } from 'lru-cache';
 import { Admission } from './admission.ts';
-import type { Clock } from './clock.ts';
 import { goesOn, readClaimed } from './claimed-run.ts';
 import { Committer } from './committer.ts';
-import type { Application } from './context.ts';
 import type { DurableError } from './errors.ts';
 import { HeldRun } from './held-run.ts';
 import type { HeldRunHost } from './held-run-host.ts';
 import { isUnreadable } from './handback.ts';
-import type { Ids } from './ids.ts';
-import type { Keyring } from './keyring.ts';
 import { withFields } from './logger.ts';
-import type { Logger } from './logger.ts';
 import { PollPace } from './poll-pace.ts';
-import type { Registry } from './registry.ts';
 import { RunCore } from './run-core.ts';
 import { SUSPECT_ATTEMPTS } from './store.ts';
 import { codeOf, StoreCalls } from './store-calls.ts';
-import type { Claim, ClaimResult, Hint, Store } from './store.ts';
+import type { Claim, ClaimResult, Hint } from './store.ts';
+import { WORKER_DEFAULTS } from './worker-options.ts';
+import type { WorkerOptions, WorkerParts } from './worker-options.ts';
 import { Upkeep } from './upkeep.ts';
-import type { StreamSettings } from './upkeep.ts';
 
-export interface WorkerOptions {
-  /** Runs that execute at once. Default 200. */
-  concurrency?: number;
-  /** Default 15,000. Takeover after a crash takes at most this and a poll. */
-  leaseMs?: number;
-  /** Longest time between two looks for due runs. Default 1,000, or as long as the store wants one that finds nothing to wait. */
-  pollMs?: number;
-  /** Suspended continuations that are kept; `max: 0` for none. Default 64 for 30,000 ms. */
-  warm?: { max: number; ms: number };
-  /** Time-out of a call of the store. Default 3,000. */
-  storeTimeoutMs?: number;
-}
-
-export interface WorkerParts {
-  store: Store;
-  clock: Clock;
-  ids: Ids;
-  logger: Logger;
-  registry: Registry;
-  streams?: StreamSettings;
-  /** Of one value that a run records. */
-  maxValueBytes: number;
-  application?: Application;
-  /** Loaded before the worker opens. */
-  keys: Keyring;
-}
-
-const DEFAULTS: Required<WorkerOptions> = {
-  concurrency: 200,
-  leaseMs: 15_000,
-  pollMs: 1_000,
-  warm: { max: 64, ms: 30_000 },
-  storeTimeoutMs: 3_000,
-};
 /** Between two questions for news of all runs, where the store cannot say which has some. */
 const SWEEP_MS = 1_000;
 
@@ -97,8 +58,8 @@ export class Worker implements HeldRunHost {
 
   constructor(parts: WorkerParts, options: WorkerOptions = {}) {
     this.#parts = parts;
-    this.#options = { ...DEFAULTS, ...options };
-    this.#pace = new PollPace({ ...parts, pollMs: { set: options.pollMs, normal: DEFAULTS.pollMs } });
+    this.#options = { ...WORKER_DEFAULTS, ...options };
+    this.#pace = new PollPace({ ...parts, pollMs: { set: options.pollMs, normal: WORKER_DEFAULTS.pollMs } });
     this.#calls = new StoreCalls(parts, this.#options.storeTimeoutMs);
     this.#upkeep = new Upkeep({ ...parts, calls: this.#calls });
     const { applied } = this.#upkeep;
@@ -109,7 +70,7 @@ export class Worker implements HeldRunHost {
       queues: parts.registry.queues,
       hasRoom: () => this.#hasRoom,
       take: (claim, at) => this.#track(this.#take(claim, at)),
-      look: () => this.#pollSoon(),
+      look: () => this.look(),
     });
     this.#warm = new LRUCache({
       max: Math.max(1, this.#options.warm.max), // 0 would mean no limit
@@ -137,7 +98,12 @@ export class Worker implements HeldRunHost {
     this.#scheduleTick();
     if (!store.capabilities.push) this.#scheduleSweep();
     this.#upkeep.open();
-    this.#pollSoon();
+    this.look();
+  }
+
+  /** Looks for due runs now. */
+  look(): void {
+    this.#pollIn(0);
   }
 
   /** The schema of a hook whose run is in this process's memory. */
@@ -184,11 +150,12 @@ export class Worker implements HeldRunHost {
     this.#committer.requestFlush(held);
   }
 
-  suspended(held: HeldRun): void {
+  suspended(held: HeldRun, dueAt: number | null): void {
     this.#remove(held);
+    if (dueAt !== null) this.#parts.left?.({ run: held.id, dueAt });
     if (this.#state === 'open') this.#keepWarm(held);
     else held.drop('runtime_closed', `The run "${held.id}" waits; it goes on in another process.`);
-    this.#pollSoon();
+    this.look();
   }
 
   /** W2 */
@@ -201,11 +168,12 @@ export class Worker implements HeldRunHost {
     if (how === 'lost') this.#upkeep.left(held.id);
     if (how === 'lost' && this.#warm.peek(held.id) === held) this.#warm.delete(held.id);
     this.#remove(held);
-    if (how !== 'yielded') this.#pollSoon();
+    if (how === 'yielded') this.#parts.left?.({ run: held.id, dueAt: this.#parts.clock.now() });
+    else this.look();
   }
 
   stale(held: HeldRun): void {
-    if (this.#state === 'open') this.#pollSoon();
+    if (this.#state === 'open') this.look();
     else
       held.drop('runtime_closed', `The run "${held.id}" goes on elsewhere: its lease ended before the runtime closed.`);
   }
@@ -217,7 +185,7 @@ export class Worker implements HeldRunHost {
 
   /** A run of which nothing was heard for a while is alive: the next one of its kind may come. */
   progressed(): void {
-    this.#pollSoon();
+    this.look();
   }
 
   #remove(held: HeldRun): void {
@@ -237,10 +205,10 @@ export class Worker implements HeldRunHost {
   }
 
   #hinted(hint: Hint): void {
-    if (hint.kind === 'due') this.#pollSoon();
+    if (hint.kind === 'due') this.look();
     else if (hint.kind === 'run') this.#executing.get(hint.run)?.heartbeat();
     else if (hint.kind === 'any') {
-      this.#pollSoon();
+      this.look();
       this.#sweep();
     }
   }
@@ -261,10 +229,6 @@ export class Worker implements HeldRunHost {
     }, SWEEP_MS);
   }
 
-  #pollSoon(): void {
-    this.#pollIn(0);
-  }
-
   #pollIn(delay: number): void {
     if (this.#state !== 'open') return;
     if (this.#polling) {
@@ -277,14 +241,16 @@ export class Worker implements HeldRunHost {
       this.#cancelPoll = undefined;
       this.#parts.clock.defer(() => this.#track(this.#poll()));
     } else {
-      this.#cancelPoll = this.#parts.clock.schedule(() => this.#pollSoon(), delay);
+      this.#cancelPoll = this.#parts.clock.schedule(() => this.look(), delay);
     }
   }
 
   async #poll(): Promise<void> {
     let next: number;
     try {
-      next = this.#pace.after(await this.#claim());
+      const result = await this.#claim();
+      next = this.#pace.after(result);
+      if (result !== null) this.#tellIdle(result);
     } catch (error) {
       next = this.#pace.afterFailure();
       this.#parts.logger.warn({ code: codeOf(error), err: error, retryInMs: next }, 'runs could not be claimed');
@@ -295,10 +261,16 @@ export class Worker implements HeldRunHost {
     this.#pollIn(again ? 0 : Math.max(next, 1));
   }
 
+  #tellIdle({ claims, nextDueInMs }: ClaimResult): void {
+    const isBusy = claims.length + this.#executing.size + this.#loading.size > 0 || this.#pollAgain;
+    if (!isBusy && nextDueInMs !== 0) this.#parts.idle?.(nextDueInMs);
+  }
+
   async #claim(): Promise<ClaimResult | null> {
     const { registry, clock } = this.#parts;
     const limit = this.#options.concurrency - this.#executing.size - this.#loading.size + this.#staleCount();
-    if (limit <= 0 || registry.queues.length === 0 || this.#state !== 'open') return null;
+    if (registry.queues.length === 0) return { claims: [], nextDueInMs: null, now: 0 };
+    if (limit <= 0 || this.#state !== 'open') return null;
     const claimedAt = clock.monotonic();
     const suspects = this.#hasSuspect() ? 0 : 1;
     const nonce = this.admission.nonce();

@@ -259,6 +259,10 @@ class LivesOfARuntime implements TestRuntime {
     return this.#call('read the ledger', (runtime) => runtime.ledger(...args));
   }
 
+  drive(...args: Parameters<Runtime['drive']>): ReturnType<Runtime['drive']> {
+    return this.#call('drive runs', (runtime) => runtime.drive(...args));
+  }
+
   async gc(...args: Parameters<Runtime['gc']>): Promise<number> {
     return this.#call('remove runs', (runtime) => runtime.gc(...args));
   }
