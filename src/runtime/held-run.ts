@@ -16,6 +16,7 @@ import type { Application } from './context.ts';
 import { DivergenceWatch } from './divergence.ts';
 import { DurableError } from './errors.ts';
 import { drainLeftovers, mayWait, takePending, withEnd } from './run-commit.ts';
+import { isEndOfDrop } from './run-end.ts';
 import type { Outcome } from './run-end.ts';
 import { RunEnding } from './run-ending.ts';
 import { Holding } from './holding.ts';
@@ -202,8 +203,8 @@ export class HeldRun implements CommitSource {
   }
 
   /** Its code went on although it is dropped: it awaited something plain while the run waited (E6). */
-  strayed(): void {
-    if (!this.#evicted || this.#woken) return;
+  strayed(end?: Outcome): void {
+    if (!this.#evicted || this.#woken || isEndOfDrop(end, this.core)) return;
     this.#woken = true;
     this.core.logger.warn(
       { code: 'runtime_closed' },
@@ -427,7 +428,7 @@ export class HeldRun implements CommitSource {
   }
 
   #functionEnded(outcome?: Outcome): void {
-    if (this.#state === 'finished') return this.strayed();
+    if (this.#state === 'finished') return this.strayed(outcome);
     if (outcome !== undefined && !this.#ending.set(outcome)) return;
     if (this.#state === 'suspended') this.#wake();
     this.evaluate();

@@ -1,6 +1,8 @@
 import { tool } from 'ai';
 import { memoryStore } from 'everturn/memory';
-import { expect, it } from 'vitest';
+import { ask, sleep } from 'everturn';
+import { createTestRuntime, scriptedModel as answering } from 'everturn/testing';
+import { expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { DurableAgent } from '../../src/agent/durable-agent.ts';
 import { encodeValue } from '../../src/runtime/codec.ts';
@@ -24,4 +26,25 @@ it('a wake that reaches an agent is no user message', async () => {
   expect(types.filter((type) => type === 'segment_completed')).toHaveLength(2);
   expect(script.prompts).toHaveLength(2);
   await runtime.close();
+});
+
+it.each([
+  ['sleeps', () => sleep('3 days')],
+  ['asks a person', () => ask({ prompt: 'Which?', options: ['this'] })],
+])('an agent whose tool %s for a day is looked at by nobody meanwhile', async (_, wait) => {
+  const agent = new DurableAgent({
+    model: answering(({ prompt }) =>
+      prompt.at(-1)?.role === 'tool' ? 'Done.' : { toolCalls: [{ toolName: 'wait', input: {} }] },
+    ),
+    tools: { wait: tool({ inputSchema: z.object({}), execute: async () => wait() }) },
+  });
+  const runtime = createTestRuntime({ agents: { agent } });
+  onTestFinished(() => runtime.close());
+  const run = await runtime.start(agent, { prompt: 'Wait.' });
+  await runtime.until(run, 'waiting');
+  const before = (await run.events()).length;
+  for (let hour = 0; hour < 24; hour += 1) await runtime.clock.advance(60 * 60_000);
+  await runtime.clock.settleAll();
+  expect(await run.events()).toHaveLength(before);
+  expect(runtime.logs.map(({ message }) => message)).toEqual([]);
 });

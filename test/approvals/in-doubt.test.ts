@@ -31,8 +31,8 @@ interface DoubtOptions {
   by?: string;
 }
 
-/** A refund whose process died, and those who are told of it. */
-async function openDoubt({ approval = {}, deaths = 1, by = 'carl' }: DoubtOptions = {}): Promise<Doubt> {
+/** An agent whose refund never ends in its first processes, and those who are told of it. */
+function openDesk({ approval = {}, deaths = 1 }: DoubtOptions) {
   const payBack = vi.fn(async (): Promise<unknown> => ({ receipt: `r${payBack.mock.calls.length}` }));
   for (let n = 0; n < deaths; n += 1) payBack.mockImplementationOnce(() => new Promise(() => {}));
   const told: ApprovalNotice[] = [];
@@ -67,6 +67,12 @@ async function openDoubt({ approval = {}, deaths = 1, by = 'carl' }: DoubtOption
     patienceMs: 10_000,
   });
   onTestFinished(() => runtime.close());
+  return { support, runtime, told, handed, prompts, payBack };
+}
+
+/** A refund whose process died, and those who are told of it. */
+async function openDoubt({ by = 'carl', ...options }: DoubtOptions = {}): Promise<Doubt> {
+  const { support, runtime, told, handed, prompts, payBack } = openDesk(options);
   const app = createApp(runtime, { authorize: () => ({ id: 'carl' }) });
   const run = await runtime.start(support, { prompt: 'refund', by });
   await vi.waitFor(() => expect(payBack).toHaveBeenCalledTimes(1));
@@ -230,3 +236,75 @@ describe('the link to a call in doubt', () => {
     expect(payBack).toHaveBeenCalledTimes(1);
   });
 });
+
+/** The refund's process dies; the doubt is told of, reminded of, escalated and settled, and the process dies at a commit on the way. */
+async function live(at: { n: number; when: 'before' | 'after' } | null) {
+  const desk = openDesk({
+    approval: { expiresIn: '1 day', remindAt: '1h', onExpire: { escalateTo: ['boss'], expiresIn: '1 day' } },
+  });
+  const { runtime, support, payBack } = desk;
+  const { id: run } = await runtime.start(support, { prompt: 'refund' });
+  await vi.waitFor(() => expect(payBack).toHaveBeenCalledTimes(1));
+  await runtime.restart();
+  let isDead = false;
+  if (at !== null) {
+    if (at.when === 'before') runtime.crashBeforeCommit(at.n);
+    else runtime.crashAfterCommit(at.n);
+    // The story may be over before its n-th commit.
+    void runtime.crashed().then(
+      () => (isDead = true),
+      () => undefined,
+    );
+  }
+  let deaths = 0;
+  /** Until nothing goes on, in the next life if this one is over. */
+  const rest = async (): Promise<void> => {
+    await expect
+      .poll(async () => isDead || !['ready', 'running'].includes((await runtime.getRun(run).status) ?? ''))
+      .toBe(true);
+    if (!isDead) return;
+    isDead = false;
+    deaths += 1;
+    await runtime.restart();
+    await rest();
+  };
+  await rest();
+  for (const ms of [HOUR + 1, DAY]) {
+    await runtime.clock.advance(ms);
+    await rest();
+  }
+  const { commits } = runtime;
+  for (let isAnswered = false; !isAnswered;) {
+    const [open] = (await runtime.approvals.list({ status: 'all' })).items;
+    isAnswered = await runtime.approvals.approve(open?.id ?? '', { by: 'boss', result: { receipt: 'b1' } }).then(
+      () => true,
+      () => false,
+    );
+    await rest();
+  }
+  await rest();
+  await runtime.until(run, 'completed');
+  const [approval] = (await runtime.approvals.list({ status: 'all' })).items;
+  const { audit, status } = await runtime.approvals.get(approval?.id ?? '');
+  return { ...desk, status, deaths, commits, types: audit.map(({ type }) => type) };
+}
+
+it('a doubt that is told of, reminded of, escalated and settled ends the same through a death at each commit', async () => {
+  const whole = await live(null);
+  expect(whole.types).toEqual(['requested', 'notified', 'reminded', 'escalated', 'answered']);
+  expect(whole.commits).toBeGreaterThan(5);
+  let deaths = 0;
+  for (const when of ['before', 'after'] as const) {
+    for (let n = 1; n <= whole.commits; n += 1) {
+      const life = await live({ n, when });
+      const where = `${when} commit ${n}`;
+      expect([life.status, life.types], where).toEqual([whole.status, whole.types]);
+      expect(new Set(life.told.map(({ idempotencyKey }) => idempotencyKey)).size, where).toBe(3);
+      expect(life.payBack, where).toHaveBeenCalledTimes(1);
+      expect(life.prompts.at(-1), where).toContain('b1');
+      await life.runtime.close();
+      deaths += life.deaths;
+    }
+  }
+  expect(deaths).toBe(2 * whole.commits);
+}, 60_000);
