@@ -12,7 +12,7 @@ export type { Budget, BudgetLimits, BudgetScopes, RunBudget, TenantBudget } from
 export type { BudgetAnswer, BudgetChoice, BudgetQuestion, BudgetStop, CrossedLimit } from './agent/budget-answer.ts';
 export type { ModelPrice, Prices } from './agent/turn/prices.ts';
 export type { ApprovalQuery, Approvals, ApproveOptions, DenyOptions } from './app/approvals.ts';
-export type { OpenedLink, UseLinkOptions } from './app/approval-links.ts';
+export type { OpenedLink, RevokeOptions, UseLinkOptions } from './app/approval-links.ts';
 export type { Approval, ApprovalRecord } from './app/approval-record.ts';
 export type { AnswerOptions, Question, QuestionQuery, Questions } from './app/questions.ts';
 export type { QuestionData, QuestionOption } from './streams/wire.ts';
