@@ -90,18 +90,6 @@
  *      is left to do. No answer of any other operation changes by it, whoever writes or reads meanwhile.
  *  S29 `backlog` answers how many runs that have not ended stand in each queue that is not among those named, by the queue's name. It costs
  *      as much as it counts, whatever else the store holds: each process asks when it opens.
- * Ledger
- *  S40 `ledgerTotals` answers, for each scope, the sums over all ledger rows of it, those of removed runs among them, as of the last commit: a
- *      row counts once, however often it was handed in (S15), and what is null counts as nothing. Threads are a tenant's, as in S11; a
- *      period is compared with the UTC date of the row's `at`. A scope without rows has zeros.
- *  S41 What `ledgerTotals` costs does not grow with the rows of a thread, a tenant or a period; that of a run may, with those of that run.
- * Parts: a large value stands beside what refers to it. The runtime cuts, hashes and refers (docs/decisions/0018); to a store they are bytes.
- *  S35 `putParts` keeps parts under an id, each by its hash. One that is there stays as it is, and counts as put anew. The id is that of a
- *      run or of a message, which may be there or come later. What refers to a part is handed in after the part was acknowledged.
- *  S36 `getParts` answers the parts of an id in the order of the hashes, null for one that is not there.
- *  S37 A part stays while there is a run of its id, or a run whose inbox has a message of that id, of whatever kind. `gc` removes those of other ids an hour
- *      after the last was put there (they came before a start or a delivery that was refused, or that never came), and those of a run that
- *      it removes without delay: in this call or, as each does a bounded part of the work, in the calls after it.
  * Limits (docs/decisions/0017)
  *  S30 A due run is claimed only if none of the keys of its limits is full. A concurrency key is full while `most` runs of it are running:
  *      each such run has one slot, from its claim until it waits, yields, is parked or ends, by whomever. Claiming a run whose lease
@@ -117,6 +105,18 @@
  *      slot that somebody waits for.
  *  S34 `limits` answers for each key how many slots are taken, and of a rate how many began in its window and when that ends (0 and null if
  *      none is open).
+ * Parts: a large value stands beside what refers to it. The runtime cuts, hashes and refers (docs/decisions/0018); to a store they are bytes.
+ *  S35 `putParts` keeps parts under an id, each by its hash. One that is there stays as it is, and counts as put anew. The id is that of a
+ *      run or of a message, which may be there or come later. What refers to a part is handed in after the part was acknowledged.
+ *  S36 `getParts` answers the parts of an id in the order of the hashes, null for one that is not there.
+ *  S37 A part stays while there is a run of its id, or a run whose inbox has a message of that id, of whatever kind. `gc` removes those of other ids an hour
+ *      after the last was put there (they came before a start or a delivery that was refused, or that never came), and those of a run that
+ *      it removes without delay: in this call or, as each does a bounded part of the work, in the calls after it.
+ * Ledger
+ *  S40 `ledgerTotals` answers, for each scope, the sums over all ledger rows of it, those of removed runs among them, as of the last commit: a
+ *      row counts once, however often it was handed in (S15), and what is null counts as nothing. Threads are a tenant's, as in S11; a
+ *      period is compared with the UTC date of the row's `at`. A scope without rows has zeros.
+ *  S41 What `ledgerTotals` costs does not grow with the rows of a thread, a tenant or a period; that of a run may, with those of that run.
  */
 
 import type { Payload } from './codec.ts';
