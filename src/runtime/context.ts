@@ -13,6 +13,7 @@ import type { Payload } from './codec.ts';
 import { DurableError } from './errors.ts';
 import type { EventDraft, EventType, JournalEvent } from './event.ts';
 import type { ClosedHook } from './hook-closing.ts';
+import type { LineageRun } from './lineage.ts';
 import type { Logger } from './logger.ts';
 import type { Notice, Via } from './notices.ts';
 import type { LedgerRow, LedgerScope, LedgerTotals, Message, NewHook, NewRun, Run, StreamPage } from './store.ts';
@@ -109,7 +110,7 @@ export interface RunContext {
   /** Reads this run's own stream, what is committed of it. */
   readStream(stream: string, from: number): Promise<StreamPage>;
   /** This run, the one that it was started by, and so on, as far as they are there, with their inputs; not journaled, so call it in a step's body. */
-  lineage(): Promise<Run[]>;
+  lineage(): Promise<LineageRun[]>;
   /**
    * Shows a part in the message of an ancestor, at the call that waits for the child `via.key` of its; not journaled, so call it in a step's
    * body. A notice of the same id is one. What has ended hears nothing.

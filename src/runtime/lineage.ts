@@ -1,18 +1,44 @@
 /** Runs that start runs: who stands above one, and who below. */
 
+import { decodeEvent } from './event.ts';
+import type { EventDraft } from './event.ts';
 import type { LargeValues } from './large-values.ts';
 import { isReference } from './reference.ts';
-import type { Run, RunQuery, RunStatus, Store } from './store.ts';
+import type { NewRun, Run, RunQuery, RunStatus, Store } from './store.ts';
+
+/** `senders`: who has spoken to the parent before. */
+export function childStarted(
+  key: string,
+  { id, workflow, senders }: Pick<NewRun, 'id' | 'workflow'> & { senders: string[] },
+): Omit<EventDraft, 'at'> {
+  return { type: 'child_started', key, meta: { run: id, workflow, ...(senders.length === 0 ? {} : { senders }) } };
+}
+
+export interface LineageRun extends Run {
+  /** Who had spoken to it when it started the one below. */
+  senders: string[];
+}
 
 /** A run and its ancestors, nearest first, with their inputs. */
 export async function readLineage(
-  { store, values }: { store: Pick<Store, 'get'>; values: Pick<LargeValues, 'expand'> },
+  { store, values }: { store: Pick<Store, 'get' | 'load'>; values: Pick<LargeValues, 'expand'> },
   run: Run,
-): Promise<Run[]> {
+): Promise<LineageRun[]> {
   const rows = [run, ...(await readAncestors(store, run))];
-  const whole = async (row: Run): Promise<Run> =>
-    isReference(row.input) ? { ...row, input: await values.expand(row.input) } : row;
+  const whole = async (row: Run, index: number): Promise<LineageRun> => {
+    const input = isReference(row.input) ? await values.expand(row.input) : row.input;
+    return { ...row, input, senders: await sendersBefore(store, rows[index - 1]?.parent) };
+  };
   return Promise.all(rows.map(whole));
+}
+
+/** As the start of the child has noted them. A run that has given its segment up, or is gone, does not know any more. */
+async function sendersBefore(store: Pick<Store, 'load'>, at: Run['parent'] | undefined): Promise<string[]> {
+  const loaded = at == null ? null : await store.load(at.run);
+  const started = loaded?.events
+    .map((event) => decodeEvent(event))
+    .find(({ type, key }) => type === 'child_started' && key === at?.key);
+  return (started?.meta?.['senders'] as string[] | undefined) ?? [];
 }
 
 /** Nearest first, as far as they are there: whoever has ended may have been removed. */

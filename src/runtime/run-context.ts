@@ -13,7 +13,7 @@ import { closingMeta, wasClosed } from './hook-closing.ts';
 import type { ClosedHook } from './hook-closing.ts';
 import type { Entry } from './journal.ts';
 import type { Logger } from './logger.ts';
-import { readLineage } from './lineage.ts';
+import { childStarted, readLineage } from './lineage.ts';
 import { deliverNotice, showNotices } from './notices.ts';
 import type { Notice, Via } from './notices.ts';
 import { performOperation } from './operations.ts';
@@ -295,11 +295,11 @@ export class LiveRunContext implements RunContext {
     const confirm = (): void => {
       if (!isDerived) void this.#confirmChild(run.id, { key, answered });
     };
-    const { onChild } = core.scope();
+    const { onChild, place } = core.scope();
     const start = (): void => {
       onChild?.(run);
       core.pending.starts.push({ ...run, parent: { run: core.run.id, key } });
-      core.record({ type: 'child_started', key, meta: { run: run.id, workflow: run.workflow } });
+      core.record(childStarted(key, { ...run, senders: place?.senders?.() ?? [] }));
       core.pending.settled.push(confirm);
     };
     const isStarted = core.journal.facts(key).some((event) => event.type === 'child_started');
@@ -388,7 +388,7 @@ export class LiveRunContext implements RunContext {
     return items.length > 0;
   }
 
-  lineage(): Promise<Run[]> {
+  lineage(): ReturnType<typeof readLineage> {
     return readLineage(this.#core, this.run);
   }
 

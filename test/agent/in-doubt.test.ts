@@ -140,7 +140,7 @@ describe('a person who is asked about an interrupted call', () => {
     const desk = openDesk({ onInDoubt: 'ask' });
     const run = await interrupted(desk, 'delegate');
     const doubt = await desk.runtime.pendingApproval(run);
-    expect(doubt).toMatchObject({ question: 'in-doubt', tool: 'refund', agent: 'delegate' });
+    expect(doubt).toMatchObject({ question: 'in-doubt', tool: 'refund', agent: 'support' });
     await desk.runtime.approvals.approve(doubt.id, { by: 'ada', result: 'it did' });
     expect(await answerOf(desk, run)).toContain('it did');
     expect(desk.payBack).toHaveBeenCalledTimes(1);

@@ -105,7 +105,8 @@ type Request = Extract<Step['content'][number], { type: 'tool-approval-request' 
 async function toPending({ toolCall, approvalId, reason }: Request, origin: Origin): Promise<PendingApproval> {
   const { context, prepared } = origin;
   const { toolCallId, toolName: tool, input } = toolCall;
-  const descent = context.run.parent === null ? null : await descentOf(context, { key: '', tool });
+  const { requestedBy, senders } = origin;
+  const descent = await descentOf(context, { key: '', tool, own: { requestedBy, senders } });
   return {
     kind: 'approval',
     key: `${origin.path}/approval:${approvalId}`,
@@ -121,13 +122,11 @@ async function toPending({ toolCall, approvalId, reason }: Request, origin: Orig
       input,
       turn: origin.turns,
       now: context.now(),
-      requestedBy: descent?.requestedBy ?? origin.requestedBy,
-      senders: origin.senders,
-      origin: descent?.origin ?? null,
+      ...descent,
       logger: context.logger,
       isTold: prepared.durable.onApprovalRequested !== undefined,
     }),
-    ...(descent === null ? {} : { inputSchema: await schemaOf(prepared.tools, { tool, of: 'inputSchema' }) }),
+    ...(descent.origin === null ? {} : { inputSchema: await schemaOf(prepared.tools, { tool, of: 'inputSchema' }) }),
   };
 }
 

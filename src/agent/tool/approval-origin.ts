@@ -30,16 +30,32 @@ export function whereOf(
   return { run, root: origin.root, path: origin.path, agent: origin.agent ?? workflow, thread: origin.thread };
 }
 
-/** An origin, and in whose name everything below it is done. */
+/** Who has asked for what an agent asks about, and where that stands. */
 export interface Descent {
-  origin: ApprovalOrigin;
+  /** Null: it is asked by the agent of a run that nobody started as a child. */
+  origin: ApprovalOrigin | null;
   /** Who started the run at the top; null if that is not known. */
   requestedBy: string | null;
+  /** Who has spoken to it, and to the runs on the way, before they started what is below. */
+  senders: string[];
 }
 
-/** `key`: of the call. Not journaled. */
-export async function descentOf(context: RunContext, { key, tool }: { key: string; tool: string }): Promise<Descent> {
+interface Asking {
+  /** Of the call. */
+  key: string;
+  tool: string;
+  /** What the run's own agent knows. */
+  own?: Pick<Descent, 'requestedBy' | 'senders'>;
+}
+
+const NOBODY: NonNullable<Asking['own']> = { requestedBy: null, senders: [] };
+
+/** Not journaled: call it in a step's body. */
+export async function descentOf(context: RunContext, { key, tool, own = NOBODY }: Asking): Promise<Descent> {
   const { run } = context;
+  const agent = agentsIn(key).at(-1) ?? null;
+  const here = new Set([...own.senders, ...(context.scope().place?.senders?.() ?? [])]);
+  if (run.parent === null && agent === null) return { origin: null, requestedBy: own.requestedBy, senders: [...here] };
   const lineage = await context.lineage();
   const root = lineage.at(-1) ?? run;
   const names = lineage.map((each, below) => [
@@ -47,15 +63,11 @@ export async function descentOf(context: RunContext, { key, tool }: { key: strin
     ...agentsIn(below === 0 ? key : (lineage[below - 1]?.parent?.key ?? '')),
   ]);
   const started = lineage.map(startedBy).toReversed();
+  const path = [...names.toReversed().flat(), tool];
   return {
-    origin: {
-      root: root.id,
-      thread: root.thread,
-      path: [...names.toReversed().flat(), tool],
-      agent: agentsIn(key).at(-1) ?? null,
-      via: lineage.at(-2)?.parent ?? null,
-    },
-    requestedBy: started.find((by) => by !== null) ?? null,
+    origin: { root: root.id, thread: root.thread, path, agent, via: lineage.at(-2)?.parent ?? null },
+    requestedBy: started.find((by) => by !== null) ?? own.requestedBy,
+    senders: [...new Set([...lineage.flatMap(({ senders }) => senders), ...here])],
   };
 }
 

@@ -67,17 +67,15 @@ async function askedOf(
   const { toolName, input } = tool;
   const settings = (Object.hasOwn(approvals, toolName) ? approvals[toolName] : undefined) ?? {};
   const { prompt: _, ...others } = settings;
-  const { origin, requestedBy } = await descentOf(context, { key: tool.key, tool: toolName });
-  const isBelow = origin.via !== null || origin.agent !== null;
+  const own = { requestedBy: options.requestedBy, senders: options.senders() };
+  const descent = await descentOf(context, { key: tool.key, tool: toolName, own });
   const terms = await termsOf(others, {
     tool: toolName,
     input,
     turn: options.turns(),
     // Not the time of the last event: the process may have been away for days.
     now: context.scope().metadata?.startedAt ?? context.now(),
-    requestedBy: isBelow ? requestedBy : options.requestedBy,
-    senders: isBelow ? (context.scope().place?.senders?.() ?? []) : options.senders(),
-    origin: isBelow ? origin : null,
+    ...descent,
     logger: context.logger,
     isTold: onApprovalRequested !== undefined,
   });

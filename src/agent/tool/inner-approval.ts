@@ -112,16 +112,14 @@ async function askedOf({ call, key, tool, input }: InnerCall): Promise<Asked> {
   const { context, prepared } = call;
   const { approvals = {}, onApprovalRequested } = prepared.durable;
   const settings: DurableApprovalSettings = (Object.hasOwn(approvals, tool) ? approvals[tool] : undefined) ?? {};
-  const { origin, requestedBy } = await descentOf(context, { key, tool });
+  const descent = await descentOf(context, { key, tool });
   const terms = await termsOf(settings, {
     tool,
     input,
     turn: call.committed,
     // Not the time of the last event: the process may have been away for days.
     now: context.scope().metadata?.startedAt ?? context.now(),
-    requestedBy,
-    senders: context.scope().place?.senders?.() ?? [],
-    origin,
+    ...descent,
     logger: context.logger,
     isTold: onApprovalRequested !== undefined,
   });
