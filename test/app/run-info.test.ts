@@ -154,7 +154,7 @@ it('the ledger has the usage as a value, and an approval that cannot be read lea
   for (const id of ['good', 'bad']) {
     await first.start('asker', { prompt: 'pay', id });
   }
-  await expect.poll(async () => (await first.approvals.list()).items.length).toBe(2);
+  await expect.poll(async () => (await first.list({ status: ['waiting'] })).items.length).toBe(2);
   await first.close();
   const runtime = createRuntime({ store: damaging(inner, 'bad'), worker: false, logger: collectLogs(lines) });
   expect((await runtime.approvals.list()).items.map(({ run }) => run)).toEqual(['good']);
