@@ -25,6 +25,10 @@ export interface PostgresServer {
   kill(how?: 'kill' | 'immediate'): Promise<void>;
   /** On the data that are there. */
   start(): Promise<void>;
+  /** Keeps a copy of its data, for which it is stopped. */
+  save(): Promise<void>;
+  /** Kills it and starts it on the copy. */
+  restore(): Promise<void>;
   /** Stops it and removes its data. */
   remove(): Promise<void>;
 }
@@ -152,6 +156,23 @@ class Server implements PostgresServer {
     await gone;
   }
 
+  async save(): Promise<void> {
+    await this.kill('immediate');
+    copyFolder(this.#place.data, this.#saved);
+    await this.start();
+  }
+
+  async restore(): Promise<void> {
+    await this.kill();
+    rmSync(this.#place.data, { recursive: true, maxRetries: 10, retryDelay: 50 });
+    copyFolder(this.#saved, this.#place.data);
+    await this.start();
+  }
+
+  get #saved(): string {
+    return join(this.#place.folder, 'saved');
+  }
+
   async remove(): Promise<void> {
     await this.kill('immediate');
     rmSync(this.#place.folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
@@ -161,6 +182,13 @@ class Server implements PostgresServer {
     const path = join(this.#place.folder, 'log');
     return existsSync(path) ? readFileSync(path, 'utf8').slice(-2_000) : 'it says nothing.';
   }
+}
+
+/** With who may read it. */
+function copyFolder(from: string, to: string): void {
+  rmSync(to, { recursive: true, force: true });
+  const copied = spawnSync('cp', ['-a', from, to]);
+  if (copied.status !== 0) throw new Error(`cp failed: ${String(copied.error ?? copied.stderr)}`);
 }
 
 function pause(ms: number): Promise<void> {

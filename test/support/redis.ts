@@ -3,7 +3,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,6 +28,10 @@ export interface RedisServer {
   kill(options?: { lostBytes?: number }): Promise<void>;
   /** Starts it again on its port and its data. */
   restart(): Promise<void>;
+  /** Keeps a copy of its append-only file as it is now. */
+  save(): Promise<void>;
+  /** Kills it and starts it on the copy. */
+  restore(): Promise<void>;
   /** Kills it and removes its data. */
   remove(): Promise<void>;
 }
@@ -51,6 +55,16 @@ export async function startRedis(settings: Record<string, string> = {}): Promise
     connections: async () => Number(/connected_clients:(\d+)/.exec(await ask(port, 'INFO clients'))?.[1]) - 1,
     kill,
     async restart() {
+      child = launch({ folder, port, settings });
+      await untilAnswering(port, child);
+    },
+    async save() {
+      cpSync(join(folder, 'appendonlydir'), join(folder, 'saved'), { recursive: true, force: true });
+    },
+    async restore() {
+      await kill();
+      rmSync(join(folder, 'appendonlydir'), { recursive: true });
+      cpSync(join(folder, 'saved'), join(folder, 'appendonlydir'), { recursive: true });
       child = launch({ folder, port, settings });
       await untilAnswering(port, child);
     },

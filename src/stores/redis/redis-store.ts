@@ -37,11 +37,12 @@ export function redisStore(options: RedisStoreOptions): Store {
     throw new DurableError('invalid_argument', 'Cannot make redisStore(): pass either `url` or `client`.');
   const open = async (): Promise<RedisClient> => client ?? connect(url ?? '');
   const capabilities: Capabilities = { durability: 'async', push: true, flushMs: 2, maxRequestBytes: 1_048_576 };
+  const clock = systemClock();
   const gate = createGate({
-    connection: tcpConnection(open, { isOwn: client === undefined }),
+    connection: tcpConnection(open, { isOwn: client === undefined, clock }),
     namespace,
     where: url === undefined ? 'the given client' : withoutCredentials(url),
-    clock: systemClock(),
+    clock,
     dueClock: options.clock,
     opened: ({ durability }) => void (capabilities.durability = durability),
   });

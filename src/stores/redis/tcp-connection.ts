@@ -1,6 +1,7 @@
 /** Redis over TCP, by a client of the shape of ioredis: one connection for all calls, another for the subscription. */
 
 import { Buffer } from 'node:buffer';
+import type { Clock } from '../../runtime/clock.ts';
 import { isUnknownScript } from './connection.ts';
 import type { Connection, ScriptCall } from './connection.ts';
 import { toMarkedBytes } from './payloads.ts';
@@ -20,9 +21,13 @@ export interface RedisClient {
 interface TcpOptions {
   /** Ends the client with the store. */
   isOwn: boolean;
+  clock: Clock;
 }
 
-export function tcpConnection(open: () => Promise<RedisClient>, { isOwn }: TcpOptions): Connection {
+/** A little longer than a dead connection lives: over the next one its calls may still be answered. */
+const ANSWER_MS = 6_000;
+
+export function tcpConnection(open: () => Promise<RedisClient>, { isOwn, clock }: TcpOptions): Connection {
   let opened: Promise<RedisClient> | undefined;
   /** Why it has no connection; a call is only told that there is none. */
   let trouble: unknown;
@@ -36,7 +41,9 @@ export function tcpConnection(open: () => Promise<RedisClient>, { isOwn }: TcpOp
   const client = (): Promise<RedisClient> => (opened ??= openOnce());
   const call = async (name: string, ...args: Array<string | Buffer>): Promise<Reply> => {
     try {
-      return (await (await client()).callBuffer(name, ...args)) as Reply;
+      const used = await client();
+      // The client keeps what it has sent for as long as it finds nobody to send it to again.
+      return (await inTime(clock, used.callBuffer(name, ...args))) as Reply;
     } catch (error) {
       throw error instanceof Error && error.name === 'MaxRetriesPerRequestError' ? (trouble ?? error) : error;
     }
@@ -79,9 +86,17 @@ export function tcpConnection(open: () => Promise<RedisClient>, { isOwn }: TcpOp
     async close() {
       if (!isOwn || opened === undefined) return;
       const used = await opened.catch(() => null);
-      await used?.quit().catch(() => used.disconnect());
+      if (used !== null) await inTime(clock, used.quit()).catch(() => used.disconnect());
     },
   };
+}
+
+function inTime<T>(clock: Clock, answer: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const late = (): void => reject(new Error(`There was no answer within ${ANSWER_MS} ms.`));
+    const cancel = clock.schedule(late, ANSWER_MS);
+    answer.then(resolve, reject).finally(cancel);
+  });
 }
 
 /** A hint that is lost has a poll behind it (S26), and a connection that fails is opened again by its client. */
