@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process';
+import { inspect, promisify } from 'node:util';
 import { Pool } from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createRuntime, DurableError, step, workflow } from '../../src/index.ts';
@@ -54,6 +56,20 @@ async function terminate(query: string): Promise<void> {
   });
 }
 
+/** How many statements that look so wait for a lock. */
+async function waitingFor(query: string): Promise<number> {
+  const waiting = await server.query(
+    "SELECT 1 FROM pg_stat_activity WHERE query LIKE $1 AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()",
+    [query],
+  );
+  return waiting.length;
+}
+
+async function childrenOf(pid: number): Promise<number[]> {
+  const { stdout } = await promisify(execFile)('ps', ['-o', 'pid=', '--ppid', String(pid)]);
+  return stdout.trim().split(/\s+/).map(Number);
+}
+
 describe.skipIf(noPostgres !== undefined)(`Postgres${noPostgres === undefined ? '' : ` (${noPostgres})`}`, () => {
   beforeAll(async () => {
     server = await startPostgres();
@@ -91,8 +107,49 @@ describe.skipIf(noPostgres !== undefined)(`Postgres${noPostgres === undefined ? 
       expect(error.message).not.toContain('geheim');
     });
 
+    it('because its transactions see one moment says so', async () => {
+      const strict = `${server.url}?options=-cdefault_transaction_isolation%3Dserializable`;
+      const error = await failure(() => open({ schema: newSchema(), connectionString: strict }).get('run_1'));
+      expect([error.code, error.retryable, error.message]).toEqual([
+        'store_unavailable',
+        false,
+        expect.stringContaining('default_transaction_isolation'),
+      ]);
+    });
+
+    it('because its server stopped answering says so, whoever made the pool', { timeout: 30_000 }, async () => {
+      const pool = new Pool({ connectionString: server.url, max: 2 });
+      pool.on('error', () => undefined);
+      const store = open({ schema: newSchema(), client: pool });
+      await startOne(store);
+      process.kill(server.pid, 'SIGSTOP');
+      const backends = await childrenOf(server.pid);
+      for (const pid of backends) process.kill(pid, 'SIGSTOP');
+      try {
+        const error = await failure(() => store.get('run_1'));
+        expect([error.code, error.retryable]).toEqual(['store_unavailable', true]);
+      } finally {
+        for (const pid of [server.pid, ...backends]) process.kill(pid, 'SIGCONT');
+      }
+      expect((await store.get('run_1'))?.status).toBe('ready');
+      await store.close();
+      await pool.end();
+    });
+
     it('because the options make no sense throws at once', () => {
       expect(() => postgresStore({})).toThrow(/connectionString/);
+      const pool = new Pool({ connectionString: server.url, max: 1 });
+      expect(() => postgresStore({ client: pool })).toThrow(/`listen`/);
+      for (const wrong of ['postgres://me:geheim@host:port/database', 'me:geheim@host']) {
+        let error: unknown;
+        try {
+          postgresStore({ connectionString: wrong });
+        } catch (thrown) {
+          error = thrown;
+        }
+        expect(inspect(error)).toContain('is no URL of Postgres');
+        expect(inspect(error, { depth: 9 })).not.toContain('geheim');
+      }
       expect(() => open({ schema: 'Robert"; DROP' })).toThrow(/lower-case/);
     });
   });
@@ -104,6 +161,23 @@ describe.skipIf(noPostgres !== undefined)(`Postgres${noPostgres === undefined ? 
       await Promise.all(many.map((store, index) => startOne(store, { id: `run_${index}` })));
       expect(await server.query(`SELECT number FROM ${schema}.migrations`)).toEqual([{ number: 1 }]);
       expect(await migratePostgres({ connectionString: server.url, schema })).toEqual({ from: 1, to: 1 });
+    });
+
+    it('that cannot be made because the connection is ended is made by the next call', async () => {
+      const schema = newSchema();
+      const blocker = new Pool({ connectionString: server.url, max: 1 });
+      const session = await blocker.connect();
+      await session.query(
+        `BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('everturn migrations of ${schema}', 0))`,
+      );
+      const store = open({ schema });
+      const lost = failure(() => store.get('run_1'));
+      await terminate('SELECT pg_advisory_xact_lock%migrations%');
+      expect([(await lost).code, (await lost).retryable]).toEqual(['store_unavailable', true]);
+      await session.query('ROLLBACK');
+      session.release();
+      await blocker.end();
+      expect(await store.get('run_1')).toBeNull();
     });
 
     it('that is missing is not made where migrating is off, and used once it was made apart', async () => {
@@ -217,6 +291,58 @@ describe.skipIf(noPostgres !== undefined)(`Postgres${noPostgres === undefined ? 
     expect(new Set(ended.map((run) => run?.status))).toEqual(new Set(['completed', 'failed']));
   });
 
+  describe('a claim', () => {
+    it('that passes over a run which somebody else has locked is to be made again soon', async () => {
+      const schema = newSchema();
+      const store = open({ schema });
+      await startOne(store);
+      const blocker = new Pool({ connectionString: server.url, max: 1 });
+      const session = await blocker.connect();
+      await session.query(`BEGIN; SELECT 1 FROM ${schema}.runs FOR UPDATE`);
+      const passed = await claimOne(store, { nonce: 'n' });
+      await session.query('ROLLBACK');
+      session.release();
+      await blocker.end();
+      expect(passed.claims).toEqual([]);
+      expect(passed.nextDueInMs).toBeLessThanOrEqual(50);
+      expect((await claimOne(store, { nonce: 'n' })).claims).toHaveLength(1);
+    });
+
+    it('that is repeated while the first one is under way gets what that one got', async () => {
+      const schema = newSchema();
+      const store = open({ schema });
+      await startOne(store, { id: 'limited', limits: [{ key: 'k', most: 1 }] });
+      const blocker = new Pool({ connectionString: server.url, max: 1 });
+      const session = await blocker.connect();
+      await session.query(`BEGIN; LOCK TABLE ${schema}.slots IN EXCLUSIVE MODE`);
+      const first = claimOne(store, { nonce: 'n' });
+      await eventually(async () => (await waitingFor('%claim_runs%')) === 1 || undefined);
+      await startOne(store, { id: 'free' });
+      const second = claimOne(store, { nonce: 'n' });
+      await eventually(async () => (await waitingFor('%claim_runs%')) === 2 || undefined);
+      await session.query('ROLLBACK');
+      session.release();
+      await blocker.end();
+      const runs = [await first, await second].map(({ claims }) => claims.map(({ run }) => run.id));
+      expect(runs).toEqual([['limited'], ['limited']]);
+    });
+  });
+
+  it('the end of a run locks, of those that queue behind it, the next one alone', async () => {
+    const schema = newSchema();
+    const store = open({ schema });
+    const held = await hold(store, { id: 'first', thread: 't' });
+    for (const id of ['next', 'last']) await store.start([newRun({ id, thread: 't', whenBusy: 'queue' })]);
+    const blocker = new Pool({ connectionString: server.url, max: 1 });
+    const session = await blocker.connect();
+    await session.query(`BEGIN; SELECT 1 FROM ${schema}.runs WHERE id = 'last' FOR UPDATE`);
+    await held.end();
+    await session.query('ROLLBACK');
+    session.release();
+    await blocker.end();
+    expect([(await store.get('next'))?.status, (await store.get('last'))?.status]).toEqual(['ready', 'queued']);
+  });
+
   it('keeps any string that JavaScript has', async () => {
     const store = open({ schema: newSchema() });
     const odd = ['nul \0 in it', 'half \ud83d of a pair', 'escape \u001b0000', 'back\\u0000slash', '"{},', '𝒳'];
@@ -248,6 +374,38 @@ describe.skipIf(noPostgres !== undefined)(`Postgres${noPostgres === undefined ? 
       await eventually(() => hints.find(({ kind }) => kind === 'any'));
       await startOne(there, { id: 'b', thread: 'u' });
       await eventually(() => hints.find((hint) => hint.kind === 'thread' && hint.run === 'b'));
+    });
+
+    it('is heard of although others ring with what is no hint', async () => {
+      const schema = newSchema();
+      const [here, there] = [open({ schema, listen: { connectionString: server.url } }), open({ schema })];
+      const hints = heard(here);
+      await eventually(() => hints.find(({ kind }) => kind === 'any'));
+      for (const payload of [
+        '',
+        'no JSON',
+        '[]',
+        'null',
+        '{"origin":"x","hints":3}',
+        '{"origin":"x","hints":[{"kind":"new"}]}',
+      ]) {
+        hints.length = 0;
+        await server.query('SELECT pg_notify($1, $2)', [`everturn ${schema}`, payload]);
+        await eventually(() => hints.find(({ kind }) => kind === 'any'));
+      }
+      await startOne(there, { id: 'a', thread: 't' });
+      await eventually(() => hints.find(({ kind }) => kind === 'thread'));
+    });
+
+    it('is heard of although the store that wrote it is closed at once', async () => {
+      const schema = newSchema();
+      const [here, there] = [open({ schema, listen: { connectionString: server.url } }), open({ schema })];
+      const hints = heard(here);
+      await eventually(() => hints.find(({ kind }) => kind === 'any'));
+      hints.length = 0;
+      const starts = Array.from({ length: 5 }, (_, index) => startOne(there, { id: `r${index}`, thread: `t${index}` }));
+      await Promise.all([...starts, there.close()]);
+      await eventually(() => hints.find((hint) => hint.kind === 'thread' && hint.run === 'r4'));
     });
 
     it('is found by a poll where nobody listens', async () => {

@@ -2,6 +2,7 @@
 
 import type { Claim, ClaimRequest, ClaimResult } from '../../runtime/store.ts';
 import type { Database } from './database.ts';
+import { toMillis } from './payloads.ts';
 import { toRun } from './rows.ts';
 import type { JsonRow } from './rows.ts';
 import { tokenOf } from './start.ts';
@@ -20,8 +21,11 @@ export const DUE_QUERIES = {
   lane: `SELECT r.lane FROM @.runs r WHERE r.queue = q.queue AND r.lane > q.lane AND r.due_at IS NOT NULL ORDER BY r.lane LIMIT 1`,
 };
 
+/** So long a lock may last that a claim passed over. */
+const AGAIN_MS = 25;
+
 export const CLAIM_FUNCTIONS = `
--- S5 to S9. Rows that others have locked are passed over: they are being claimed, or their runs commit.
+-- S5 to S9. Rows that others have locked are passed over: mostly they are being claimed, but somebody may just be writing to one.
 CREATE FUNCTION @.claim_runs(queues text[], most integer, of_suspects integer, of_nonce text, lease bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   now bigint := @.now_ms();
@@ -30,8 +34,11 @@ DECLARE
   suspected integer;
   c record;
   found_rows integer := most + 1;
+  passed_over boolean := false;
   lanes jsonb;
 BEGIN
+  -- S6: the same claim may be under way.
+  PERFORM @.lock_names(ARRAY['claim ' || of_nonce]);
   SELECT array_agg(key ORDER BY key), count(*) FILTER (WHERE attempts >= 3), jsonb_agg(to_jsonb(f) ORDER BY key)
     INTO held, suspected, claims FROM @.full_runs f WHERE nonce = of_nonce AND status = 'running';
   IF held IS NOT NULL THEN
@@ -68,13 +75,14 @@ BEGIN
       END IF;
       held := held || c.key;
       PERFORM 1 FROM @.runs r WHERE r.key = c.key AND r.due_at <= now FOR UPDATE SKIP LOCKED;
+      passed_over := passed_over OR NOT FOUND;
       CONTINUE WHEN NOT FOUND;
       IF c.is_suspect THEN suspected := suspected + 1; END IF;
       claims := claims || jsonb_build_array(@.take_run(c.key, of_nonce, lease));
     END LOOP;
   END LOOP;
-  RETURN jsonb_build_object('claims', claims, 'now', now,
-    'next', (SELECT min(d.due_at) FROM (SELECT unnest(queues) AS queue, '' COLLATE "C" AS lane) q, LATERAL (${DUE_QUERIES.later}) d) - now);
+  RETURN jsonb_build_object('claims', claims, 'now', now, 'next', least(CASE WHEN passed_over THEN ${AGAIN_MS} END,
+    (SELECT min(d.due_at) FROM (SELECT unnest(queues) AS queue, '' COLLATE "C" AS lane) q, LATERAL (${DUE_QUERIES.later}) d) - now));
 END $$;
 
 -- S30 to S32: the same where there are runs with limits, one by one.
@@ -84,6 +92,7 @@ DECLARE
   now bigint := @.now_ms();
   suspected integer := 0;
   left_over boolean := false;
+  passed_over boolean := false;
   first_window bigint;
   opens bigint;
   c record;
@@ -110,11 +119,12 @@ BEGIN
     END IF;
     held := held || c.key;
     PERFORM 1 FROM @.runs r WHERE r.key = c.key AND r.due_at <= now FOR UPDATE SKIP LOCKED;
+    passed_over := passed_over OR NOT FOUND;
     CONTINUE WHEN NOT FOUND;
     IF c.is_suspect THEN suspected := suspected + 1; END IF;
     claims := claims || jsonb_build_array(@.take_run(c.key, of_nonce, lease));
   END LOOP;
-  RETURN jsonb_build_object('claims', claims, 'now', now, 'next', CASE WHEN left_over THEN 0 ELSE least(first_window,
+  RETURN jsonb_build_object('claims', claims, 'now', now, 'next', CASE WHEN left_over THEN 0 ELSE least(CASE WHEN passed_over THEN now + ${AGAIN_MS} END, first_window,
     (SELECT min(d.due_at) FROM (SELECT e->>0 AS queue, (e->>1) COLLATE "C" AS lane FROM jsonb_array_elements(lanes) e) q,
       LATERAL (${DUE_QUERIES.later}) d)) - now END);
 END $$;
@@ -124,7 +134,7 @@ export function prepareClaim(db: Database): (request: ClaimRequest) => Promise<C
   return async ({ queues, limit, suspects, nonce, leaseMs }) => {
     const { claims, next, now } = await db.transition<{ claims: JsonRow[]; next: number | null; now: number }>(
       'claim_runs',
-      [db.texts(queues), limit, suspects, db.text(nonce), leaseMs],
+      [db.texts(queues), limit, suspects, db.text(nonce), toMillis(leaseMs)],
     );
     return { claims: claims.map(toClaim), nextDueInMs: next, now };
   };

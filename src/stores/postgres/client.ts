@@ -9,6 +9,8 @@ export interface PostgresQuery {
   name?: string;
   /** How values are read; the store reads them itself, as text. */
   types?: { getTypeParser(): (value: string) => unknown };
+  /** Milliseconds after which it fails, and its connection is closed. */
+  query_timeout?: number;
 }
 
 export interface PostgresConnection {
@@ -21,6 +23,21 @@ export interface PostgresSession extends PostgresConnection {
   on(event: 'notification' | 'error' | 'end', listener: never): unknown;
   /** With `true` it is closed. */
   release(destroy?: boolean): void;
+}
+
+/** Does something on a connection of a pool. One that fails is closed: what it was at is not known. */
+export async function withSession<T>(pool: PostgresPool, work: (session: PostgresSession) => Promise<T>): Promise<T> {
+  const session = await pool.connect();
+  let isLost = true;
+  // What is under way on it is told too; without a listener the process would end.
+  session.on('error', (() => undefined) as never);
+  try {
+    const result = await work(session);
+    isLost = false;
+    return result;
+  } finally {
+    session.release(isLost);
+  }
 }
 
 /** Calls back for what a connection tells by itself. */
@@ -36,6 +53,8 @@ export function attend(
 
 /** A pool of connections, as `pg.Pool` is one. */
 export interface PostgresPool extends PostgresConnection {
+  /** `max`: how many connections there may be. */
+  readonly options?: { max?: number };
   connect(): Promise<PostgresSession>;
   end(): Promise<void>;
 }
@@ -48,8 +67,12 @@ export interface PoolOptions {
 }
 
 /** Longer than the runtime waits for an answer: it has asked again by then. */
-const QUERY_TIMEOUT_MS = 15_000;
+export const QUERY_TIMEOUT_MS = 5_000;
+/** Of what is asked on a session: one that migrates waits for others that do. */
+const SESSION_TIMEOUT_MS = 15_000;
 const CONNECT_TIMEOUT_MS = 3_000;
+/** So long a connection may be silent before the system asks whether the other end is there. */
+const KEEP_ALIVE_MS = 10_000;
 
 /** A pool of `pg`, which is loaded now. Throws what `missing` makes if it is not installed. */
 export async function openPool({ connectionString, max, missing }: PoolOptions): Promise<PostgresPool> {
@@ -60,8 +83,9 @@ export async function openPool({ connectionString, max, missing }: PoolOptions):
     connectionString,
     max,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: QUERY_TIMEOUT_MS,
+    query_timeout: SESSION_TIMEOUT_MS,
     keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
     application_name: 'everturn',
   });
   // Of connections that nobody uses: the pool has taken them out by then, and the next query says what is wrong.

@@ -4,8 +4,8 @@ import type { Commit, CommitResult, Hint, StreamWrite } from '../../runtime/stor
 import { ChunkPacker } from '../packing.ts';
 import type { Database } from './database.ts';
 import { toJsonLedger } from './ledger.ts';
-import { Blobs } from './payloads.ts';
-import { toHint, toMessage } from './rows.ts';
+import { Blobs, toMillis } from './payloads.ts';
+import { toHints, toMessage } from './rows.ts';
 import type { JsonRow } from './rows.ts';
 import { toJsonStart } from './start.ts';
 
@@ -79,7 +79,7 @@ function toJsonCommit(commit: Commit, { blobs, packer }: Packing): Record<string
     x: commit.expect,
     i: commit.id,
     m: commit.number,
-    l: commit.leaseMs,
+    l: toMillis(commit.leaseMs),
     s: commit.seen,
     v: commit.received,
     cs: commit.cancelSeen,
@@ -88,7 +88,7 @@ function toJsonCommit(commit: Commit, { blobs, packer }: Packing): Record<string
     ...(events.length === 0 ? {} : { ea: at, el: lengths }),
     th: then.kind,
     ...(then.kind === 'run' ? { hb: then.heartbeat } : {}),
-    ...(then.kind === 'wait' ? { du: then.dueAt } : {}),
+    ...(then.kind === 'wait' ? { du: then.dueAt === null ? null : toMillis(then.dueAt) } : {}),
     ...(commit.chunks.length === 0 ? {} : { st: commit.chunks.map((write) => toJsonWrite(write, { blobs, packer })) }),
     ...(hooks.create.length === 0
       ? {}
@@ -157,6 +157,6 @@ function toCommitResult(db: Database, { row, commit, hints }: Answered): CommitR
 }
 
 function gatherHints(hints: Hint[], { commit, told }: { commit: Commit; told: JsonRow[] }): void {
-  for (const hint of told) hints.push(toHint(hint));
+  hints.push(...toHints(told));
   for (const { stream } of commit.chunks) hints.push({ kind: 'stream', run: commit.run, stream });
 }

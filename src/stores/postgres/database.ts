@@ -5,17 +5,18 @@
  *  D2 The schema is looked at before the first call, and again after a failure that says it is missing; until it is as this release
  *     needs it, calls fail.
  *  D3 A transaction that met another one (`40P01`, `40001`) is sent again: nothing of it was applied.
- *  D4 After `close` no call begins; those that have begun are waited for.
+ *  D4 After `close` no statement begins; those that have begun are waited for.
  */
 
 import type { Hint } from '../../runtime/store.ts';
 import { DurableError } from '../../runtime/errors.ts';
 import { closedError } from '../rules.ts';
+import { QUERY_TIMEOUT_MS, withSession } from './client.ts';
 import type { PostgresConnection, PostgresPool } from './client.ts';
 import { isConflict, isMissing, toStoreError } from './failure.ts';
 import { inSchema, migrateSchema, MIGRATIONS, schemaPrefix, schemaVersion } from './migrations.ts';
 import { fromJson, toJson, toText, toTextArray } from './payloads.ts';
-import { toHint } from './rows.ts';
+import { toHints } from './rows.ts';
 import type { JsonRow } from './rows.ts';
 
 export interface Database {
@@ -45,6 +46,8 @@ export interface DatabaseOptions {
 /** What the server says it does with a commit. */
 export interface ServerSettings {
   isDurable: boolean;
+  /** How much of what others commit a transaction sees. */
+  isolation: string;
 }
 
 const MOST_TRIES = 10;
@@ -75,7 +78,7 @@ export class PostgresDatabase implements Database {
   async transition<T>(name: string, values: unknown[]): Promise<T> {
     const [row] = await this.#call<{ answer: string }>(name, values, 'SELECT');
     const answer = fromJson(row?.answer ?? 'null') as T & { hints?: JsonRow[] };
-    if (answer.hints !== undefined) this.tell(answer.hints.map(toHint));
+    if (answer.hints !== undefined) this.tell(toHints(answer.hints));
     return answer;
   }
 
@@ -97,11 +100,10 @@ export class PostgresDatabase implements Database {
     return this.#opened;
   }
 
-  /** D4. Answers the pool, if there ever was one. */
-  async close(): Promise<PostgresPool | null> {
+  /** D4 */
+  async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.allSettled(this.#running);
-    return this.#opened;
   }
 
   #call<T>(name: string, values: unknown[], how: 'SELECT' | 'SELECT * FROM'): Promise<T[]> {
@@ -123,7 +125,7 @@ export class PostgresDatabase implements Database {
 
   async #send<T>({ name, sql, values }: { name: string; sql: () => string; values: unknown[] }): Promise<T[]> {
     const pool = await (this.#opened ?? this.open());
-    const query = { ...this.#statement(name, sql), values, types: asText };
+    const query = { ...this.#statement(name, sql), values, types: asText, query_timeout: QUERY_TIMEOUT_MS };
     for (let tries = 1; ; tries += 1) {
       try {
         const { rows } = await pool.query(query);
@@ -147,26 +149,38 @@ export class PostgresDatabase implements Database {
   async #open(): Promise<PostgresPool> {
     const { migrate, schema } = this.#options;
     const pool = await this.#options.pool();
+    const settings = await readSettings(pool);
+    if (settings.isolation !== 'read committed') throw wrongIsolation(settings.isolation);
     if ((await schemaVersion(pool, schema)) < MIGRATIONS.length) {
       if (!migrate) throw missingMigration(schema);
-      const session = await pool.connect();
-      try {
-        await migrateSchema(session, schema);
-      } finally {
-        session.release();
-      }
+      await withSession(pool, (session) => migrateSchema(session, schema));
     }
-    this.settings = await readSettings(pool);
+    this.settings = settings;
     return pool;
   }
 }
 
 async function readSettings(connection: PostgresConnection): Promise<ServerSettings> {
   const { rows } = await connection.query({
-    text: "SELECT current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS synchronous",
+    text:
+      "SELECT current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS synchronous, " +
+      "current_setting('default_transaction_isolation') AS isolation",
     values: [],
   });
-  return { isDurable: rows[0]?.['fsync'] === 'on' && rows[0]['synchronous'] !== 'off' };
+  return {
+    isDurable: rows[0]?.['fsync'] === 'on' && rows[0]['synchronous'] !== 'off',
+    isolation: String(rows[0]?.['isolation']),
+  };
+}
+
+/** The transitions read what others have committed after they waited for a lock. */
+function wrongIsolation(isolation: string): DurableError {
+  return new DurableError(
+    'store_unavailable',
+    `Cannot use the database: its \`default_transaction_isolation\` is "${isolation}", and the store needs "read committed". Set it for this user: ` +
+      "ALTER ROLE name SET default_transaction_isolation = 'read committed'.",
+    { details: { isolation } },
+  );
 }
 
 function missingMigration(schema: string): DurableError {

@@ -6,6 +6,7 @@ import type { Database } from './database.ts';
 import { Blobs } from './payloads.ts';
 import { toHook } from './rows.ts';
 import type { JsonRow } from './rows.ts';
+import { toJsonClaim } from './start.ts';
 
 export const DELIVER_FUNCTIONS = `
 CREATE FUNCTION @.deliver_all(deliveries jsonb, data bytea, claim jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -110,7 +111,7 @@ export function prepareDeliver(db: Database): (messages: Delivery[], claim?: Del
     const { answers, now } = await db.transition<{ answers: DeliverAnswer[]; now: number }>('deliver_all', [
       db.json(deliveries),
       blobs.bytes(),
-      claim === undefined ? null : db.json(claim),
+      claim === undefined ? null : db.json(toJsonClaim(claim)),
     ]);
     return answers.map((answer) => toDeliverResult(answer, now));
   };

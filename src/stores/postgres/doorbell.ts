@@ -12,11 +12,15 @@ import type { Hint } from '../../runtime/store.ts';
 import { attend } from './client.ts';
 import type { PostgresSession } from './client.ts';
 import { fromJson, toJson } from './payloads.ts';
+import { toHint } from './rows.ts';
+import type { JsonRow } from './rows.ts';
 
 export interface Doorbell {
   tell(hints: Hint[]): void;
   watch(listener: (hint: Hint) => void): () => void;
-  close(): Promise<void>;
+  /** Resolves when all that was told has gone out, or is lost. */
+  settled(): Promise<void>;
+  close(): void;
 }
 
 export interface DoorbellOptions {
@@ -62,10 +66,10 @@ export function createDoorbell(options: DoorbellOptions): Doorbell {
         if (listeners.size === 0) ear.close();
       };
     },
-    async close() {
+    settled: sender.settled,
+    close() {
       listeners.clear();
       ear.close();
-      await sender.close();
     },
   };
 }
@@ -73,7 +77,7 @@ export function createDoorbell(options: DoorbellOptions): Doorbell {
 /** N1 */
 function createSender({ channel, origin, ask }: DoorbellOptions): {
   send(hints: Hint[]): void;
-  close(): Promise<void>;
+  settled(): Promise<void>;
 } {
   let waiting = new Map<string, Hint>();
   let isLost = false;
@@ -95,13 +99,23 @@ function createSender({ channel, origin, ask }: DoorbellOptions): {
       for (const hint of hints) waiting.set(JSON.stringify(hint), hint);
       sending ??= sendAll();
     },
-    close: async () => void (await sending),
+    settled: async () => void (await sending),
   };
 }
 
 function message(origin: string, hints: Hint[]): string {
   const json = toJson({ origin, hints });
   return Buffer.byteLength(json) <= MOST_BYTES ? json : toJson({ origin, hints: [{ kind: 'any' }] });
+}
+
+/** Whoever may connect may ring, as may a later release: what is not understood says that something may have changed. */
+function heardHints(payload: string): { origin: string | null; hints: Hint[] } {
+  try {
+    const { origin, hints } = fromJson(payload) as { origin: string; hints: JsonRow[] };
+    return { origin, hints: hints.map((hint) => toHint(hint) ?? { kind: 'any' }) };
+  } catch {
+    return { origin: null, hints: [{ kind: 'any' }] };
+  }
 }
 
 /** N2, N3 */
@@ -177,7 +191,7 @@ class Listening {
   }
 
   #hear(payload: string): void {
-    const { origin, hints } = fromJson(payload) as { origin: string; hints: Hint[] };
+    const { origin, hints } = heardHints(payload);
     if (!this.#hasHeard) {
       this.#hasHeard = true;
       this.#failures = 0;

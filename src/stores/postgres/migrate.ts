@@ -1,5 +1,6 @@
 /** The schema brought up to this release apart from any store, for a deployment's own step. */
 
+import { withSession } from './client.ts';
 import { toStoreError } from './failure.ts';
 import { migrateSchema } from './migrations.ts';
 import type { Migration } from './migrations.ts';
@@ -20,12 +21,7 @@ export interface MigratePostgresOptions extends Pick<PoolsOptions, 'connectionSt
 export async function migratePostgres(options: MigratePostgresOptions): Promise<Migration> {
   const pools = new Pools({ ...options, listen: false, connections: 1 });
   try {
-    const session = await (await pools.main()).connect();
-    try {
-      return await migrateSchema(session, options.schema ?? 'everturn');
-    } finally {
-      session.release();
-    }
+    return await withSession(await pools.main(), (session) => migrateSchema(session, options.schema ?? 'everturn'));
   } catch (error) {
     throw toStoreError(error, { doing: 'migrate', where: pools.where });
   } finally {

@@ -90,6 +90,8 @@ export async function migrateSchema(connection: PostgresConnection, schema: stri
   const run = (text: string): Promise<unknown> => connection.query({ text, values: [] });
   await run('BEGIN');
   try {
+    // Others wait for this one: it must not outlive a process that is gone without a word.
+    await run("SET LOCAL idle_in_transaction_session_timeout = '30s'");
     await run(`SELECT pg_advisory_xact_lock(hashtextextended('everturn migrations of ${schema}', 0))`);
     const from = await schemaVersion(connection, schema);
     if (from === 0) await makeSchema(connection, schema);

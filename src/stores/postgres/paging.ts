@@ -2,6 +2,7 @@
 
 import type { Page } from '../../runtime/store.ts';
 import type { Database } from './database.ts';
+import { toMillis } from './payloads.ts';
 import type { JsonRow } from './rows.ts';
 
 export const ITEMS_PER_PAGE = { normal: 50, most: 500 };
@@ -41,7 +42,10 @@ export class Filter {
   }
 
   number(comparison: string, value: number | undefined): this {
-    return value === undefined ? this : this.add(`${comparison} ?::bigint`, value);
+    if (value === undefined) return this;
+    // A cursor that no page gave, compared as JavaScript does.
+    if (Number.isNaN(value)) return this.add('false');
+    return this.add(`${comparison} ?::bigint`, comparison.endsWith('>') ? -toMillis(-value) : toMillis(value));
   }
 
   json(comparison: string, value: unknown): this {

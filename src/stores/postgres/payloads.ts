@@ -1,4 +1,4 @@
-/** How values cross the wire: payloads as one value of bytes, all else as JSON whose strings Postgres can hold. */
+/** How values cross the wire: payloads as one value of bytes, all else as JSON whose strings and numbers Postgres can hold. */
 
 import type { Payload } from '../../runtime/store.ts';
 
@@ -26,6 +26,18 @@ export class Blobs {
   bytes(): Uint8Array {
     return this.#parts.length === 1 ? (this.#parts[0] as Payload) : Buffer.concat(this.#parts, this.#size);
   }
+}
+
+const MOST_INTEGER = 2 ** 31 - 1;
+
+/** An offset or a position; none that is stored is greater. */
+export function toInteger(value: number): number {
+  return Math.min(value, MOST_INTEGER);
+}
+
+/** A time, or a length of time, for a `bigint`: no earlier than it is given. */
+export function toMillis(value: number): number {
+  return Math.max(-Number.MAX_SAFE_INTEGER, Math.min(Math.ceil(value), Number.MAX_SAFE_INTEGER));
 }
 
 /**

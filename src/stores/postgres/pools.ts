@@ -26,6 +26,12 @@ export class Pools {
         'Cannot make a Postgres store: give it either `connectionString` or `client`.',
       );
     }
+    if (client?.options?.max === 1 && options.listen === undefined) {
+      throw new DurableError(
+        'invalid_argument',
+        'Cannot make a Postgres store: its `client` has one connection, and listening takes one. Allow more, or set `listen`.',
+      );
+    }
     this.#options = options;
     this.where = connectionString === undefined ? 'the given client' : withoutCredentials(connectionString);
   }
@@ -51,18 +57,17 @@ export class Pools {
   }
 }
 
+const SCHEMES = ['postgres:', 'postgresql:', 'socket:'];
+
 /** For messages: host, port and database. */
 function withoutCredentials(connectionString: string): string {
-  try {
-    const { host, pathname } = new URL(connectionString);
-    return `${host}${pathname}`;
-  } catch (error) {
-    throw new DurableError(
-      'invalid_argument',
-      'Cannot make a Postgres store: its `connectionString` is no URL. Write postgres://user:password@host:5432/database.',
-      { cause: error },
-    );
-  }
+  const url = URL.parse(connectionString);
+  if (url !== null && SCHEMES.includes(url.protocol)) return `${url.host}${url.pathname}`;
+  // Nothing of the string: there may be a password anywhere in it.
+  throw new DurableError(
+    'invalid_argument',
+    'Cannot make a Postgres store: its `connectionString` is no URL of Postgres. Write postgres://user:password@host:5432/database.',
+  );
 }
 
 function missing(): DurableError {

@@ -57,10 +57,17 @@ export function postgresStore(options: PostgresStoreOptions): Store {
   const pools = new Pools(options);
   const { db, bell } = openParts(options, pools);
   let isClosed = false;
+  const running = new Set<Promise<unknown>>();
   const guard =
     <A extends unknown[], T>(call: (...values: A) => Promise<T>) =>
-    (...values: A): Promise<T> =>
-      isClosed ? Promise.reject(closedError('Postgres')) : call(...values);
+    (...values: A): Promise<T> => {
+      if (isClosed) return Promise.reject(closedError('Postgres'));
+      const answer = call(...values);
+      running.add(answer);
+      const forget = (): void => void running.delete(answer);
+      answer.then(forget, forget);
+      return answer;
+    };
   return {
     name: 'postgres',
     capabilities: {
@@ -72,24 +79,26 @@ export function postgresStore(options: PostgresStoreOptions): Store {
       flushMs: 10,
       maxRequestBytes: 1_048_576,
     },
-    ...prepareReads(db),
-    ...prepareLedger(db),
-    ...prepareParts(db),
-    ...prepareRetention(db),
-    ...prepareUpkeep(db),
-    limits: prepareLimits(db),
+    ...guardAll(prepareReads(db), guard),
+    ...guardAll(prepareLedger(db), guard),
+    ...guardAll(prepareParts(db), guard),
+    ...guardAll(prepareRetention(db), guard),
+    ...guardAll(prepareUpkeep(db), guard),
+    limits: guard(prepareLimits(db)),
     start: guard(prepareStart(db)),
-    claim: prepareClaim(db),
+    claim: guard(prepareClaim(db)),
     commit: guard(prepareCommit(db)),
     deliver: guard(prepareDeliver(db)),
-    control: prepareControl(db),
-    read: prepareRead(db),
+    control: guard(prepareControl(db)),
+    read: guard(prepareRead(db)),
     watch: bell.watch,
     async close() {
       if (isClosed) return;
       isClosed = true;
+      await Promise.allSettled(running);
+      await bell.settled();
+      bell.close();
       await db.close();
-      await bell.close();
       await pools.close();
     },
   };
@@ -120,4 +129,11 @@ function openParts(options: PostgresStoreOptions, pools: Pools): { db: PostgresD
     warn: (message) => process.emitWarning(message, { code: 'EVERTURN_NO_LISTEN' }),
   });
   return { db, bell };
+}
+
+type Guard = <A extends unknown[], T>(call: (...values: A) => Promise<T>) => (...values: A) => Promise<T>;
+
+function guardAll<O extends object>(calls: O, guard: Guard): O {
+  const entries = Object.entries(calls).map(([name, call]) => [name, guard(call as Parameters<Guard>[0])]);
+  return Object.fromEntries(entries) as O;
 }

@@ -5,6 +5,7 @@ import type { Backlog, Hook, HookQuery, Loaded, Page, Payload, Run, RunQuery } f
 import { pageSize } from '../rules.ts';
 import type { Database } from './database.ts';
 import { Filter, ITEMS_PER_PAGE, toPage } from './paging.ts';
+import { toInteger } from './payloads.ts';
 import { toBytes, toHook, toMessage, toRun } from './rows.ts';
 import type { JsonRow } from './rows.ts';
 
@@ -59,7 +60,10 @@ export function prepareReads(db: Database): Reads {
     (await db.query<{ row: string }>(name, sql, values)).map(({ row }) => db.parse(row) as JsonRow);
   return {
     async load(id, from) {
-      return toLoaded(db, await db.query<Part>('load', LOAD, [db.text(id), from ?? null]));
+      return toLoaded(
+        db,
+        await db.query<Part>('load', LOAD, [db.text(id), from === undefined ? null : toInteger(from)]),
+      );
     },
     async get(id) {
       const [row] = await rows('get', 'SELECT to_jsonb(f) AS row FROM @.full_runs f WHERE id = $1', [db.text(id)]);

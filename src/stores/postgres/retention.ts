@@ -4,7 +4,7 @@ import { ChunkPacker, unpackChunks } from '../packing.ts';
 import type { Payload, TrimRequest, TrimResult } from '../../runtime/store.ts';
 import { ROW_BYTES } from './commit.ts';
 import type { Database } from './database.ts';
-import { Blobs } from './payloads.ts';
+import { Blobs, toMillis } from './payloads.ts';
 import { toBytes } from './rows.ts';
 
 /** Rows that one pass of `trim` removes at most. */
@@ -125,7 +125,7 @@ export function prepareRetention(db: Database): Retention {
         Number(cursor ?? 0),
         limit,
         keep ?? null,
-        olderThanMs === undefined ? null : Math.round(olderThanMs),
+        olderThanMs === undefined ? null : toMillis(olderThanMs),
         db.texts(spare),
       ]);
       return { removed: answer.removed, cursor: answer.cursor === null ? null : String(answer.cursor) };

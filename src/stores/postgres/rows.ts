@@ -120,8 +120,8 @@ export function toLedgerRow(row: JsonRow): LedgerRow {
   };
 }
 
-/** A hint as the functions of the database make them. */
-export function toHint(row: JsonRow): Hint {
+/** A hint as the functions of the database make them; undefined for one that is not known here. */
+export function toHint(row: JsonRow): Hint | undefined {
   const run = row['run'] as string;
   switch (row['kind'] as Hint['kind']) {
     case 'run':
@@ -134,5 +134,11 @@ export function toHint(row: JsonRow): Hint {
       return { kind: 'due' };
     case 'any':
       return { kind: 'any' };
+    default:
+      return undefined;
   }
+}
+
+export function toHints(rows: JsonRow[]): Hint[] {
+  return rows.flatMap((row) => toHint(row) ?? []);
 }

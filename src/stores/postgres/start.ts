@@ -2,7 +2,7 @@
 
 import type { ClaimOptions, NewRun, Run, StartResult } from '../../runtime/store.ts';
 import type { Database } from './database.ts';
-import { Blobs } from './payloads.ts';
+import { Blobs, toMillis } from './payloads.ts';
 import { toRun } from './rows.ts';
 import type { JsonRow } from './rows.ts';
 
@@ -97,6 +97,11 @@ export function toJsonStart({ input, ...rest }: NewRun, blobs: Blobs): Record<st
   return { ...rest, body: blobs.add(input) };
 }
 
+/** The claim that a start or a delivery asks for. */
+export function toJsonClaim<T extends ClaimOptions>(claim: T): T {
+  return { ...claim, leaseMs: toMillis(claim.leaseMs) };
+}
+
 export function prepareStart(db: Database): (runs: NewRun[], claim?: ClaimOptions) => Promise<StartResult[]> {
   return async (runs, claim) => {
     if (runs.length === 0) return [];
@@ -105,7 +110,7 @@ export function prepareStart(db: Database): (runs: NewRun[], claim?: ClaimOption
     const { answers, now } = await db.transition<{ answers: StartAnswer[]; now: number }>('start_runs', [
       db.json(news),
       blobs.bytes(),
-      claim === undefined ? null : db.json(claim),
+      claim === undefined ? null : db.json(toJsonClaim(claim)),
     ]);
     return answers.map((answer) => toStartResult(answer, now));
   };

@@ -4,6 +4,7 @@ import { DurableError } from '../../runtime/errors.ts';
 import type { Payload, StreamExpiry, StreamPage } from '../../runtime/store.ts';
 import { unpackChunks } from '../packing.ts';
 import type { Database } from './database.ts';
+import { toInteger } from './payloads.ts';
 import { toBytes } from './rows.ts';
 
 /** Rows read at once: there is one for each flush until the stream is compacted. */
@@ -51,7 +52,7 @@ export function prepareRead(db: Database): Read {
     const page: Taken = { chunks: [], bytes: 0, isFull: false };
     for (;;) {
       const next = at.from + page.chunks.length;
-      const rows = await db.query<ReadRow>('read', READ, [db.text(run), db.text(stream), next, at.maxBytes]);
+      const rows = await db.query<ReadRow>('read', READ, [db.text(run), db.text(stream), toInteger(next), at.maxBytes]);
       const [row] = rows;
       if (row === undefined) return null;
       const tail = Number(row.tail ?? 0);

@@ -50,6 +50,7 @@ CREATE INDEX runs_status ON @.runs (status, key);
 CREATE INDEX runs_open ON @.runs (queue) WHERE ended_at IS NULL;
 CREATE INDEX runs_ended ON @.runs (ended_at, key) WHERE ended_at IS NOT NULL;
 CREATE INDEX runs_thread ON @.runs (thread, key) WHERE thread IS NOT NULL;
+CREATE INDEX runs_queued ON @.runs (thread, key) WHERE status = 'queued';
 CREATE INDEX runs_tenant ON @.runs (tenant, key) WHERE tenant IS NOT NULL;
 CREATE INDEX runs_parent ON @.runs (parent_run, key) WHERE parent_run IS NOT NULL;
 CREATE INDEX runs_error ON @.runs (error_code, key) WHERE error_code IS NOT NULL;

@@ -40,8 +40,8 @@ BEGIN
   PERFORM @.lock_names(names || ARRAY(SELECT @.thread_name(thread, tenant) FROM @.runs WHERE id = ANY (tree) AND thread IS NOT NULL));
   touched := ids || tree
     || ARRAY(SELECT parent_run FROM @.runs WHERE id = ANY (tree) AND parent_run IS NOT NULL)
-    || ARRAY(SELECT o.id FROM @.runs r JOIN @.runs o ON o.thread = r.thread AND o.tenant IS NOT DISTINCT FROM r.tenant
-             WHERE r.id = ANY (tree) AND r.thread IS NOT NULL AND o.ended_at IS NULL);
+    || ARRAY(SELECT (SELECT o.id FROM @.runs o WHERE o.thread = r.thread AND o.tenant IS NOT DISTINCT FROM r.tenant AND o.status = 'queued'
+               ORDER BY o.key LIMIT 1) FROM @.runs r WHERE r.id = ANY (tree) AND r.thread IS NOT NULL);
   PERFORM 1 FROM @.runs WHERE id = ANY (touched) ORDER BY id FOR UPDATE;
 END $$;
 

@@ -2,6 +2,7 @@
 
 import type { Payload } from '../../runtime/store.ts';
 import type { Database } from './database.ts';
+import { toMillis } from './payloads.ts';
 import { toBytes } from './rows.ts';
 
 export const UPKEEP_FUNCTIONS = `
@@ -42,7 +43,7 @@ export interface Upkeep {
 export function prepareUpkeep(db: Database): Upkeep {
   return {
     async gc({ olderThanMs, limit }) {
-      const [row] = await db.rows<{ remove_runs: string }>('remove_runs', [olderThanMs, limit]);
+      const [row] = await db.rows<{ remove_runs: string }>('remove_runs', [toMillis(olderThanMs), limit]);
       return Number(row?.remove_runs ?? 0);
     },
     async secret(proposed) {

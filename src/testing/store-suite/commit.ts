@@ -122,6 +122,15 @@ function nextStates({ test, timed }: Spec): void {
     assert.deepEqual([one.status, one.dueAt, two.status, two.dueAt], ['waiting', now + 5, 'ready', now]);
   });
 
+  test('a wait until a fraction of a millisecond lasts until then', async ({ store, hold }) => {
+    const held = await hold();
+    const { now } = await held.apply();
+    const until = Math.floor(now) + 100_000.25;
+    await held.apply({ then: { kind: 'wait', dueAt: until } });
+    const { status, dueAt } = await getRun(store, held.id);
+    assert.deepEqual([status, dueAt === until || dueAt === Math.ceil(until)], ['waiting', true]);
+  });
+
   test('park keeps code and details, and no claim gets the run', async ({ store, hold }) => {
     const held = await hold();
     await held.apply({ then: { kind: 'park', code: 'divergence', details: bytes('both sides') } });

@@ -37,6 +37,15 @@ function pages({ test }: Spec): void {
     }
   });
 
+  test('an offset beyond the tail, however far, is an empty page that tells the tail', async ({ store, hold }) => {
+    const held = await hold();
+    await held.apply({ chunks: [{ stream: 'out', chunks: [bytes('a'), bytes('b')] }] });
+    for (const from of [3, 2 ** 31, 2 ** 40, Number.MAX_SAFE_INTEGER]) {
+      const page = await store.read(held.id, 'out', { ...ALL, from });
+      assert.deepEqual(page, { chunks: [], from, tail: 2, closed: false });
+    }
+  });
+
   test('a page holds whole chunks up to its bytes, and at least one', async ({ store, hold }) => {
     const held = await hold();
     await held.apply({ chunks: [{ stream: 'out', chunks: ['aaaa', 'bbbb', 'cccc'].map(bytes) }] });
