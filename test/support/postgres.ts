@@ -121,7 +121,9 @@ class Server implements PostgresServer {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     child.stderr?.on('data', (text: Buffer) => appendFileSync(join(this.#place.folder, 'log'), text));
-    process.once('exit', () => child.kill('SIGKILL'));
+    const killIt = (): void => void child.kill('SIGKILL');
+    process.once('exit', killIt);
+    child.once('exit', () => process.off('exit', killIt));
     this.#process = child;
     for (;;) {
       if (child.exitCode !== null || child.signalCode !== null) return false;
