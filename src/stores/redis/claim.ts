@@ -10,13 +10,6 @@ import type { Reply, Request, Script } from './script.ts';
 const REMEMBERED_MS = 3_600_000;
 
 export const TAKE = `
-local function originOf(row) return row.st == 'running' and 'lease' or row['or'] end
-local function attemptsAfter(row)
-  local from = originOf(row)
-  return (from == 'start' or from == 'lease') and row.at + 1 or row.at
-end
-local function isSuspect(row) return attemptsAfter(row) >= ${SUSPECT_ATTEMPTS} end
-
 local function take(row, claim)
   local attempts, from = attemptsAfter(row), originOf(row)
   takeSlots(row)
@@ -37,76 +30,135 @@ end
 
 /** S8, S9, S31. */
 const CLAIM_SOURCE = `
-local sources, names = {}, {}
-local function addSource(key, limits) sources[#sources + 1] = {key = key, limits = limits, at = 0, found = {}, next = 1} end
+local sources, lines, names = {}, {}, {}
+local flags = call('HMGET', P .. 'meta', 'lanes', 'suspects')
+local function toSource(queue, lane, limits)
+  local isSuspect = string.sub(lane, 1, 1) == SUSPECTS
+  return {key = laneKey(queue, lane), limits = limits, isSuspect = isSuspect, at = 0, found = {}, next = 1}
+end
 
-local hasLanes = call('HGET', P .. 'meta', 'lanes')
+local held, heldCount = {}, 0
 local later
-local function addLanes(queue)
-  local lanes = call('ZRANGEBYSCORE', P .. 'lanes:' .. queue, '-inf', now)
-  if #lanes > 0 then
-    local asked = call('HMGET', P .. 'asked:' .. queue, unpack(lanes))
-    for i, lane in ipairs(lanes) do addSource(laneKey(queue, lane), cjson.decode(asked[i])) end
+local AFTER_NOW = '(' .. string.format('%.0f', now)
+local function countLater(key)
+  local next = call('ZRANGEBYSCORE', key, AFTER_NOW, '+inf', 'WITHSCORES', 'LIMIT', 0, heldCount + 1)
+  for i = 1, #next, 2 do
+    if not held[string.sub(next[i], 18)] then
+      later = math.min(later or math.huge, tonumber(next[i + 1]))
+      return
+    end
   end
-  local next = call('ZRANGEBYSCORE', P .. 'lanes:' .. queue, '(' .. string.format('%.0f', now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-  if next[2] then later = math.min(later or math.huge, tonumber(next[2])) end
 end
 
 for _, name in ipairs(req.queues) do
   if not names[name] then
     names[name] = true
-    addSource(laneKey(name, ''))
-    if hasLanes then addLanes(name) end
+    sources[#sources + 1] = toSource(name, '')
+    if flags[2] then sources[#sources + 1] = toSource(name, SUSPECTS) end
+    if flags[1] then
+      lines[#lines + 1] = {queue = name, at = 0, part = 32, lanes = {}, next = 1}
+      countLater(P .. 'lanes:' .. name)
+    end
   end
+end
+
+local function readLanes(line)
+  local found = call('ZRANGEBYSCORE', P .. 'lanes:' .. line.queue, '-inf', now, 'WITHSCORES', 'LIMIT', line.at, line.part)
+  line.lanes, line.next, line.at = {}, 1, line.at + line.part
+  line.isDone = #found < 2 * line.part
+  line.part = math.min(512, 2 * line.part)
+  if #found == 0 then return end
+  local names, keys = {}, {}
+  for i = 1, #found, 2 do
+    names[#names + 1] = found[i]
+    line.lanes[#names] = {name = found[i], due = tonumber(found[i + 1])}
+  end
+  for i, limits in ipairs(call('HMGET', P .. 'asked:' .. line.queue, unpack(names))) do
+    line.lanes[i].limits = cjson.decode(limits)
+    for _, limit in ipairs(line.lanes[i].limits) do keys[#keys + 1] = limit.key end
+  end
+  readUses(keys)
+end
+local function nextLane(line)
+  if line.next > #line.lanes and not line.isDone then readLanes(line) end
+  return line.lanes[line.next]
 end
 
 local PART = 16
 local function first(source)
-  if source.next > #source.found and not source.isDone then
-    source.found = call('ZRANGE', source.key, source.at, source.at + PART - 1, 'WITHSCORES')
-    source.at = source.at + PART
-    source.next = 1
-    source.isDone = #source.found < 2 * PART
-  end
-  return source.found[source.next], tonumber(source.found[source.next + 1])
+  repeat
+    if source.next > #source.found and not source.isDone then
+      source.found = call('ZRANGE', source.key, source.at, source.at + PART - 1, 'WITHSCORES')
+      source.at = source.at + PART
+      source.next = 1
+      source.isDone = #source.found < 2 * PART
+    end
+    local member = source.found[source.next]
+    if not member then return nil end
+    if not held[string.sub(member, 18)] then return member, tonumber(source.found[source.next + 1]) end
+    source.next = source.next + 2
+  until false
 end
 
-local held = {}
-local function earliest()
-  local found, member, due, opens
-  for _, source in ipairs(sources) do
-    local at = now
-    if source.limits then at = opensAt(source.limits) end
-    if at == now then
-      local m, d = first(source)
-      while m and held[string.sub(m, 18)] do
-        source.next = source.next + 2
-        m, d = first(source)
-      end
-      if m and (not due or d < due or (d == due and m < member)) then found, member, due = source, m, d end
-    elseif at and (source.at == 0 or first(source)) then
-      opens = math.min(opens or at, at)
+local opens
+local function isInLine(source, suspects)
+  local at = now
+  if source.limits then at = opensAt(source.limits) end
+  source.member, source.due = nil, nil
+  if at == now then
+    if source.isSuspect and suspects <= 0 then countLater(source.key) else source.member, source.due = first(source) end
+  elseif at and first(source) then
+    opens = math.min(opens or at, at)
+  end
+  return source.member ~= nil
+end
+
+local function sooner(a, b)
+  if not a or b.due < a.due or (b.due == a.due and b.member < a.member) then return b end
+  return a
+end
+
+local function earliest(suspects)
+  local found, i = nil, 1
+  while i <= #sources do
+    if isInLine(sources[i], suspects) then
+      found = sooner(found, sources[i])
+      i = i + 1
+    else
+      sources[i] = sources[#sources]
+      sources[#sources] = nil
     end
   end
-  return found, member, due, opens
+  for _, line in ipairs(lines) do
+    local lane = nextLane(line)
+    while lane and not (found and lane.due > found.due) do
+      if opensAt(lane.limits) then
+        local source = toSource(line.queue, lane.name, lane.limits)
+        if isInLine(source, suspects) then
+          sources[#sources + 1] = source
+          found = sooner(found, source)
+        end
+      end
+      line.next = line.next + 1
+      lane = nextLane(line)
+    end
+  end
+  return found
 end
 
-local function untilNext(due, opens)
-  local at = math.min(due or math.huge, opens or math.huge, later or math.huge)
+local function untilNext(source)
+  local at = math.min(source and source.due or math.huge, opens or math.huge, later or math.huge)
   return at < math.huge and math.max(0, at - now)
 end
 
 local function takeDue(limit, suspects)
   local taken = {}
   while true do
-    local source, member, due, opens = earliest()
-    if not source or due > now then return taken, untilNext(due, opens) end
-    local row = getRun(string.sub(member, 18), #taken < limit)
-    local suspect = isSuspect(row)
-    local isPassed = suspect and suspects <= 0
-    if not isPassed and #taken >= limit then return taken, 0 end
-    if suspect and not isPassed then suspects = suspects - 1 end
-    if not isPassed then taken[#taken + 1] = take(row, req) end
+    local source = earliest(suspects)
+    if not source or source.due > now then return taken, untilNext(source) end
+    if #taken >= limit then return taken, 0 end
+    if source.isSuspect then suspects = suspects - 1 end
+    taken[#taken + 1] = take(getRun(string.sub(source.member, 18), true), req)
     source.next = source.next + 2
   end
 end
@@ -116,6 +168,7 @@ for _, id in ipairs(call('LRANGE', P .. 'n:' .. req.nonce, 0, -1)) do
   local row = not held[id] and getRun(id, true)
   if row and row.st == 'running' and row.no == req.nonce then
     held[id] = true
+    heldCount = heldCount + 1
     claims[#claims + 1] = row
   end
 end

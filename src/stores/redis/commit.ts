@@ -135,7 +135,7 @@ local function apply(row, one)
   put(row, 'se', one.seen)
   put(row, 'up', now)
   if #one.events > 0 then
-    call('RPUSH', P .. 'e:' .. row.id, unpack(placed(one.events)))
+    inParts(placed(one.events), function(...) call('RPUSH', P .. 'e:' .. row.id, ...) end)
     put(row, 'h', row.h + #one.events)
     put(row, 'at', 0)
     if row.su then put(row, 'su', nil) end
@@ -234,6 +234,8 @@ function describeCommit(commit: Commit, { place, packer }: { place: PlaceOf; pac
 
 function describeThen(then: Then, place: PlaceOf): unknown {
   if (then.kind === 'park') return { ...then, details: place(then.details) };
+  // Replies of scripts have no fractions.
+  if (then.kind === 'wait') return { ...then, dueAt: then.dueAt === null ? null : Math.ceil(then.dueAt) };
   if (then.kind !== 'end') return then;
   const { result, error } = then;
   return { ...then, result: result && place(result), error: error && place(error) };

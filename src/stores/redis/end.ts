@@ -52,7 +52,7 @@ local function endRun(row, ending)
   put(row, 'up', now)
   put(row, 'en', now)
   call('ZREM', P .. 'live', row.id)
-  call('HINCRBY', P .. 'backlog', row.q, -1)
+  if call('HINCRBY', P .. 'backlog', row.q, -1) <= 0 then call('HDEL', P .. 'backlog', row.q) end
   call('ZADD', P .. 'ended', now, ordered(row.o, row.id))
   if ending.ec then call('ZADD', P .. 'err:' .. ending.ec, row.o, row.id) end
   hint('run', 'run', row.id)

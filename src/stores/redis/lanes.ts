@@ -4,8 +4,10 @@
  *  L1 A lane holds the due runs of one queue that ask for the same keys; those that ask for none stand in the lane without keys, as do
  *     running ones, whose time is the end of their lease.
  *  L2 The runs of a lane are blocked together, so a claim looks at the first of each lane alone; of a lane that is blocked it reads no run.
+ *  L3 Suspects (S8) stand in lanes of their own, however many keys they ask for: a claim that takes no more of them reads none.
  */
 
+import { SUSPECT_ATTEMPTS } from '../../runtime/store.ts';
 import type { LimitUse } from '../../runtime/store.ts';
 import { toText } from './payloads.ts';
 import { toRequest, toScript } from './script.ts';
@@ -24,15 +26,27 @@ local function askedLimits(row)
   return asked
 end
 
-local function laneOf(row)
-  if not row.lm then return '' end
-  local keys = {}
-  for i, limit in ipairs(askedLimits(row)) do keys[i] = limit.key end
-  return #keys > 0 and cjson.encode(keys) or ''
+local function originOf(row) return row.st == 'running' and 'lease' or row['or'] end
+local function attemptsAfter(row)
+  local from = originOf(row)
+  return (from == 'start' or from == 'lease') and row.at + 1 or row.at
 end
+local function isSuspect(row) return attemptsAfter(row) >= ${SUSPECT_ATTEMPTS} end
+
+local SUSPECTS = '!'
+local function laneOf(row)
+  local keys = {}
+  if row.lm then
+    for i, limit in ipairs(askedLimits(row)) do keys[i] = limit.key end
+  end
+  return (isSuspect(row) and SUSPECTS or '') .. (#keys > 0 and cjson.encode(keys) or '')
+end
+local function hasKeys(lane) return lane ~= '' and lane ~= SUSPECTS end
 
 local function laneKey(queue, lane)
-  return lane == '' and P .. 'due:' .. queue or P .. 'lane:' .. nested(queue, lane)
+  if lane == '' then return P .. 'due:' .. queue end
+  if lane == SUSPECTS then return P .. 'sus:' .. queue end
+  return P .. 'lane:' .. nested(queue, lane)
 end
 
 local function sortLane(queue, lane)
@@ -51,23 +65,34 @@ local function moveInLine(row)
   local member = ordered(row.o, row.id)
   if row.wasDue and lane ~= row.wasLane then
     call('ZREM', laneKey(row.q, row.wasLane), member)
-    if row.wasLane ~= '' then sortLane(row.q, row.wasLane) end
+    if hasKeys(row.wasLane) then sortLane(row.q, row.wasLane) end
   end
   if not row.due then return end
   call('ZADD', laneKey(row.q, lane), row.due, member)
   if lane == '' then return end
-  call('HSET', P .. 'meta', 'lanes', 1)
+  call('HSET', P .. 'meta', hasKeys(lane) and 'lanes' or 'suspects', 1)
+  if not hasKeys(lane) then return end
   call('HSET', P .. 'asked:' .. row.q, lane, cjson.encode(askedLimits(row)))
   sortLane(row.q, lane)
 end
 
 local uses, changedUses = {}, {}
+local function toUse(stored)
+  local held, begun, ends = string.match(stored or '0,0,0', '^(%d+),(%d+),(%d+)$')
+  return {held = tonumber(held), begun = tonumber(begun), ends = tonumber(ends)}
+end
 local function useOf(key)
-  if not uses[key] then
-    local held, begun, ends = string.match(call('HGET', P .. 'uses', key) or '0,0,0', '^(%d+),(%d+),(%d+)$')
-    uses[key] = {held = tonumber(held), begun = tonumber(begun), ends = tonumber(ends)}
-  end
+  if not uses[key] then uses[key] = toUse(call('HGET', P .. 'uses', key)) end
   return uses[key]
+end
+local function readUses(keys)
+  local i = 0
+  inParts(keys, function(...)
+    for _, stored in ipairs(call('HMGET', P .. 'uses', ...)) do
+      i = i + 1
+      uses[keys[i]] = uses[keys[i]] or toUse(stored)
+    end
+  end)
 end
 
 local function flushUses()

@@ -27,10 +27,7 @@ end
 const PUT_SOURCE = `
 local key = P .. 'p:' .. req.id
 call('ZADD', P .. 'parts', now, req.id)
-local there = call('HMGET', key, unpack(req.hashes))
-for i, hash in ipairs(req.hashes) do
-  if not there[i] then call('HSETNX', key, hash, ARGV[req.bytes[i]]) end
-end
+for i, hash in ipairs(req.hashes) do call('HSETNX', key, hash, ARGV[req.bytes[i]]) end
 return finish(1)
 `;
 

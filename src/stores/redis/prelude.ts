@@ -7,6 +7,8 @@
  *  R3 A payload is stored behind a mark: `r` raw bytes, `t` the same where they are UTF-8 anyway, `6` as base64. A client that can only
  *     read text gets `r` as `6`.
  *  R4 Hints are published by the script that makes the change, so they come after it.
+ *  R5 What may be many goes to a command in parts: Lua's stack takes some 8,000 arguments, and an error in mid-script leaves half of it
+ *     written (R1).
  *
  * | key | holds |
  * |---|---|
@@ -16,7 +18,7 @@
  * | `i:<run>`, `d:<run>` | list of messages, each as header and payload; hash: their kinds by id |
  * | `c:<run>,<stream>` | sorted set of packs of chunks by the offset behind them: `first:count:bytes:at:` and the pack |
  * | `h:<token>`, `hn:<token>`, `hr:<run>` | hash: a hook; list of its notes; sorted set of the tokens of a run |
- * | `due:<queue>`, `lane:<queue>,<keys>` | sorted sets: `<order>:<run>` by due time, of those without and with keys of limits |
+ * | `due:<queue>`, `sus:<queue>`, `lane:<queue>,<keys>` | sorted sets: `<order>:<run>` by due time, of those without keys of limits, of suspects, and of those with keys |
  * | `lanes:<queue>`, `asked:<queue>` | sorted set: lanes with keys by the due time of their first; hash: their limits |
  * | `uses` | hash: slots taken, begun in the window, and its end, by key of limits |
  * | `x:<name>` | for some minutes: an argument that is too large for one request |
@@ -94,6 +96,11 @@ local function payloads(stored)
     for i, one in ipairs(stored) do stored[i] = payload(one) end
   end
   return stored
+end
+
+local MOST_ARGUMENTS = 2000
+local function inParts(list, use)
+  for i = 1, #list, MOST_ARGUMENTS do use(unpack(list, i, math.min(#list, i + MOST_ARGUMENTS - 1))) end
 end
 
 local function nextOrder() return call('HINCRBY', P .. 'meta', 'order', 1) end

@@ -75,8 +75,8 @@ local function flush()
       end
     end
     local key = P .. 'r:' .. row.id
-    if #set > 0 then call('HSET', key, unpack(set)) end
-    if #del > 0 and not row.isNew then call('HDEL', key, unpack(del)) end
+    inParts(set, function(...) call('HSET', key, ...) end)
+    if not row.isNew then inParts(del, function(...) call('HDEL', key, ...) end) end
     moveInLine(row)
   end
   flushUses()

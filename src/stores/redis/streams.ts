@@ -70,7 +70,7 @@ local function writeStream(row, write)
     packs[#packs + 1] = s.tail
     packs[#packs + 1] = toPack(s.tail - pack.count, pack.count, pack.size, now, ARGV[pack.bytes])
   end
-  if #packs > 0 then call('ZADD', chunksKey(row, write.stream), unpack(packs)) end
+  inParts(packs, function(...) call('ZADD', chunksKey(row, write.stream), ...) end)
   if write.close then s.closed = true end
   putStream(row, write.stream, s)
   hint('stream', 'run', row.id, 'stream', write.stream)
