@@ -22,7 +22,7 @@ export type { ReadStreamOptions, StreamEvent } from './client/read-stream.ts';
 export type { Environment, Network, NetworkNews } from './client/environment.ts';
 
 /* Questions and approvals in messages */
-export type { ApprovalRequestData, QuestionData, QuestionOption } from './streams/wire.ts';
+export type { ApprovalRequestData, BudgetWait, QuestionData, QuestionOption } from './streams/wire.ts';
 
 /* Errors */
 export { DurableError } from './runtime/errors.ts';

@@ -93,7 +93,8 @@ export function runBudgetOf(budget: Budget): RunBudget | undefined {
 /** What holds where both have something to say. Undefined where nothing is limited. */
 export function budgetOf(own: Budget | undefined, shared: Budget | undefined): LimitedBudget | undefined {
   const { cheaperModels = {}, approval = {}, ...scopes } = { ...partsOf(shared), ...partsOf(own) };
-  return Object.keys(scopes).length === 0 ? undefined : { ...scopes, cheaperModels, approval };
+  if (Object.keys(scopes).length === 0) return undefined;
+  return { ...scopes, cheaperModels, approval, isApprovalShared: own?.approval === undefined };
 }
 
 type BudgetParts = BudgetScopes & Pick<Budget, 'cheaperModels' | 'approval'>;
@@ -106,7 +107,10 @@ function partsOf(budget: Budget | undefined): BudgetParts {
   return Object.fromEntries(Object.entries(parts).filter(([, part]) => part !== undefined));
 }
 
-export type LimitedBudget = BudgetScopes & Required<Pick<Budget, 'cheaperModels' | 'approval'>>;
+export interface LimitedBudget extends BudgetScopes, Required<Pick<Budget, 'cheaperModels' | 'approval'>> {
+  /** `approval` is what the runtime says for all agents. */
+  isApprovalShared: boolean;
+}
 
 function checkRunBudget(budget: RunBudget, where: string): void {
   if (budget.wallClock !== undefined && !(durationMs(budget.wallClock, `${where}.wallClock`) > 0))

@@ -34,6 +34,8 @@ export interface AnswerParts {
   logger: Logger;
   /** Of an agent that is registered here. */
   agentOf: (asked: AskingAgent) => ApprovingAgent | undefined;
+  /** Of budgets whose agents leave that to the runtime. */
+  budgetApproval?: DurableApprovalSettings | undefined;
 }
 
 /** Whose call an approval is about. */
@@ -201,7 +203,8 @@ function agentOf(parts: AnswerParts, { hook, details }: ApprovalRow): ApprovingA
 }
 
 function settingsOf(parts: AnswerParts, row: ApprovalRow): DurableApprovalSettings {
-  const { details } = row;
+  const { details, rules } = row;
+  if (rules.asksRuntime === true) return parts.budgetApproval ?? {};
   const { approvals = {}, budgetApproval = {} } = agentOf(parts, row) ?? {};
   if (details.question === 'budget') return budgetApproval;
   return (Object.hasOwn(approvals, details.tool) ? approvals[details.tool] : undefined) ?? {};

@@ -7,13 +7,13 @@ import type { RuntimeOptions } from './runtime-options.ts';
 
 /** Undefined if it is not registered, and for one that shares its id with another: nobody knows which of them it was. */
 export function findAskingAgent(
-  { agents = {}, budget: shared }: RuntimeOptions,
+  { agents = {} }: RuntimeOptions,
   { workflow, inner }: AskingAgent,
 ): ApprovingAgent | undefined {
   const agent = inner === null ? own(agents, workflow) : called(agents, inner);
   if (!(agent instanceof DurableAgent)) return undefined;
   const { approvals = {}, budget } = agent.durable;
-  return { tools: agent.tools, approvals, budgetApproval: budget?.approval ?? shared?.approval };
+  return { tools: agent.tools, approvals, budgetApproval: budget?.approval };
 }
 
 function own(agents: Record<string, Registrable>, name: string): Registrable | undefined {

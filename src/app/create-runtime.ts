@@ -187,6 +187,7 @@ class DurableRuntime implements Runtime {
     this.approvals = createApprovals({
       ...answering,
       agentOf: (asked) => findAskingAgent(parts.options, asked),
+      budgetApproval: parts.options.budget?.approval,
       keyOf: async (id) => (await this.#ready()).keys.find(id),
     });
     this.#store = withLargeValues(parts.options.store, { maxBytes: valueBytesOf(parts.options), clock: parts.clock });

@@ -3,7 +3,7 @@
 import type { UIMessage } from 'ai';
 import { DurableError } from '../runtime/errors.ts';
 import { ACCEPT_EVENTS, HEARTBEAT_MS, LAST_EVENT_ID_HEADER } from '../streams/wire.ts';
-import type { QuestionOption, ThreadStatus } from '../streams/wire.ts';
+import type { BudgetWait, QuestionOption, ThreadStatus } from '../streams/wire.ts';
 import { browserEnvironment } from './environment.ts';
 import type { Environment } from './environment.ts';
 import { connect } from './event-connection.ts';
@@ -68,15 +68,6 @@ export interface ApprovalWait {
   requestedBy: string | null;
   /** Until when it can be answered, if nobody else is asked after that. */
   expiresAt: number | null;
-}
-
-/** Dollars, milliseconds, or how many. */
-export interface BudgetWait {
-  crossed: Array<{ of: 'run' | 'thread' | 'tenant'; limit: string; used: number; allowed: number }>;
-  /** What an approval raises that does not say otherwise. */
-  proposed: Record<string, number>;
-  /** Cheaper models to choose from. */
-  models: string[];
 }
 
 /** Somebody has to answer. */

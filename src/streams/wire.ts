@@ -55,6 +55,8 @@ export interface ApprovalRequestData {
   /** JSON Schema of what the tool accepts, for an edit; null if there is none. */
   inputSchema: unknown;
   question: 'execute' | 'in-doubt' | 'budget';
+  /** If the question is `budget`. */
+  budget?: BudgetWait;
   reason: string | null;
   prompt: string | null;
   approvers: string[] | null;
@@ -65,6 +67,15 @@ export interface ApprovalRequestData {
   expiresAt: number | null;
   /** Who decided; null if that is not one person's doing. */
   decidedBy?: string | null;
+}
+
+/** What an approval about a budget asks. Dollars, milliseconds, or how many. */
+export interface BudgetWait {
+  crossed: Array<{ of: 'run' | 'thread' | 'tenant'; limit: string; used: number; allowed: number }>;
+  /** What an approval raises that does not say otherwise. */
+  proposed: Record<string, number>;
+  /** Cheaper models to choose from. */
+  models: string[];
 }
 
 const OFFSET_DIGITS = 16;

@@ -27,6 +27,7 @@ export interface Worker {
 }
 
 export interface WorkerOptions {
+  id?: string;
   /** How many tools each turn asks for; after them a turn that answers. */
   turns: number[];
   durable: DurableSettings<'dig'>;
@@ -46,6 +47,7 @@ function digTool(dig: (n: number) => unknown, needsApproval = false) {
 const USAGE = { inputTokens: TURN.inputTokens, outputTokens: TURN.outputTokens };
 
 export function createWorker({
+  id,
   turns,
   durable,
   modelId = 'dear',
@@ -56,6 +58,7 @@ export function createWorker({
   const dug: number[] = [];
   return {
     agent: new DurableAgent({
+      ...(id === undefined ? {} : { id }),
       model: scripted(turns, { modelId, asked }),
       tools: {
         dig: digTool((n) => {
@@ -86,7 +89,7 @@ export function scripted(turns: number[], { modelId, asked }: { modelId: string;
   );
 }
 
-export function start(worker: Worker, options: Omit<TestRuntimeOptions, 'agents'> = {}): TestRuntime {
+export function start(worker: Worker, options: TestRuntimeOptions = {}): TestRuntime {
   const runtime = createTestRuntime({
     agents: { worker: worker.agent },
     prices: PRICES,

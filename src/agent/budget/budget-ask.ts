@@ -2,9 +2,10 @@
 
 import { approvalHook, approvalTokenHash, UNASKED } from '../tool/approval.ts';
 import type { ApprovalDetails, Decision } from '../tool/approval.ts';
+import { descentOf } from '../tool/approval-origin.ts';
+import { showRequest, surfacedDecision } from '../tool/approval-surface.ts';
 import { termsOf } from '../tool/approval-terms.ts';
 import type { ApprovalTerms } from '../tool/approval-terms.ts';
-import { decisionOf } from '../tool/approval-watch.ts';
 import { choiceSchema, inWords, proposedRaise, toAnswer } from '../budget-answer.ts';
 import type { BudgetAnswer, BudgetChoice, BudgetQuestion } from '../budget-answer.ts';
 import type { BudgetGateOptions } from './budget-gate.ts';
@@ -51,10 +52,14 @@ export async function askAboutBudget(options: AskOptions): Promise<void> {
     inputSchema: choiceSchema(question),
     budget: question,
   };
+  const { inputSchema, budget } = details;
+  const watched = { ...asked, inputSchema, budget, key, tokenHash: approvalTokenHash(id), approvalId: id, terms };
+  const { place } = context.scope();
   // crash here: the question is open, and is found open under the same key
-  context.createHook(approvalHook(key, { details, needed }));
-  const watched = { ...asked, key, tokenHash: approvalTokenHash(id), approvalId: id, terms };
-  const decision = await decisionOf<Decision | undefined>(context, watched, {
+  context.createHook(approvalHook(key, { details, needed }), {
+    onCreate: () => showRequest(context, watched, place),
+  });
+  const decision = await surfacedDecision<Decision | undefined>(context, watched, {
     onApprovalRequested,
     settle: (said) => said,
   });
@@ -67,7 +72,7 @@ export async function askAboutBudget(options: AskOptions): Promise<void> {
   });
 }
 
-async function askedOf({ context, budget, crossed, turns, senders, ...options }: AskOptions): Promise<Asked> {
+async function askedOf({ context, key, budget, crossed, turns, senders, ...options }: AskOptions): Promise<Asked> {
   const { requestedBy = null, onApprovalRequested } = options;
   const proposed = proposedRaise(crossed);
   const models = Object.keys(budget.cheaperModels);
@@ -77,19 +82,20 @@ async function askedOf({ context, budget, crossed, turns, senders, ...options }:
     models,
   };
   const input: BudgetChoice = { raise: proposed };
+  const own = { requestedBy, senders: senders?.() ?? [] };
   const request = {
     tool: BUDGET_TOOL,
     input,
     turn: turns?.() ?? 0,
     now: context.storeNow(),
-    requestedBy,
-    senders: senders?.() ?? [],
-    origin: null,
+    ...(await descentOf(context, { key, tool: BUDGET_TOOL, own })),
     logger: context.logger,
     isTold: onApprovalRequested !== undefined,
   };
   const terms = await termsOf(budget.approval, request);
-  return { terms: { ...terms, prompt: terms.prompt ?? inQuestion(question), needed: 1, once: false }, question };
+  const rules = { ...terms.rules, asksRuntime: budget.isApprovalShared };
+  const prompt = terms.prompt ?? inQuestion(question);
+  return { terms: { ...terms, rules, prompt, needed: 1, once: false }, question };
 }
 
 function inQuestion({ crossed, models }: BudgetQuestion): string {

@@ -11,6 +11,7 @@ import type { NoticedPart } from '../../runtime/notices.ts';
 import { APPROVAL_PART } from '../../streams/wire.ts';
 import type { ApprovalRequestData } from '../../streams/wire.ts';
 import type { OnApprovalRequested } from '../approval-settings.ts';
+import type { BudgetQuestion } from '../budget-answer.ts';
 import type { Decision } from './approval.ts';
 import { whereOf } from './approval-origin.ts';
 import { decisionOf } from './approval-watch.ts';
@@ -21,6 +22,8 @@ type RequestPart = Omit<NoticedPart, 'data'> & { data: ApprovalRequestData };
 export interface InnerApproval extends WatchedApproval {
   /** JSON Schema of the input, where the tool has one. */
   inputSchema?: unknown;
+  /** Of a budget: what is used up, and what can be chosen. */
+  budget?: BudgetQuestion | undefined;
 }
 
 interface Options<T> {
@@ -103,7 +106,17 @@ async function tellTop(
 }
 
 function toPart(context: RunContext, call: InnerApproval, end: Partial<ApprovalRequestData> = {}): RequestPart {
-  const { approvalId: id, terms, tool, toolCallId, input, inputSchema = null, reason, question = 'execute' } = call;
+  const {
+    approvalId: id,
+    terms,
+    tool,
+    toolCallId,
+    input,
+    inputSchema = null,
+    reason,
+    question = 'execute',
+    budget,
+  } = call;
   const { prompt, approvers, needed, requestedAt, requestedBy, expiresAt } = terms;
   const { path } = whereOf(terms.origin, { ...context.run, tool });
   const asked = { tool, toolCallId, input, inputSchema, question, reason, prompt, approvers, needed };
@@ -112,6 +125,7 @@ function toPart(context: RunContext, call: InnerApproval, end: Partial<ApprovalR
     path,
     run: context.run.id,
     ...asked,
+    ...(budget === undefined ? {} : { budget }),
     requestedAt,
     requestedBy,
     expiresAt,

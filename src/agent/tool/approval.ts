@@ -50,6 +50,8 @@ export interface ApprovalRules {
   senders: string[];
   /** Who may answer besides once it is escalated. Null: it is not; `function`: the agent's `escalateTo` decides. */
   escalateTo: string[] | 'function' | null;
+  /** Of a budget: the functions are those of the runtime, not of the agent. */
+  asksRuntime?: boolean;
 }
 
 /** An approval as the application's functions see it. */
@@ -114,7 +116,6 @@ export const UNASKED: Pick<
   requestedBy: null,
   expiresAt: null,
   rules: NO_RULES,
-
   origin: null,
 };
 
