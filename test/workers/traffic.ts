@@ -1,7 +1,7 @@
 /** Runs that keep a store busy while something happens to it, and what must hold for each of them afterwards. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { createRuntime, getWritable, step, workflow } from 'everturn';
-import type { Logger, Runtime } from 'everturn';
+import type { Logger, Runtime, Store } from 'everturn';
 import { expect } from 'vitest';
 import { collect } from '../support/collect.ts';
 import { openStore } from '../support/open-store.ts';
@@ -34,10 +34,13 @@ export interface Traffic {
   close(): Promise<void>;
 }
 
+/** As for `openStore`, or what makes one. */
+export type StoreSource = string | (() => Store);
+
 export interface TrafficOptions {
-  /** As for `openStore`: of the workers, and of the client. */
-  store: string;
-  direct: string;
+  /** Of each worker, and of the client. */
+  store: StoreSource;
+  direct: StoreSource;
   leaseMs?: number;
   bodyMs?: number;
 }
@@ -65,9 +68,9 @@ export function openTraffic({ store, direct, leaseMs = 2_000, bodyMs = 40 }: Tra
   const keep: Logger['warn'] = ({ code, run, refusal }, message) => void log.push({ code, run, refusal, message });
   const logger: Logger = { debug() {}, info() {}, warn: keep, error: keep };
   const worker = (): Runtime =>
-    createRuntime({ store: openStore(store), workflows: [flow], worker: { leaseMs, pollMs: 500 }, logger });
+    createRuntime({ store: toStore(store), workflows: [flow], worker: { leaseMs, pollMs: 500 }, logger });
   const workers = [worker(), worker()];
-  const client = createRuntime({ store: openStore(direct), workflows: [flow], worker: false, logger });
+  const client = createRuntime({ store: toStore(direct), workflows: [flow], worker: false, logger });
   return {
     workers,
     client,
@@ -87,6 +90,10 @@ export function openTraffic({ store, direct, leaseMs = 2_000, bodyMs = 40 }: Tra
       await Promise.all([...workers, client].map((runtime) => runtime.close({ graceMs: 500 })));
     },
   };
+}
+
+function toStore(source: StoreSource): Store {
+  return typeof source === 'string' ? openStore(source) : source();
 }
 
 /** Its result is what its journal says, of one completion for each step; what it wrote stands there once and in order. */
