@@ -5,8 +5,17 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createRuntime, DurableError, step, workflow } from '../../src/index.ts';
 import { migratePostgres, postgresStore } from '../../src/postgres.ts';
 import type { PostgresPool, PostgresStoreOptions } from '../../src/postgres.ts';
-import type { Hint, Store } from '../../src/runtime/store.ts';
-import { bytes, claimOne, emptyCommit, holder, newRun, startOne, texts } from '../../src/testing/store-suite/kit.ts';
+import type { Hint, Run, Store, StreamPage } from '../../src/runtime/store.ts';
+import {
+  bytes,
+  claimOne,
+  QUEUE,
+  emptyCommit,
+  holder,
+  newRun,
+  startOne,
+  texts,
+} from '../../src/testing/store-suite/kit.ts';
 import { noPostgres, startPostgres } from '../support/postgres.ts';
 import type { PostgresServer } from '../support/postgres.ts';
 
@@ -445,18 +454,44 @@ describe.skipIf(noPostgres !== undefined)(`Postgres${noPostgres === undefined ? 
     }
   });
 
+  it('a reader of the process that writes gets its chunks with the answer of the commit, and those of others from the tables', async () => {
+    const schema = newSchema();
+    const { client, sent, close } = countingClient();
+    const [here, there] = [open({ schema, client }), open({ schema })];
+    const held = await hold(here);
+    const page = (from: number) => here.read(held.id, 'out', { from, maxBytes: 65_536 });
+    const read = new Promise<StreamPage | null>((resolve) => {
+      here.watch?.((hint) => hint.kind === 'stream' && resolve(page(0)));
+    });
+    await held.apply({ chunks: [{ stream: 'out', chunks: [bytes('a'), bytes('b')] }] });
+    const { chunks = [], ...rest } = (await read) ?? {};
+    expect([texts(chunks), rest]).toEqual([['a', 'b'], { from: 0, tail: 2, closed: false }]);
+    expect(sent.filter((text) => text.includes('trimmed_by'))).toEqual([]);
+    const other = holder(there, { run: (await there.get(held.id)) as Run, token: held.token });
+    await other.apply({ id: 'other/1', chunks: [{ stream: 'out', chunks: [bytes('c')] }] });
+    expect(texts((await page(0))?.chunks ?? [])).toEqual(['a', 'b', 'c']);
+    await here.close();
+    await close();
+  });
+
+  it('what is claimed as it is started or woken is told to nobody as due', async () => {
+    const store = open({ schema: newSchema() });
+    const hints: Hint[] = [];
+    store.watch?.((hint) => hints.push(hint));
+    const claim = { nonce: 'n', leaseMs: 60_000, queues: [QUEUE] };
+    const [started] = await store.start([newRun({ thread: 't' })], claim);
+    if (started?.kind !== 'created' || started.token === null) throw new Error('It was not claimed.');
+    await holder(store, { run: started.run, token: started.token }).apply({ then: { kind: 'wait', dueAt: null } });
+    const [woken] = await store.deliver([{ to: { run: 'run_1' }, id: 'm', payload: bytes('m') }], claim);
+    expect(woken).toMatchObject({ kind: 'ok', claimed: { claim: { run: { status: 'running', epoch: 2 } } } });
+    await Promise.resolve();
+    expect(hints.map(({ kind }) => kind)).not.toContain('due');
+    expect(hints.map(({ kind }) => kind)).toContain('thread');
+  });
+
   it('a step is one round trip', async () => {
     const schema = newSchema();
-    const pool = new Pool({ connectionString: server.url, max: 4 });
-    const sent: string[] = [];
-    const client: PostgresPool = {
-      connect: () => pool.connect(),
-      end: () => pool.end(),
-      query(query) {
-        sent.push(typeof query === 'string' ? query : query.text);
-        return (pool as PostgresPool).query(query);
-      },
-    };
+    const { client, sent, close } = countingClient();
     const steps = workflow('steps', async () => {
       for (let index = 0; index < 30; index += 1) await step('go', () => index);
     });
@@ -464,12 +499,27 @@ describe.skipIf(noPostgres !== undefined)(`Postgres${noPostgres === undefined ? 
     await (await runtime.start(steps)).result();
     const commits = sent.filter((text) => text.includes('commit_runs')).length;
     await runtime.close();
-    await pool.end();
+    await close();
     // One for each step, and one for the end.
     expect([commits >= 30, commits <= 31]).toEqual([true, true]);
     expect(sent.length - commits).toBeLessThan(20);
   });
 });
+
+/** A pool that remembers what it was asked. */
+function countingClient(): { client: PostgresPool; sent: string[]; close: () => Promise<void> } {
+  const pool = new Pool({ connectionString: server.url, max: 4 });
+  const sent: string[] = [];
+  const client: PostgresPool = {
+    connect: () => pool.connect(),
+    end: () => pool.end(),
+    query(query) {
+      sent.push(typeof query === 'string' ? query : query.text);
+      return (pool as PostgresPool).query(query);
+    },
+  };
+  return { client, sent, close: () => pool.end() };
+}
 
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 

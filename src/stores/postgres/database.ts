@@ -8,8 +8,10 @@
  *  D4 After `close` no statement begins; those that have begun are waited for.
  */
 
+import type { Clock } from '../../runtime/clock.ts';
 import type { Hint } from '../../runtime/store.ts';
 import { DurableError } from '../../runtime/errors.ts';
+import { FreshPages } from '../fresh-pages.ts';
 import { closedError } from '../rules.ts';
 import { QUERY_TIMEOUT_MS, withSession } from './client.ts';
 import type { PostgresConnection, PostgresPool } from './client.ts';
@@ -27,6 +29,8 @@ export interface Database {
   /** A statement. With a name it is prepared where that is on. */
   query<T = Record<string, string | null>>(name: string, sql: string, values: unknown[]): Promise<T[]>;
   tell(hints: Hint[]): void;
+  /** What the answer that came last has added to streams, until the macrotask in which it came has ended. */
+  readonly fresh: FreshPages;
   json(value: unknown): string;
   parse(json: string): unknown;
   text(text: string): string;
@@ -41,6 +45,7 @@ export interface DatabaseOptions {
   prepare: boolean;
   migrate: boolean;
   tell: (hints: Hint[]) => void;
+  clock: Pick<Clock, 'defer'>;
 }
 
 /** What the server says it does with a commit. */
@@ -68,6 +73,8 @@ export class PostgresDatabase implements Database {
   readonly text: typeof toText = toText;
   readonly texts: typeof toTextArray = toTextArray;
   readonly tell: (hints: Hint[]) => void;
+  #answers = 0;
+  readonly fresh: FreshPages = new FreshPages(() => this.#answers);
 
   constructor(options: DatabaseOptions) {
     this.#options = options;
@@ -129,6 +136,8 @@ export class PostgresDatabase implements Database {
     for (let tries = 1; ; tries += 1) {
       try {
         const { rows } = await pool.query(query);
+        this.#answers += 1;
+        this.#options.clock.defer(() => void (this.#answers += 1));
         return rows as T[];
       } catch (error) {
         if (isConflict(error) && tries < MOST_TRIES) continue; // D3

@@ -59,7 +59,9 @@ BEGIN
   IF answer->>'kind' <> 'ok' OR claim IS NULL THEN RETURN answer; END IF;
   SELECT * INTO r FROM @.runs WHERE id = answer->>'run';
   IF r.status = 'ready' AND r.limits IS NULL AND claim->'queues' ? r.queue AND (r.attempts + CASE WHEN r.origin IN ('start', 'lease') THEN 1 ELSE 0 END < 3) THEN
-    answer := answer || jsonb_build_object('claimed', @.take_run(r.key, claim->>'nonce', (claim->>'leaseMs')::bigint));
+    -- Nobody else has to look for it.
+    answer := answer || jsonb_build_object('claimed', @.take_run(r.key, claim->>'nonce', (claim->>'leaseMs')::bigint),
+      'hints', (SELECT jsonb_agg(t) FROM jsonb_array_elements(answer->'hints') t WHERE t->>'kind' <> 'due'));
   END IF;
   RETURN answer;
 END $$;

@@ -107,6 +107,7 @@ export function postgresStore(options: PostgresStoreOptions): Store {
 /** The database and the doorbell, which call each other. */
 function openParts(options: PostgresStoreOptions, pools: Pools): { db: PostgresDatabase; bell: Doorbell } {
   const { schema = 'everturn', listen, pollMs = 1_000 } = options;
+  const clock = systemClock();
   const db: PostgresDatabase = new PostgresDatabase({
     pool: () => pools.main(),
     schema,
@@ -114,13 +115,14 @@ function openParts(options: PostgresStoreOptions, pools: Pools): { db: PostgresD
     prepare: options.prepare ?? true,
     migrate: options.migrate ?? true,
     tell: (hints) => bell.tell(hints),
+    clock,
   });
   const connect = async (): Promise<PostgresSession> => {
     await db.open();
     return pools.session();
   };
   const bell = createDoorbell({
-    clock: systemClock(),
+    clock,
     channel: `everturn ${schema}`,
     origin: systemIds().nonce(),
     connect: listen === false ? null : connect,

@@ -70,14 +70,12 @@ BEGIN
       END IF;
     END IF;
   END IF;
-  made := @.insert_run(n, body, of_status);
+  IF of_status = 'queued' OR jsonb_array_length(n->'limits') > 0 THEN claim := NULL; END IF;
+  made := @.insert_run(n, body, of_status, claim);
   -- Another start of the same id was faster.
   IF made IS NULL THEN RETURN @.known_start(n, @.run_row(n->>'id')) || jsonb_build_object('hints', hints); END IF;
   hints := hints || @.created_hints(made);
-  IF claim IS NULL OR of_status = 'queued' OR jsonb_array_length(n->'limits') > 0 THEN
-    RETURN jsonb_build_object('kind', 'created', 'run', @.run_row(n->>'id'), 'claimed', false, 'hints', hints);
-  END IF;
-  RETURN jsonb_build_object('kind', 'created', 'run', @.take_run(made, claim->>'nonce', (claim->>'leaseMs')::bigint), 'claimed', true, 'hints', hints);
+  RETURN jsonb_build_object('kind', 'created', 'run', @.run_row(n->>'id'), 'claimed', claim IS NOT NULL, 'hints', hints);
 END $$;
 
 CREATE FUNCTION @.known_start(n jsonb, known jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$

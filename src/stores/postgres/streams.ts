@@ -49,6 +49,8 @@ export type Read = (
 export function prepareRead(db: Database): Read {
   return async (run, stream, options) => {
     const at = { run, stream, from: Math.max(0, options.from), maxBytes: options.maxBytes };
+    const fresh = db.fresh.find(at);
+    if (fresh !== undefined) return fresh;
     const page: Taken = { chunks: [], bytes: 0, isFull: false };
     for (;;) {
       const next = at.from + page.chunks.length;

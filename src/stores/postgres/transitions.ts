@@ -63,14 +63,17 @@ CREATE FUNCTION @.is_thread_busy(of_thread text, of_tenant text) RETURNS boolean
     AND status IN ('ready', 'running', 'waiting', 'parked'))
 $$;
 
--- Null if there is a run of that id.
-CREATE FUNCTION @.insert_run(n jsonb, data bytea, of_status text) RETURNS bigint LANGUAGE plpgsql AS $$
+-- Null if there is a run of that id. With a claim it is made as take_run would leave it.
+CREATE FUNCTION @.insert_run(n jsonb, data bytea, of_status text, claim jsonb DEFAULT NULL) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   now bigint := @.now_ms();
   made bigint;
 BEGIN
-  INSERT INTO @.runs (id, status, due_at, queue, workflow, version, thread, tenant, input_hash, parent_run, parent_key, supersedes, limits, created_at, updated_at)
-    VALUES (n->>'id', of_status, CASE WHEN of_status = 'ready' THEN now END, n->>'queue', n->>'workflow', n->>'version', n->>'thread', n->>'tenant',
+  INSERT INTO @.runs (id, status, due_at, epoch, nonce, attempts, queue, workflow, version, thread, tenant, input_hash, parent_run, parent_key,
+      supersedes, limits, created_at, updated_at)
+    VALUES (n->>'id', CASE WHEN claim IS NULL THEN of_status ELSE 'running' END,
+      CASE WHEN claim IS NOT NULL THEN now + (claim->>'leaseMs')::bigint WHEN of_status = 'ready' THEN now END,
+      CASE WHEN claim IS NULL THEN 0 ELSE 1 END, claim->>'nonce', CASE WHEN claim IS NULL THEN 0 ELSE 1 END, n->>'queue', n->>'workflow', n->>'version', n->>'thread', n->>'tenant',
       n->>'inputHash', n->'parent'->>'run', n->'parent'->>'key', n->>'supersedes',
       CASE WHEN jsonb_array_length(n->'limits') > 0 THEN n->'limits' END, now, now)
     ON CONFLICT (id) DO NOTHING RETURNING key INTO made;

@@ -3,7 +3,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Hint } from '../../runtime/store.ts';
-import type { FreshPages } from './fresh-pages.ts';
+import type { FreshPages } from '../fresh-pages.ts';
 
 export interface OpenFile {
   db: DatabaseSync;

@@ -3,11 +3,12 @@
  * processes may use one file on one machine; a network file system does not keep SQLite's locks.
  */
 
+import type { DatabaseSync } from 'node:sqlite';
 import { systemClock } from '../../runtime/clock.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Store } from '../../runtime/store.ts';
+import { FreshPages } from '../fresh-pages.ts';
 import { openDatabase } from './connection.ts';
-import { FreshPages } from './fresh-pages.ts';
 import { createGate } from './gate.ts';
 import { noLock, processLock } from './lock.ts';
 import { prepareOperations } from './operations.ts';
@@ -44,7 +45,7 @@ export function sqliteStore(where: string | SqliteStoreOptions): Store {
     busyTimeoutMs: options.busyTimeoutMs ?? 2_000,
     pragmas: options.pragmas ?? {},
   });
-  const file: OpenFile = { db, clock, hints: [], fresh: new FreshPages(db) };
+  const file: OpenFile = { db, clock, hints: [], fresh: new FreshPages(dataVersion(db)) };
   const isShared = path !== ':memory:' && path !== '';
   const gate = createGate(file, {
     path,
@@ -63,4 +64,10 @@ export function sqliteStore(where: string | SqliteStoreOptions): Store {
     watch: gate.watch,
     close: gate.close,
   };
+}
+
+/** Changes when another connection has committed. */
+function dataVersion(db: DatabaseSync): () => number {
+  const statement = db.prepare('PRAGMA data_version');
+  return () => Number(statement.get()?.['data_version']);
 }

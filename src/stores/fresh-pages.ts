@@ -2,13 +2,13 @@
  * What the last transaction added to streams. Readers at their tails are woken by it and ask for just that: they get it without a look
  * at the tables.
  *
- *  P1 A page is what the tables would answer: it counts until this connection's next transaction begins, and while no other one has
- *     committed (`data_version`).
+ *  P1 A page is what the tables would answer, as far as this process can know: it counts while the version stays as it was. In a SQLite file
+ *     that is `data_version`, and until this connection's next transaction begins. With Postgres it is the macrotask of the answer, until another
+ *     answer comes in.
  *  P2 Of a run that the same transaction ended there is no page, since its streams are closed with it. Retention has transactions of its own.
  */
 
-import type { DatabaseSync } from 'node:sqlite';
-import type { Hint, StreamPage } from '../../runtime/store.ts';
+import type { Hint, StreamPage } from '../runtime/store.ts';
 
 export interface PageRequest {
   run: string;
@@ -21,12 +21,11 @@ export class FreshPages {
   readonly #readVersion: () => number;
   /** Of each run by the stream's name. */
   readonly #pages = new Map<string, Map<string, StreamPage>>();
-  /** The file's version that the pages belong to; undefined while their transaction is under way. */
+  /** The version that the pages belong to; undefined while their transaction is under way. */
   #version: number | undefined;
 
-  constructor(db: DatabaseSync) {
-    const statement = db.prepare('PRAGMA data_version');
-    this.#readVersion = () => Number(statement.get()?.['data_version']);
+  constructor(readVersion: () => number) {
+    this.#readVersion = readVersion;
   }
 
   /** A transaction begins, or was rolled back. */
