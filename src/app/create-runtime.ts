@@ -15,7 +15,9 @@ import { consoleLogger } from '../runtime/logger.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { Registrable } from '../runtime/registrable.ts';
 import type { Registry } from '../runtime/registry.ts';
-import { warnOfOtherVersions } from './other-versions.ts';
+import { toWorkerQueues } from '../runtime/worker-queues.ts';
+import { tellOfOtherQueues } from './other-queues.ts';
+import { UntakenStarts } from './untaken-starts.ts';
 import { sha256Hex } from '../runtime/signature.ts';
 import type {
   Delivery,
@@ -25,10 +27,8 @@ import type {
   LedgerQuery,
   LedgerScope,
   LedgerTotals,
-  NewRun,
   Page,
   RunQuery,
-  StartResult,
 } from '../runtime/store.ts';
 import type { StreamSettings } from '../runtime/upkeep.ts';
 import { codeOf } from '../runtime/store-calls.ts';
@@ -61,6 +61,7 @@ import { toLedgerEntry } from './run-info.ts';
 import type { LedgerEntry, RunInfo } from './run-info.ts';
 import { applicationOf, checkOptions, registryOf, secretsOf, valueBytesOf } from './runtime-options.ts';
 import type { RuntimeOptions } from './runtime-options.ts';
+import { startedId } from './started-run.ts';
 import { splitStart } from './start-input.ts';
 import type { Start, StartInput, UntypedStart } from './start-input.ts';
 import { toStreamSettings } from './stream-options.ts';
@@ -131,7 +132,8 @@ export function createRuntime(options: RuntimeOptions): Runtime {
   const ids = options.ids ?? systemIds();
   const logger = options.logger ?? consoleLogger();
   const streams = toStreamSettings(options.streams, valueBytesOf(options));
-  return new DurableRuntime({ options, registry, clock, ids, logger, secrets, streams });
+  const queues = options.worker === false ? [] : toWorkerQueues(registry, options.worker?.queues);
+  return new DurableRuntime({ options, registry, queues, clock, ids, logger, secrets, streams });
 }
 
 const OPEN_RETRY_MS = { first: 50, cap: 2_000 };
@@ -146,6 +148,8 @@ interface Opened {
 interface Parts {
   options: RuntimeOptions;
   registry: Registry;
+  /** What this process executes. */
+  queues: readonly string[];
   clock: Clock;
   ids: Ids;
   logger: Logger;
@@ -162,6 +166,7 @@ class DurableRuntime implements Runtime {
   /** Starts and messages that the store has not answered: one may bring a claim. */
   readonly #arriving = new Set<Promise<unknown>>();
   readonly #notices: DueNotices | undefined;
+  readonly #untaken: UntakenStarts;
   readonly approvals: Approvals;
   readonly questions: Questions;
   readonly start: Start = ((target, input) => this.#start(target, input)) as UntypedStart as Start;
@@ -191,6 +196,7 @@ class DurableRuntime implements Runtime {
       keyOf: async (id) => (await this.#ready()).keys.find(id),
     });
     this.#store = withLargeValues(parts.options.store, { maxBytes: valueBytesOf(parts.options), clock: parts.clock });
+    this.#untaken = new UntakenStarts({ ...parts, store: this.#store });
     this.#handles = {
       store: this.#store,
       clock: parts.clock,
@@ -348,6 +354,7 @@ class DurableRuntime implements Runtime {
   async #close(graceMs: number): Promise<void> {
     const opened = await this.#opened.catch(() => null);
     await Promise.allSettled(this.#arriving);
+    this.#untaken.close();
     await (opened?.driving ?? opened?.worker())?.close(graceMs);
     await this.#notices?.settled();
     await this.#store.close();
@@ -368,13 +375,14 @@ class DurableRuntime implements Runtime {
   }
 
   async #open(): Promise<Opened> {
-    const { options, registry, clock, ids, logger } = this.#parts;
+    const { options, registry, queues, clock, ids, logger } = this.#parts;
     const keys = await this.#keyring();
     const { streams } = this.#parts;
     const application = applicationOf(options);
     const around = (way: WayIn): WayIn => this.#notices?.around(way) ?? way;
+    const watched = (way: WayIn): WayIn => this.#untaken.around(around(way));
     const plain = plainWayIn(this.#store);
-    if (options.worker === false) return { keys, worker: () => undefined, driving: null, wayIn: around(plain) };
+    if (options.worker === false) return { keys, worker: () => undefined, driving: null, wayIn: watched(plain) };
     const workerOptions = options.worker;
     const makeWorker = (idle?: (nextDueInMs: number | null) => void): Worker =>
       new Worker(
@@ -386,6 +394,7 @@ class DurableRuntime implements Runtime {
           ids,
           logger,
           registry,
+          queues,
           keys,
           streams,
           maxValueBytes: valueBytesOf(options),
@@ -400,9 +409,9 @@ class DurableRuntime implements Runtime {
     const worker = makeWorker();
     if (this.#closing === undefined) {
       worker.open();
-      void warnOfOtherVersions({ store: this.#store, registry, logger });
+      void tellOfOtherQueues({ store: this.#store, registry, queues, logger });
     }
-    return { keys, worker: () => worker, driving: null, wayIn: around(worker.admission) };
+    return { keys, worker: () => worker, driving: null, wayIn: watched(worker.admission) };
   }
 
   async #keyring(): Promise<Keyring> {
@@ -439,30 +448,7 @@ class DurableRuntime implements Runtime {
   }
 }
 
-/** The run that a start led to. Throws what the store refused. */
 function assertTakesPayloads(hook: Hook): void {
   if (isQuestion(hook)) throw hookNotFound();
   if (isWebhook(hook)) throw takesRequests(hook);
-}
-
-function startedId(result: StartResult, run: NewRun): string {
-  switch (result.kind) {
-    case 'created':
-    case 'exists':
-      return result.run.id;
-    case 'steered':
-      return result.active.id;
-    case 'conflict':
-      throw new DurableError(
-        'run_conflict',
-        `Cannot start the run "${run.id}": a run with this id exists with another workflow or input (workflow "${result.run.workflow}", ${result.run.status}). Use another id, or the same input.`,
-        { details: { run: run.id, workflow: result.run.workflow, status: result.run.status } },
-      );
-    case 'busy':
-      throw new DurableError(
-        'thread_busy',
-        `Cannot start a run in thread "${run.thread}": its run "${result.active.id}" is ${result.active.status}. Wait for it, or pass whenBusy: "queue", "steer" or "interrupt".`,
-        { retryable: true, details: { thread: run.thread, active: result.active.id, status: result.active.status } },
-      );
-  }
 }

@@ -32,6 +32,8 @@ export interface RunInfo {
   limits: readonly Limit[];
   /** Of a run that is due: the first of the keys of its limits that had no room when it was read. */
   blockedBy: string | null;
+  /** Of a run that has been due for 5 s and is not blocked: its `queue`, from which no worker takes it. None executes it, or all are busy. */
+  waitsForWorker: string | null;
   /** Claims since it last recorded something. */
   attempts: number;
   /** What was executing when processes died of it; null unless that has happened repeatedly. */
@@ -114,6 +116,7 @@ function publicColumns(row: Run): Omit<RunInfo, 'input' | 'result' | 'error' | '
     supersedes,
     limits,
     blockedBy: null,
+    waitsForWorker: null,
     attempts,
     suspects,
     cancelRequested,

@@ -92,6 +92,15 @@ const KNOWN: Record<keyof RuntimeOptions, true> = {
   ids: true,
 };
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+const KNOWN_OF_WORKER: Record<keyof WorkerOptions, true> = {
+  concurrency: true,
+  leaseMs: true,
+  pollMs: true,
+  warm: true,
+  storeTimeoutMs: true,
+  background: true,
+  queues: true,
+};
 const WORKER_NUMBERS = ['concurrency', 'leaseMs', 'pollMs', 'storeTimeoutMs'] as const;
 
 /** Throws `invalid_argument`, with the right form. Names and secrets are looked at by those below. */
@@ -100,7 +109,7 @@ export function checkOptions(options: RuntimeOptions): void {
   if (typeof store !== 'object' || store === null) {
     throw invalid('without a store', 'Write createRuntime({ store: sqliteStore("app.db"), ... }).');
   }
-  checkNames(options);
+  checkNames(options, { known: KNOWN, prefix: '' });
   if (version !== undefined && (typeof version !== 'string' || version === '' || version === '*')) {
     throw invalid(
       `with the version ${JSON.stringify(version)}`,
@@ -138,12 +147,12 @@ function checkAgentDefaults({ budget, prices }: RuntimeOptions): void {
 }
 
 /** Code without types would not hear of a name that is spelled wrong. */
-function checkNames(options: RuntimeOptions): void {
-  const unknown = Object.keys(options).find((name) => !Object.hasOwn(KNOWN, name));
+function checkNames(options: object, { known, prefix }: { known: Record<string, true>; prefix: string }): void {
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(known, name));
   if (unknown === undefined) return;
   throw invalid(
-    `with the option "${unknown}": there is none of that name`,
-    `Options: ${Object.keys(KNOWN).join(', ')}.`,
+    `with the option "${prefix}${unknown}": there is none of that name`,
+    `Options: ${Object.keys(known).join(', ')}.`,
   );
 }
 
@@ -158,6 +167,7 @@ function checkLogger(logger: Logger | undefined): void {
 }
 
 function checkWorker(worker: WorkerOptions): void {
+  checkNames(worker, { known: KNOWN_OF_WORKER, prefix: 'worker.' });
   for (const name of WORKER_NUMBERS) {
     const value: unknown = worker[name];
     if (value === undefined || (typeof value === 'number' && value > 0)) continue;

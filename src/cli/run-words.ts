@@ -43,6 +43,7 @@ export function reasonOf(run: RunInfo, waits: readonly Wait[], now: number): str
   if (run.parked !== null) return run.parked.code;
   if (run.status === 'failed') return failureText(run);
   if (run.cancelRequested && run.endedAt === null) return 'asked to stop';
+  if (run.status === 'waiting' && run.waitsForWorker !== null) return dueText(run, now);
   if (waits.length > 0) return waits.map((wait) => waitText(wait, now)).join(', ');
   return dueText(run, now);
 }
@@ -72,16 +73,13 @@ export function failureText({ error }: RunInfo): string {
 }
 
 /** What the due time means: `ready` runs wait for a worker, a `running` one whose lease ended has lost its own. */
-export function dueText({ status, dueAt, queue, blockedBy }: RunInfo, now: number): string {
+export function dueText({ status, dueAt, blockedBy, waitsForWorker }: RunInfo, now: number): string {
   if (blockedBy !== null) return `blocked: the limit ${blockedBy} is full`;
   if (dueAt === null || dueAt > now) return '';
-  const late = relativeText(dueAt, now);
-  if (status === 'running') return `its worker is gone: the lease ended ${late}`;
-  if (status === 'ready' && now - dueAt > LATE_MS) return `due ${late}, and no worker of ${queue} takes it`;
-  return '';
+  const since = `${status === 'running' ? 'its worker is gone: the lease ended' : 'due'} ${relativeText(dueAt, now)}`;
+  if (waitsForWorker !== null) return `${since}, and no worker that executes ${waitsForWorker} takes it`;
+  return status === 'running' ? since : '';
 }
-
-const LATE_MS = 5_000;
 
 /** What a run was started with: of an agent what the user said. */
 export function inputText(input: unknown): string {

@@ -7,17 +7,28 @@
 
 import type { Clock } from './clock.ts';
 import type { Ids } from './ids.ts';
-import type { Claim, Delivery, DeliverClaim, DeliverResult, NewRun, StartResult, Store } from './store.ts';
+import type { Claim, Delivery, DeliverClaim, DeliverResult, Message, NewRun, StartResult, Store } from './store.ts';
+
+/** How it was when a run was claimed. */
+export interface ClaimedAt {
+  /** Monotonic time, before the claim was sent. */
+  claimedAt: number;
+  /** The store's time. */
+  now: number;
+  /** Those that are not journaled, where the claim brought them. */
+  messages?: Message[];
+}
 
 export interface AdmissionOptions {
   store: Store;
   clock: Clock;
   ids: Ids;
   leaseMs: number;
-  queues: string[];
+  /** What this process executes. */
+  queues: readonly string[];
   hasRoom: () => boolean;
-  /** A run was claimed; monotonic time before the claim was sent, and the store's time. */
-  take: (claim: Claim, at: { claimedAt: number; now: number }) => void;
+  /** A run was claimed. */
+  take: (claim: Claim, at: ClaimedAt) => void;
   /** A claim got no answer, or the run may be claimed by a worker alone (S33). */
   look: () => void;
 }
@@ -42,7 +53,9 @@ export class Admission {
   }
 
   start(run: NewRun): Promise<StartResult | undefined> {
-    return this.#bring(async (claim, claimedAt) => {
+    const { queues, hasRoom } = this.#options;
+    const mayTake = queues.includes(run.queue) && hasRoom();
+    return this.#bring({ mayTake }, async (claim, claimedAt) => {
       const [answer] = await this.#options.store.start([run], claim);
       if (answer?.kind === 'created' && answer.token !== null) {
         this.#options.take({ run: answer.run, token: answer.token, from: 'start' }, { claimedAt, now: answer.now });
@@ -53,10 +66,11 @@ export class Admission {
   }
 
   deliver(delivery: Delivery): Promise<DeliverResult | undefined> {
-    return this.#bring(async (claim, claimedAt) => {
+    return this.#bring({ mayTake: this.#options.hasRoom() }, async (claim, claimedAt) => {
       const [answer] = await this.#options.store.deliver([delivery], claim);
       if (answer?.kind === 'ok' && answer.claimed !== undefined) {
-        this.#options.take(answer.claimed.claim, { claimedAt, now: answer.claimed.now });
+        const { claim: taken, ...rest } = answer.claimed;
+        this.#options.take(taken, { claimedAt, ...rest });
       }
       return answer;
     });
@@ -72,9 +86,12 @@ export class Admission {
     this.#unanswered.push(nonce);
   }
 
-  async #bring<T>(call: (claim: DeliverClaim | undefined, claimedAt: number) => Promise<T>): Promise<T> {
-    const { clock, ids, leaseMs, queues, hasRoom, look } = this.#options;
-    const claim = hasRoom() ? { nonce: ids.nonce(), leaseMs, queues } : undefined;
+  async #bring<T>(
+    { mayTake }: { mayTake: boolean },
+    call: (claim: DeliverClaim | undefined, claimedAt: number) => Promise<T>,
+  ): Promise<T> {
+    const { clock, ids, leaseMs, queues, look } = this.#options;
+    const claim = mayTake ? { nonce: ids.nonce(), leaseMs, queues } : undefined;
     try {
       return await call(claim, clock.monotonic());
     } catch (error) {

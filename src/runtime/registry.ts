@@ -69,8 +69,13 @@ export class Registry {
     return definition.versions === 'newest' ? `${definition.name}@*` : `${definition.name}@${this.version}`;
   }
 
+  get definitions(): readonly WorkflowDefinition[] {
+    return [...this.#byName.values()];
+  }
+
+  /** Of all that is registered. */
   get queues(): string[] {
-    return [...this.#byName.values()].map((definition) => this.queueOf(definition));
+    return this.definitions.map((definition) => this.queueOf(definition));
   }
 
   /** The workflow that is registered here, but in another version, if this is its queue. */

@@ -61,7 +61,8 @@
  *  S20 Appends to the inbox under the run's lock, bumps inboxHead; a waiting run becomes ready, due now. Runs that are parked
  *      or queued keep it. `duplicate` if the run's inbox holds a message with that id. An ended run answers `gone`.
  *      With `claim`, a run that took a message (`ok`) and is ready then is claimed in the same transition (S6, S7), if it is of
- *      one of the queues, has no limits (S33), and would not have `attempts >= 3`.
+ *      one of the queues, has no limits (S33), and would not have `attempts >= 3`. Beside the claim a store may answer the run's messages from
+ *      its `seen` on, which saves the holder a `load`.
  *  S21 To a hook: by token hash; kind `hook` needs a payload without decision, kind `approval` one with (else
  *      `not_found`). An open hook takes it as a message of its run with the hook's key. A `once` hook is then resolved,
  *      and `by`, if it is given, is its responder (`approved`); an approval is resolved when one responder denied or `needed` distinct
@@ -232,7 +233,7 @@ export type StartResult =
   | { kind: 'steered'; active: Run };
 
 export interface ClaimRequest extends ClaimOptions {
-  queues: string[];
+  queues: readonly string[];
   limit: number;
   suspects: number;
 }
@@ -434,12 +435,12 @@ export interface Delivery {
 
 /** The worker of the process that delivers has room: it takes the run that a message wakes. */
 export interface DeliverClaim extends ClaimOptions {
-  queues: string[];
+  queues: readonly string[];
 }
 
 export type DeliverResult =
   /** `claimed`: only if the claim was asked for and made. */
-  | { kind: 'ok'; run: string; hook: Hook | null; claimed?: { claim: Claim; now: number } }
+  | { kind: 'ok'; run: string; hook: Hook | null; claimed?: { claim: Claim; now: number; messages?: Message[] } }
   | { kind: 'duplicate'; run: string; hook: Hook | null }
   | { kind: 'gone'; run: string; hook: Hook | null }
   | { kind: 'not_found' };

@@ -22,9 +22,15 @@ export interface WorkerOptions {
   storeTimeoutMs?: number;
   /** false: runs execute only while `runtime.drive` or a handler drives them. Default true. */
   background?: boolean;
+  /**
+   * What this process executes of what it has registered: names of workflows and agents; the rest it starts, and others execute it.
+   * `"invoice@1"` stands for the runs that version 1 of a workflow has begun: they go on with the code that is here. Default: all that is
+   * registered, in the runtime's version.
+   */
+  queues?: readonly string[];
 }
 
-export const WORKER_DEFAULTS: Required<WorkerOptions> = {
+export const WORKER_DEFAULTS: Required<Omit<WorkerOptions, 'queues'>> = {
   concurrency: 200,
   leaseMs: 15_000,
   pollMs: 1_000,
@@ -39,6 +45,8 @@ export interface WorkerParts {
   ids: Ids;
   logger: Logger;
   registry: Registry;
+  /** That it claims from. */
+  queues: readonly string[];
   streams?: StreamSettings;
   /** Of one value that a run records. */
   maxValueBytes: number;

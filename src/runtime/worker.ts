@@ -11,6 +11,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { LRUCache } from 'lru-cache';
 import { Admission } from './admission.ts';
+import type { ClaimedAt } from './admission.ts';
 import { goesOn, readClaimed } from './claimed-run.ts';
 import { Committer } from './committer.ts';
 import type { DurableError } from './errors.ts';
@@ -34,7 +35,7 @@ export class Worker implements HeldRunHost {
   /** The way in for what this process starts and delivers. */
   readonly admission: Admission;
   readonly #parts: WorkerParts;
-  readonly #options: Required<WorkerOptions>;
+  readonly #options: Required<Omit<WorkerOptions, 'queues'>>;
   readonly #upkeep: Upkeep;
   readonly #committer: Committer;
   readonly #calls: StoreCalls;
@@ -67,7 +68,6 @@ export class Worker implements HeldRunHost {
     this.admission = new Admission({
       ...parts,
       leaseMs: this.#options.leaseMs,
-      queues: parts.registry.queues,
       hasRoom: () => this.#hasRoom,
       take: (claim, at) => this.#track(this.#take(claim, at)),
       look: () => this.look(),
@@ -267,14 +267,14 @@ export class Worker implements HeldRunHost {
   }
 
   async #claim(): Promise<ClaimResult | null> {
-    const { registry, clock } = this.#parts;
+    const { queues, clock } = this.#parts;
     const limit = this.#options.concurrency - this.#executing.size - this.#loading.size + this.#staleCount();
-    if (registry.queues.length === 0) return { claims: [], nextDueInMs: null, now: 0 };
+    if (queues.length === 0) return { claims: [], nextDueInMs: null, now: 0 };
     if (limit <= 0 || this.#state !== 'open') return null;
     const claimedAt = clock.monotonic();
     const suspects = this.#hasSuspect() ? 0 : 1;
     const nonce = this.admission.nonce();
-    const request = { nonce, leaseMs: this.#options.leaseMs, queues: registry.queues, limit, suspects };
+    const request = { nonce, leaseMs: this.#options.leaseMs, queues, limit, suspects };
     const result = await this.#calls
       .inTime((store) => store.claim(request))
       .catch((error: unknown) => {
@@ -315,7 +315,7 @@ export class Worker implements HeldRunHost {
     }
   }
 
-  async #take(claim: Claim, options: { claimedAt: number; now: number }): Promise<void> {
+  async #take(claim: Claim, options: ClaimedAt): Promise<void> {
     const { run } = claim;
     if (this.#state !== 'open') return this.#leave(claim);
     if (this.#loading.has(run.id)) return;
@@ -343,11 +343,12 @@ export class Worker implements HeldRunHost {
     void arrival.finally(() => this.#arriving.delete(arrival));
   }
 
-  async #continue(held: HeldRun, claim: Claim, options: { claimedAt: number; now: number }): Promise<void> {
+  async #continue(held: HeldRun, claim: Claim, options: ClaimedAt): Promise<void> {
     const adopted = held.state !== 'suspended';
     this.#warm.delete(claim.run.id);
     this.#executing.set(claim.run.id, held);
-    const messages = claim.run.inboxHead > held.received ? await this.#calls.messages(claim) : [];
+    const hasNews = claim.run.inboxHead > held.received;
+    const messages = hasNews ? (options.messages ?? (await this.#calls.messages(claim))) : [];
     if (held.state === 'finished') return;
     if (this.#state !== 'open') {
       held.drop('runtime_closed', `The run "${held.id}" waits; it goes on in another process.`);
@@ -361,7 +362,7 @@ export class Worker implements HeldRunHost {
     held.resume(claim, { ...options, messages });
   }
 
-  async #begin(claim: Claim, options: { claimedAt: number; now: number }): Promise<void> {
+  async #begin(claim: Claim, options: ClaimedAt): Promise<void> {
     const { store, registry, clock, ids, logger, keys, streams, application } = this.#parts;
     const { run } = claim;
     this.#executing.get(run.id)?.drop('lease_lost', `The run "${run.id}" was claimed again; this attempt is dropped.`);

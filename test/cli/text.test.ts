@@ -73,16 +73,18 @@ describe('times', () => {
 
 describe('the due time of a run', () => {
   const now = 1_000_000_000;
-  const textAt = (status: RunStatus, dueAt: number | null): string =>
-    dueText({ status, dueAt, queue: 'support@*' } as RunInfo, now);
+  const textAt = (status: RunStatus, dueAt: number | null, waitsForWorker: string | null = null): string =>
+    dueText({ status, dueAt, blockedBy: null, waitsForWorker } as RunInfo, now);
 
   it('says that a worker is gone once its lease has ended', () => {
     expect(textAt('running', now - 60_000)).toBe('its worker is gone: the lease ended 60 s ago');
     expect(textAt('running', now + 5_000)).toBe('');
   });
 
-  it('says that nobody takes a run that has been ready for a while', () => {
-    expect(textAt('ready', now - 60_000)).toBe('due 60 s ago, and no worker of support@* takes it');
+  it('says that nobody takes a run that has been due for a while', () => {
+    const late = 'and no worker that executes support@* takes it';
+    expect(textAt('ready', now - 60_000, 'support@*')).toBe(`due 60 s ago, ${late}`);
+    expect(textAt('running', now - 60_000, 'support@*')).toBe(`its worker is gone: the lease ended 60 s ago, ${late}`);
     expect([textAt('ready', now - 1_000), textAt('waiting', now + 1), textAt('completed', null)]).toEqual(['', '', '']);
   });
 });

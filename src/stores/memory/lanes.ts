@@ -56,7 +56,7 @@ function laneOf(state: MemoryState, { queue, limits }: { queue: string; limits: 
 /** The run whose turn it is or will be, and when the first of those that a rate blocks may have theirs. */
 export function firstInLine(
   state: MemoryState,
-  { queues, now }: { queues: string[]; now: number },
+  { queues, now }: { queues: readonly string[]; now: number },
 ): { first: RunRecord | undefined; opens: number | null } {
   let first: RunRecord | undefined;
   let opens: number | null = null;
