@@ -14,7 +14,7 @@ import { streamSSE } from 'hono/streaming';
 import { Redis } from 'ioredis';
 
 /** What becomes of a request. */
-export type Fate = 'go' | 'drop request' | 'drop answer' | { delayMs: number };
+export type Fate = 'go' | 'drop request' | 'drop answer' | 'refuse' | { delayMs: number };
 
 export interface UpstashProxy {
   url: string;
@@ -50,6 +50,7 @@ export async function startUpstashProxy(redisUrl: string): Promise<UpstashProxy>
   const answer = async (c: Context<Env>, run: (body: unknown) => Promise<unknown>): Promise<Response> => {
     const fate = proxy.fate(c.req.path);
     if (fate === 'drop request') return drop(c);
+    if (fate === 'refuse') return c.json({ error: 'an internal error' }, 500);
     if (typeof fate === 'object') await new Promise((resolve) => setTimeout(resolve, fate.delayMs));
     const body = await c.req.text();
     const size = Buffer.byteLength(body);

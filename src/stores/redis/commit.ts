@@ -8,7 +8,7 @@ import { INBOX, toMessages } from './inbox.ts';
 import { describeLedgerRow, LEDGER } from './ledger.ts';
 import { toText } from './payloads.ts';
 import { describeRun, RUNS } from './runs.ts';
-import { toRequest, toScript } from './script.ts';
+import { toJson, toRequest, toScript } from './script.ts';
 import type { PlaceOf, Reply, Request, Script } from './script.ts';
 import { START_FROM_COMMIT } from './start.ts';
 import { describeWrite, STREAM_ROWS } from './streams.ts';
@@ -227,7 +227,7 @@ function describeCommit(commit: Commit, { place, packer }: { place: PlaceOf; pac
     received: commit.received,
     cancelSeen: commit.cancelSeen,
     checkpoint: commit.checkpoint,
-    suspects: commit.suspects && JSON.stringify(commit.suspects),
+    suspects: commit.suspects && toJson(commit.suspects),
     then: describeThen(commit.then, place),
   };
 }

@@ -83,7 +83,7 @@ function openLine({ connection, clock, channel, me }: DoorbellOptions, ring: (hi
   let hears = false;
   const heard = (text: string): void => {
     if (text.startsWith(me)) forgetEcho();
-    else ring(JSON.parse(text.slice(me.length)) as Hint[]);
+    else ring(toHints(text.slice(me.length)));
   };
   const forgetEcho = (): void => {
     cancelEcho?.();
@@ -122,4 +122,15 @@ function openLine({ connection, clock, channel, me }: DoorbellOptions, ring: (hi
       if (hears) cancelEcho ??= clock.schedule(open, ECHO_MS);
     },
   };
+}
+
+/** What is no list of hints, of a newer release or of somebody else, says only that something was said. */
+function toHints(text: string): Hint[] {
+  try {
+    const hints: unknown = JSON.parse(text);
+    if (Array.isArray(hints)) return hints as Hint[];
+  } catch {
+    // Below.
+  }
+  return [{ kind: 'any' }];
 }

@@ -17,9 +17,9 @@ const CREDENTIALS: Advice = {
 
 /** By what an answer of the server begins with (https://redis.io/docs/latest/develop/reference/protocol-spec, errors). */
 const ADVICE: ReadonlyArray<[RegExp, Advice]> = [
-  [/WRONGPASS|NOAUTH|invalid password|Unauthorized|401/i, CREDENTIALS],
+  [/WRONGPASS|NOAUTH|invalid password|Unauthorized/i, CREDENTIALS],
   [
-    /NOPERM/,
+    /NOPERM|ACL failure|user executing the script can't/,
     {
       code: 'store_unavailable',
       why: "this user's rights do not cover it. Allow EVAL, EVALSHA, what the scripts call, and all keys and channels of the namespace",
@@ -48,7 +48,7 @@ const ADVICE: ReadonlyArray<[RegExp, Advice]> = [
     },
   ],
   [
-    /LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|NOREPLICAS/,
+    /LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|NOREPLICAS|NOSCRIPT/,
     { code: 'store_unavailable', why: 'it is not ready. Try again', retryable: true },
   ],
 ];
@@ -65,13 +65,24 @@ const UNREACHABLE: Advice = {
 /** Translates what a client throws. */
 export function toStoreError(error: unknown, at: { doing: string; where: string }): DurableError {
   if (DurableError.is(error)) return error;
-  const said = error instanceof Error ? error.message : String(error);
-  const advice = ADVICE.find(([pattern]) => pattern.test(said))?.[1] ?? (isAnswer(error) ? REFUSED : UNREACHABLE);
+  const cause = withoutCommand(error);
+  const said = cause instanceof Error ? cause.message : String(cause);
+  const advice = ADVICE.find(([pattern]) => pattern.test(said))?.[1] ?? (isAnswer(cause) ? REFUSED : UNREACHABLE);
   return new DurableError(advice.code, `Cannot ${at.doing} the Redis store at "${at.where}": ${advice.why}.`, {
     retryable: advice.retryable,
-    cause: error,
+    cause,
     details: { where: at.where, said: said.slice(0, 300) },
   });
+}
+
+/** Clients add the command to their errors: what is stored, or the password that they logged in with. */
+function withoutCommand(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const [said = ''] = error.message.split(', command was: ');
+  if (said === error.message && !('command' in error)) return error;
+  const told = new Error(said);
+  told.name = error.name;
+  return told;
 }
 
 /** The server refused, and can be reached: it begins what it says with a word in capitals. */

@@ -6,7 +6,7 @@ import { pageSize } from '../rules.ts';
 import { PAGES, readPage } from './paging.ts';
 import type { Ask } from './paging.ts';
 import { toPayloadOrNull, toText } from './payloads.ts';
-import { toRequest, toScript } from './script.ts';
+import { toJson, toRequest, toScript } from './script.ts';
 import type { PlaceOf, Reply, Request, Script } from './script.ts';
 
 const ROWS_PER_PAGE = { normal: 500, most: 5000 };
@@ -65,7 +65,7 @@ export function describeLedgerRow(row: LedgerRow, place: PlaceOf): unknown {
   const totals = rowTotals(row);
   return {
     id: row.id,
-    row: JSON.stringify(columns),
+    row: toJson(columns),
     details: details === null ? null : place(details),
     indexes: indexesOf(row),
     scopes: [scopeKey({ run: row.run }), ...scopeKeysOf(row)],

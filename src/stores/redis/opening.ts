@@ -9,7 +9,9 @@ import { FORMAT } from './prelude.ts';
 import { toRequest, toScript } from './script.ts';
 import type { Reply, Request, Script } from './script.ts';
 
+/** Publishes, so that a user who may not is refused before anything changes (R1). */
 const OPEN_SOURCE = `
+call('PUBLISH', P .. 'bell', env.me .. '[]')
 local format = call('HGET', P .. 'meta', 'format')
 if not format then
   call('HSET', P .. 'meta', 'format', req.format)

@@ -5,7 +5,7 @@
  *  R1 Nothing is written before the last check that may refuse.
  *  R2 The server's clock decides, but where a test brings one.
  *  R3 A payload is stored behind a mark: `r` raw bytes, `t` the same where they are UTF-8 anyway, `6` as base64. A client that can only
- *     read text gets `r` as `6`.
+ *     read text gets `r` as `t` where it is ASCII, else as `6`.
  *  R4 Hints are published by the script that makes the change, so they come after it.
  *  R5 What may be many goes to a command in parts: Lua's stack takes some 8,000 arguments, and an error in mid-script leaves half of it
  *     written (R1).
@@ -87,7 +87,10 @@ local function toBase64(bytes)
 end
 
 local function payload(stored)
-  if stored and env.text and string.byte(stored) == 114 then return '6' .. toBase64(string.sub(stored, 2)) end
+  if stored and env.text and string.byte(stored) == 114 then
+    if not string.find(stored, '[\\128-\\255]') then return 't' .. string.sub(stored, 2) end
+    return '6' .. toBase64(string.sub(stored, 2))
+  end
   return stored or false
 end
 

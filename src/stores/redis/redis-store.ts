@@ -5,6 +5,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import { DurableError } from '../../runtime/errors.ts';
 import type { Capabilities, Store } from '../../runtime/store.ts';
 import { createGate } from './gate.ts';
+import { checkNamespace } from './namespace.ts';
 import { prepareOperations } from './operations.ts';
 import { tcpConnection } from './tcp-connection.ts';
 import type { RedisClient } from './tcp-connection.ts';
@@ -65,16 +66,9 @@ async function connect(url: string): Promise<RedisClient> {
     maxRetriesPerRequest: 1,
     retryStrategy: (times) => Math.min(500, 50 * times),
     socketTimeout: SOCKET_TIMEOUT_MS,
+    // Behind an address that follows the master there is another server after a failover.
+    reconnectOnError: (error) => error.message.startsWith('READONLY'),
   });
-}
-
-export function checkNamespace(namespace: string, what: string): void {
-  if (namespace !== '' && !/[{}\s%/]/.test(namespace)) return;
-  throw new DurableError(
-    'invalid_argument',
-    `Cannot make ${what}: the namespace "${namespace}" is empty or has braces, blanks, "%" or "/". Use letters, digits, "-", "_", ":" and ".".`,
-    { details: { namespace } },
-  );
 }
 
 function withoutCredentials(url: string): string {

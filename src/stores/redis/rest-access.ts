@@ -15,8 +15,11 @@ const AGAIN_MS = 200;
 const MOST_AGAIN_MS = 5_000;
 
 /** A command whose answer is text or lists of it. */
-export async function restCommand({ url, token }: Access, command: string[]): Promise<Reply> {
-  const response = await fetch(url, { method: 'POST', headers: bearer(token), body: JSON.stringify(command) });
+export async function restCommand(
+  { url, token }: Access,
+  { command, signal }: { command: string[]; signal: AbortSignal },
+): Promise<Reply> {
+  const response = await fetch(url, { method: 'POST', headers: bearer(token), body: JSON.stringify(command), signal });
   const { result, error } = (await response.json()) as { result?: Reply; error?: string };
   if (error !== undefined) throw new Error(error);
   return result ?? null;

@@ -20,7 +20,7 @@ interface UpstashPipeline {
   evalsha(sha: string, keys: string[], args: string[]): unknown;
   setrange(key: string, offset: number, value: string): unknown;
   pexpire(key: string, ms: number): unknown;
-  eval(script: string, keys: string[], args: string[]): unknown;
+  scriptLoad(source: string): unknown;
   exec(options: { keepErrors: true }): Promise<Array<{ result?: unknown; error?: string }>>;
 }
 
@@ -43,8 +43,12 @@ export function restConnection({ client, timeouts, access }: RestOptions): Conne
 
   const send = async (group: Waiting[]): Promise<void> => {
     try {
-      const unknown = await timeouts.within(() => sendAll(client, { group, by: 'sha' }));
-      if (unknown.length > 0) await timeouts.within(() => sendAll(client, { group: unknown, by: 'source' }));
+      const unknown = await timeouts.within(() => sendAll(client, group));
+      if (unknown.length === 0) return;
+      await timeouts.within(() => loadScripts(client, unknown));
+      const still = await timeouts.within(() => sendAll(client, unknown));
+      for (const one of still)
+        one.reject(new Error('NOSCRIPT The server forgot a script that it had just been given.'));
     } catch (error) {
       for (const one of group) one.reject(error);
     }
@@ -63,7 +67,7 @@ export function restConnection({ client, timeouts, access }: RestOptions): Conne
   return {
     readsText: true,
     run: async (call) => enqueue(call, await staged(client, call)),
-    command: (name, ...args) => restCommand(access, [name, ...args]),
+    command: (...command) => timeouts.within(() => restCommand(access, { command, signal: timeouts.signal() })),
     subscribe: (channel, subscriber) => subscribeByEvents({ ...access, channel }, subscriber),
     close: () => Promise.resolve(),
   };
@@ -86,21 +90,23 @@ function* groupsOf(all: Waiting[]): Iterable<Waiting[]> {
 }
 
 /** Answers those whose script the server did not know. */
-async function sendAll(
-  client: UpstashClient,
-  { group, by }: { group: Waiting[]; by: 'sha' | 'source' },
-): Promise<Waiting[]> {
+async function sendAll(client: UpstashClient, group: Waiting[]): Promise<Waiting[]> {
   const pipeline = client.pipeline();
-  for (const { call, args } of group) {
-    if (by === 'sha') pipeline.evalsha(call.script.sha, [call.key], args);
-    else pipeline.eval(call.script.source, [call.key], args);
-  }
+  for (const { call, args } of group) pipeline.evalsha(call.script.sha, [call.key], args);
   const answers = await pipeline.exec({ keepErrors: true });
   return group.filter((one, index) => {
     const { result, error } = answers[index] ?? { error: 'The server answered fewer commands than it got.' };
     if (error === undefined) one.resolve((result ?? null) as Reply);
-    else if (by === 'sha' && isUnknownScript(error)) return true;
+    else if (isUnknownScript(error)) return true;
     else one.reject(new Error(error));
     return false;
   });
+}
+
+/** By itself: scripts beside what they are called with might be too much for one request. */
+async function loadScripts(client: UpstashClient, unknown: Waiting[]): Promise<void> {
+  const pipeline = client.pipeline();
+  for (const source of new Set(unknown.map(({ call }) => call.script.source))) pipeline.scriptLoad(source);
+  const failed = (await pipeline.exec({ keepErrors: true })).find(({ error }) => error !== undefined);
+  if (failed !== undefined) throw new Error(failed.error);
 }

@@ -14,6 +14,8 @@ import type { StoredPack } from './streams.ts';
 /** Packs that a pass looks at, and bytes that it writes anew. */
 const MOST_PACKS = 64;
 const MOST_BYTES = 32_768;
+/** Of packs that a pass looks at. */
+const MOST_READ_BYTES = 4 * MOST_BYTES;
 /** Larger ones would not become fewer. */
 const SMALL_BYTES = PACK_BYTES / 2;
 /** Chunks in one pack are written within this time, so that their age is known. */
@@ -23,9 +25,15 @@ const LOOK_SOURCE = `
 local row = getRun(req.run)
 local s = row and getStream(row, req.stream)
 if not s then return finish(false) end
-local packs = call('ZRANGEBYSCORE', chunksKey(row, req.stream), '(' .. s.packed, '+inf', 'LIMIT', 0, ${MOST_PACKS})
-for i, stored in ipairs(packs) do packs[i] = packReply(stored) end
-return finish({(s.closed or isEnded(row.st)) and 1 or 0, s.packed, packs})
+local found = call('ZRANGEBYSCORE', chunksKey(row, req.stream), '(' .. s.packed, '+inf', 'LIMIT', 0, ${MOST_PACKS})
+local packs, size = {}, 0
+for i, stored in ipairs(found) do
+  size = size + #stored
+  if i > 1 and size > ${MOST_READ_BYTES} then break end
+  packs[i] = packReply(stored)
+end
+local hasMore = (#found == ${MOST_PACKS} or #packs < #found) and 1 or 0
+return finish({(s.closed or isEnded(row.st)) and 1 or 0, s.packed, packs, hasMore})
 `;
 
 /** What is replaced holds the same chunks, whoever packed them meanwhile; only if some are gone, nothing is done. */
@@ -65,8 +73,8 @@ export async function compact(ask: Ask, { at, packer }: { at: At; packer: ChunkP
     toRequest(() => at),
   );
   if (looked === null) return false;
-  const [closed, packed, replies] = looked as [number, number, Reply[]];
-  const step = nextStep(replies.map(toStoredPack), { isClosed: closed === 1, packed });
+  const [closed, packed, replies, more] = looked as [number, number, Reply[], number];
+  const step = nextStep(replies.map(toStoredPack), { isClosed: closed === 1, hasMore: more === 1, packed });
   if (step.group.length < 2 && step.packed === packed) return step.hasMore;
   await ask(REPLACE, describeReplace(step, { at, packed, packer }));
   return step.hasMore;
@@ -80,16 +88,16 @@ interface Step {
   hasMore: boolean;
 }
 
-function nextStep(packs: StoredPack[], stream: { isClosed: boolean; packed: number }): Step {
+function nextStep(packs: StoredPack[], stream: { isClosed: boolean; hasMore: boolean; packed: number }): Step {
   const group = smallPacks(packs);
   const last = group.at(-1) ?? packs.at(-1);
   if (last === undefined) return { group, packed: stream.packed, hasMore: false };
-  const isAtEnd = last === packs.at(-1);
+  const isAtEnd = last === packs.at(-1) && !stream.hasMore;
   const [first] = group;
   // Packs that come later may join those at the end of an open stream.
   if (isAtEnd && !stream.isClosed && first !== undefined && sizeOf(group) < SMALL_BYTES)
     return { group, packed: first.first, hasMore: false };
-  return { group, packed: last.first + last.count, hasMore: !isAtEnd || packs.length === MOST_PACKS };
+  return { group, packed: last.first + last.count, hasMore: !isAtEnd };
 }
 
 /** The first packs that together would be fewer. */

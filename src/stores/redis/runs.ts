@@ -4,6 +4,7 @@ import type { Limit, NewRun, Payload, Run, RunStatus } from '../../runtime/store
 import type { Origin } from '../rules.ts';
 import { LANES } from './lanes.ts';
 import { toPayload, toPayloadOrNull, toText } from './payloads.ts';
+import { toJson } from './script.ts';
 import type { PlaceOf, Reply } from './script.ts';
 
 /** What transitions look at. The order is that of a reply. */
@@ -158,11 +159,11 @@ export function describeRun(run: NewRun, place: PlaceOf): Record<string, unknown
     te: run.tenant,
     in: place(run.input),
     hs: run.inputHash,
-    ab: JSON.stringify(run.attributes),
+    ab: toJson(run.attributes),
     pr: run.parent?.run,
     pk: run.parent?.key,
     sp: run.supersedes,
-    lm: run.limits.length === 0 ? null : JSON.stringify(run.limits),
+    lm: run.limits.length === 0 ? null : toJson(run.limits),
     busy: run.whenBusy,
   };
 }

@@ -37,5 +37,17 @@ const FIRST_PAYLOAD = 3;
 export function toRequest(describe: (place: PlaceOf) => unknown): Request {
   const payloads: Payload[] = [];
   const described = describe((payload) => payloads.push(payload) - 1 + FIRST_PAYLOAD);
-  return { text: JSON.stringify(described, (_, value: unknown) => (value === null ? undefined : value)), payloads };
+  const text = JSON.stringify(described, (_, value: unknown) => (value === null ? undefined : value));
+  return { text: wellFormed(text), payloads };
+}
+
+/** JSON within the text of a request. */
+export function toJson(value: unknown): string {
+  return wellFormed(JSON.stringify(value));
+}
+
+/** Half of a surrogate pair, of a text that was cut, would make Lua refuse the whole request; no UTF-8 has it anyway. */
+function wellFormed(json: string): string {
+  if (!json.includes('\\ud')) return json;
+  return json.replace(/\\\\|\\ud[89a-f][0-9a-f]{2}/g, (found) => (found === '\\\\' ? found : '\ufffd'));
 }

@@ -13,7 +13,11 @@ export interface RedisClient {
   /** Another connection with the same settings. */
   duplicate(): RedisClient;
   subscribe(channel: string): Promise<unknown>;
-  on(event: string, listener: (...args: never[]) => void): unknown;
+  on(event: string, listener: (...args: unknown[]) => void): unknown;
+  /** "wait" for one that connects with its first command. */
+  status?: string;
+  connect?(): Promise<unknown>;
+  readonly options?: { keyPrefix?: string | undefined };
   quit(): Promise<unknown>;
   disconnect(): void;
 }
@@ -34,7 +38,7 @@ export function tcpConnection(open: () => Promise<RedisClient>, { isOwn, clock }
   const openOnce = async (): Promise<RedisClient> => {
     const made = await open();
     if (!isOwn) return made;
-    made.on('error', (error: unknown) => void (trouble = error));
+    made.on('error', (error) => void (trouble = error));
     made.on('ready', () => void (trouble = undefined));
     return made;
   };
@@ -72,10 +76,13 @@ export function tcpConnection(open: () => Promise<RedisClient>, { isOwn, clock }
         const made = (await client()).duplicate();
         if (isOver) return made.disconnect();
         subscriber = made;
-        made.on('message', (_: string, text: string) => message(text));
+        // It stands before the keys of scripts, and so before what they publish on.
+        const prefix = made.options?.keyPrefix ?? '';
+        made.on('message', (_, text) => message(String(text)));
         // The client subscribes again when it has connected again; until then it does not hear.
-        made.on('ready', () => void made.subscribe(channel).then(opens, ignored));
+        made.on('ready', () => void made.subscribe(prefix + channel).then(opens, ignored));
         made.on('error', ignored);
+        if (made.status === 'wait') await made.connect?.();
       };
       void start().catch(ignored);
       return () => {

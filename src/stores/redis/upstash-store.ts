@@ -3,18 +3,19 @@
 import { Redis } from '@upstash/redis';
 import { systemClock } from '../../runtime/clock.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import { DurableError } from '../../runtime/errors.ts';
 import type { Capabilities, Store } from '../../runtime/store.ts';
 import { createGate } from './gate.ts';
 import { prepareOperations } from './operations.ts';
-import { checkNamespace } from './redis-store.ts';
+import { checkNamespace } from './namespace.ts';
 import { restConnection } from './rest-connection.ts';
 import { createTimeouts } from './rest-timeouts.ts';
 
 export interface UpstashStoreOptions {
-  /** `UPSTASH_REDIS_REST_URL`. */
-  url: string;
-  /** `UPSTASH_REDIS_REST_TOKEN`; it has to be one that may write. */
-  token: string;
+  /** `UPSTASH_REDIS_REST_URL`. It has to be given. */
+  url: string | undefined;
+  /** `UPSTASH_REDIS_REST_TOKEN`; it has to be given, and to be one that may write. */
+  token: string | undefined;
   /** What all keys begin with, in braces. Default "everturn". */
   namespace?: string;
   /** Least time between two flushes of a run's streams. More costs fewer commands and shows text later. Default 50. */
@@ -41,8 +42,9 @@ const RETRIES = 2;
  * const store = upstashStore({ url: process.env.UPSTASH_REDIS_REST_URL, token: process.env.UPSTASH_REDIS_REST_TOKEN });
  */
 export function upstashStore(options: UpstashStoreOptions): Store {
-  const { token, namespace = 'everturn', flushMs = 50 } = options;
-  const url = options.url.replace(/\/+$/, '');
+  const { namespace = 'everturn', flushMs = 50 } = options;
+  const url = given(options, 'url').replace(/\/+$/, '');
+  const token = given(options, 'token');
   checkNamespace(namespace, 'upstashStore()');
   const clock = systemClock();
   const timeouts = createTimeouts(clock, REQUEST_TIMEOUT_MS);
@@ -71,4 +73,11 @@ export function upstashStore(options: UpstashStoreOptions): Store {
     opened: ({ durability }) => void (capabilities.durability = durability),
   });
   return { name: 'upstash', capabilities, ...prepareOperations(gate), watch: gate.watch, close: gate.close };
+}
+
+/** Both come from the environment as a rule, and are undefined where it lacks them. */
+function given(options: UpstashStoreOptions, name: 'url' | 'token'): string {
+  const value = options[name];
+  if (value !== undefined && value !== '') return value;
+  throw new DurableError('invalid_argument', `Cannot make upstashStore(): \`${name}\` is missing.`);
 }
