@@ -8,7 +8,7 @@ export type StoreName = 'sqlite' | 'memory';
 /** One row of the table. */
 export interface Figure {
   what: string;
-  store: StoreName | 'postgres' | 'none';
+  store: StoreName | 'postgres' | 'redis' | 'none';
   value: Measured;
   unit: string;
   /** The floor of the same run, in the same unit. */

@@ -23,6 +23,7 @@ import { steps } from './steps.ts';
 import { storage } from './storage.ts';
 import { stream } from './stream.ts';
 import { waiting } from './waiting.ts';
+import { roundTrip } from './round-trip.ts';
 import { writers } from './writers.ts';
 
 const BENCHES: readonly Bench[] = [
@@ -39,6 +40,7 @@ const BENCHES: readonly Bench[] = [
   eventLoop,
   http,
   postgres,
+  roundTrip,
 ];
 
 const { values } = parseArgs({
