@@ -7,7 +7,8 @@ import type { FuzzTask } from './fuzz-runs.ts';
 export type FuzzMessage = { kind: 'open' } | { kind: 'warning'; code: unknown; message: string; run: unknown };
 
 const task = JSON.parse(process.argv[2] ?? '') as FuzzTask;
-const tell = (message: FuzzMessage): void => void process.send?.(message);
+/** Nobody listens any more when the fuzz has ended. */
+const tell = (message: FuzzMessage): void => void process.send?.(message, () => undefined);
 
 createRuntime({
   store: openStore(task.store),

@@ -46,6 +46,8 @@ const STOPS = ['start', 'left', 'right', 'far', 'end'];
 const LOG = [0, 1, 2, 3, 4];
 /** An event's time is the store's as its holder knows it: as late as an answer of the store may be on a machine that is busy. */
 const CLOCKS_MS = 1_000;
+/** Whatever has not ended by then hangs. */
+const PATIENCE_MS = 240_000;
 
 export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
   const { runs, seed, workers = 4, leaseMs = 1_500 } = options;
@@ -74,14 +76,21 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
       .map(async (id) => ({ id, seen: await readOn(runtime, id) }));
     const chaos = disturb({ crew, live, leaseMs, seed, stopped, state, stop: options.stop });
     const resumed: string[] = [];
-    const ended = await Promise.all(ids.map(async (id) => settled(runtime, { id, resumed })));
+    const patience = delay(PATIENCE_MS, 'late' as const, { ref: false });
+    const ended = await Promise.all(
+      ids.map(async (id) => {
+        const outcome = await Promise.race([settled(runtime, { id, resumed }), patience]);
+        return outcome === 'late' ? describeLate(store, id) : outcome;
+      }),
+    );
     const tookMs = performance.now() - from;
     state.over = true;
     const { kills, stops } = await chaos;
     await answered;
     const records = witness.records();
     const byKey = Map.groupBy(records, ({ key }) => key);
-    const seen = await Promise.all(readers);
+    const late = ended.filter((problem) => problem !== '');
+    const seen = late.length > 0 ? [] : await Promise.all(readers);
     const found = await Promise.all([
       ...trips.map((id) => checkTrip(runtime, { id, byKey })),
       ...ids.map((id) => checkJournal(runtime, { id, store })),
@@ -90,7 +99,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
     ]);
     const repeated = [...byKey.values()].filter((of) => of.length > 1).length;
     return {
-      violations: [...ended.filter((problem) => problem !== ''), ...found.flat()],
+      violations: [...late, ...found.flat()],
       kills,
       stops,
       resumed: resumed.length,
@@ -130,6 +139,12 @@ async function answerHook(runtime: Runtime, { id, state }: { id: string; state: 
     await delay(50);
     if (taken) return send().catch(() => {});
   }
+}
+
+async function describeLate(store: Store, id: string): Promise<string> {
+  const run = await store.get(id);
+  const { status, dueAt, head, epoch, attempts, inboxHead, seen, updatedAt } = run ?? {};
+  return `${id} has not ended: ${JSON.stringify({ status, dueAt, head, epoch, attempts, inboxHead, seen, updatedAt, now: Date.now() })}`;
 }
 
 /** A run whose processes died five times before it made any progress is parked, as it should be: somebody lets it go on. */
