@@ -42,7 +42,7 @@ const paced = mockModel(async () => {
 });
 const settings = { model: paced, stopWhen: stepCountIs(1) };
 const plain = new ToolLoopAgent(settings);
-const writer = new DurableAgent({ ...settings, name: 'writer' });
+const writer = new DurableAgent(settings);
 
 export const roundTrip: Bench = {
   name: 'round-trip',

@@ -54,7 +54,6 @@ describeOnStores('two instances that work on the same runs', (open) => {
       return found;
     });
     const porter = new DurableAgent({
-      name: 'porter',
       model: scriptedModel(({ toolResults }) =>
         Object.keys(toolResults).length > 0
           ? 'All carried.'
