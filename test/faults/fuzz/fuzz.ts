@@ -65,16 +65,17 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
   const crew = Array.from({ length: workers }, live);
   const stopped = new Set<number>();
   const from = performance.now();
+  const state = { over: false };
+  let chaos: Promise<{ kills: number; stops: number }> | undefined;
   try {
     await Promise.all(crew.map((worker) => worker.message(({ kind }) => kind === 'open')));
     const ids = await startRuns(runtime, runs);
     const trips = ids.filter((_, index) => index % 2 === 0);
-    const state = { over: false };
     const answered = Promise.all(trips.map((id) => answerHook(runtime, { id, state })));
     const readers = ids
       .filter((_, index) => index % 5 < 2)
       .map(async (id) => ({ id, seen: await readOn(runtime, id) }));
-    const chaos = disturb({ crew, live, leaseMs, seed, stopped, state, stop: options.stop });
+    chaos = disturb({ crew, live, leaseMs, seed, stopped, state, stop: options.stop });
     const resumed: string[] = [];
     const patience = delay(PATIENCE_MS, 'late' as const, { ref: false });
     const ended = await Promise.all(
@@ -108,6 +109,8 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
       tookMs,
     };
   } finally {
+    state.over = true;
+    await chaos;
     for (const worker of crew) worker.kill('SIGKILL');
     await Promise.all(crew.map((worker) => worker.ended));
     await runtime.close();
