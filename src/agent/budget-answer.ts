@@ -80,6 +80,19 @@ export function raisedBy(answers: readonly BudgetAnswer[], { of, limit }: Pick<C
   return about.reduce((sum, { raise }) => sum + (raise?.[limit] ?? 0), 0);
 }
 
+/** How long the run has waited for answers; what it waited for two at once counts once. */
+export function waitedFor(answers: readonly BudgetAnswer[]): number {
+  let sum = 0;
+  // Latest end first: a wait adds what it has before those that ended later.
+  let from = Number.POSITIVE_INFINITY;
+  for (const { at, waitedMs } of answers.toSorted((a, b) => b.at - a.at)) {
+    const began = at - waitedMs;
+    sum += Math.max(0, Math.min(at, from) - began);
+    from = Math.min(from, began);
+  }
+  return sum;
+}
+
 /** The name of the model that the last answer which chose one has chosen. */
 export function chosenModel(answers: readonly BudgetAnswer[]): string | undefined {
   return answers.findLast(({ model }) => model !== undefined)?.model;

@@ -1,7 +1,10 @@
-import { child, workflow } from 'everturn';
+import { tool } from 'ai';
+import type { UIMessageChunk } from 'ai';
+import { child, DurableAgent, workflow } from 'everturn';
 import type { AgentResult } from 'everturn';
 import { describe, expect, it } from 'vitest';
-import { createTestRuntime } from 'everturn/testing';
+import { createTestRuntime, scriptedModel } from 'everturn/testing';
+import { z } from 'zod';
 import { cardsOf } from '../approvals/inner-kit.ts';
 import { createWorker, PRICES, start } from './kit.ts';
 import type { Worker } from './kit.ts';
@@ -77,5 +80,37 @@ it('a budget of all agents is asked about by the functions of the runtime, also 
   await runtime.approvals.approve(id, { by: 'ada' });
   expect(await run.result()).toBe('All dug.');
   expect(asked).toEqual(['ben of digger', 'ada of digger']);
+  await runtime.close();
+});
+
+it('an attempt that dies after an agent below has answered stands in the ledger', async () => {
+  const below = createWorker({ id: 'digger', turns: [1, 0], durable: {} });
+  let stops = true;
+  const above = new DurableAgent({
+    model: scriptedModel(
+      ({ prompt }) => {
+        if (prompt.at(-1)?.role === 'user') return { toolCalls: [{ toolName: 'dig', input: {} }] };
+        return stops ? { text: 'Half of it.', hold: new Promise(() => undefined) } : 'All dug.';
+      },
+      { modelId: 'dear' },
+    ),
+    tools: {
+      dig: tool({
+        inputSchema: z.object({}),
+        execute: async () => (await below.agent.generate({ prompt: 'dig' })).text,
+      }),
+    },
+  });
+  const runtime = createTestRuntime({ agents: { above, digger: below.agent }, prices: PRICES });
+  const run = await runtime.start(above, { prompt: 'dig' });
+  for await (const chunk of run.stream<UIMessageChunk>()) if (chunk.type === 'text-delta') break;
+  stops = false;
+  await runtime.restart();
+  await run.result();
+  const { items } = await runtime.ledger({ run: run.id });
+  expect(items.filter(({ key }) => key === 'agent#0/t1').map(({ attempt, outcome }) => [attempt, outcome])).toEqual([
+    [1, 'unknown'],
+    [2, 'completed'],
+  ]);
   await runtime.close();
 });

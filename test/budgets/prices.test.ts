@@ -64,6 +64,28 @@ describe('what a turn costs', () => {
     expect(await runtime.ledgerTotals({ run: run.id })).toMatchObject({ nanoUsd: 0, unpriced: 1 });
   });
 
+  it('is not known where the provider counts what cannot be, and spoils no sum', async () => {
+    const model = scriptedModel(
+      [
+        { text: 'One.', usage: { inputTokens: Number.NaN, outputTokens: -5 } },
+        { text: 'Two.', usage: { inputTokens: 100, outputTokens: 10 } },
+      ],
+      { modelId: 'dear' },
+    );
+    const agent = new DurableAgent({ model, durable: { budget: { thread: { usd: 1 } } } });
+    const runtime = createTestRuntime({ agents: { agent }, prices: PRICES });
+    for (const prompt of ['one', 'two'])
+      expect(await (await runtime.start(agent, { prompt, thread: 't' })).result()).toMatchObject({ turns: 1 });
+    expect(await runtime.ledgerTotals({ thread: 't', tenant: null })).toMatchObject({
+      turns: 2,
+      inputTokens: 100,
+      outputTokens: 10,
+      nanoUsd: 2_000_000,
+      unpriced: 1,
+    });
+    await runtime.close();
+  });
+
   it("is that of the provider's model where both are named", async () => {
     const worker = createWorker({
       turns: [0],

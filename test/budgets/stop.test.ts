@@ -1,6 +1,8 @@
-import { describe, expect, it } from 'vitest';
-import { workflow } from 'everturn';
+import { describe, expect, it, vi } from 'vitest';
+import { sleep, step, workflow } from 'everturn';
+import type { AgentResult, RunHandle } from 'everturn';
 import { createTestRuntime } from 'everturn/testing';
+import type { TestRuntime } from 'everturn/testing';
 import { createWorker, start } from './kit.ts';
 
 const REFUSED =
@@ -86,6 +88,60 @@ describe('a run that is stopped at its budget', () => {
     await run.result();
   });
 });
+
+describe('a tool call that has begun when the budget is used up', () => {
+  it('goes on after what it waits for, and its result stands', async () => {
+    const effects: number[] = [];
+    const worker = createWorker({
+      turns: [1, 0],
+      durable: { budget: { wallClock: '1 hour' } },
+      dig: async (n) => {
+        await step('pay', () => effects.push(n));
+        await sleep('2 hours');
+      },
+    });
+    const runtime = start(worker);
+    const run = await runtime.start(worker.agent, { prompt: 'dig' });
+    await vi.waitFor(() => expect(effects).toHaveLength(1));
+    await runtime.until(run, 'waiting');
+    await runtime.clock.advance(3 * 3_600_000);
+    await runtime.restart();
+    const { id, budget } = await runtime.pendingApproval(run);
+    expect(budget?.crossed).toMatchObject([{ limit: 'wallClock' }]);
+    await runtime.approvals.deny(id, { by: 'ada' });
+    const { messages } = (await run.result()) as AgentResult;
+    expect(JSON.stringify(messages)).toContain('dug 0');
+    expect(effects).toEqual([0]);
+  });
+
+  it('is asked about first where nobody knows what became of it', async () => {
+    let deaths = 0;
+    const worker = createWorker({
+      turns: [1, 0],
+      durable: { budget: { wallClock: '1 hour' }, tools: { dig: { onInDoubt: 'ask' } } },
+      dig: () => ((deaths += 1) === 1 ? new Promise(() => undefined) : undefined),
+    });
+    const runtime = start(worker);
+    const run = await runtime.start(worker.agent, { prompt: 'dig' });
+    await vi.waitFor(() => expect(deaths).toBe(1));
+    await runtime.clock.advance(2 * 3_600_000);
+    await runtime.restart();
+    const doubt = await runtime.pendingApproval(run);
+    expect(doubt.question).toBe('in-doubt');
+    await runtime.approvals.approve(doubt.id, { by: 'ada', result: 'it was dug' });
+    const { messages } = (await answered(runtime, run)) as AgentResult;
+    expect(JSON.stringify(messages)).toContain('it was dug');
+    expect(deaths).toBe(1);
+  });
+});
+
+/** Stops the run at its budget. */
+async function answered(runtime: TestRuntime, run: RunHandle): Promise<unknown> {
+  const { id, question } = await runtime.pendingApproval(run);
+  expect(question).toBe('budget');
+  await runtime.approvals.deny(id, { by: 'ada' });
+  return run.result();
+}
 
 describe('an agent with a budget that user code calls', () => {
   it('is asked about in its run, and the call ends where it was stopped', async () => {

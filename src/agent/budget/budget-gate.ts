@@ -12,10 +12,12 @@
 import type { LanguageModel } from 'ai';
 import { COMPLETIONS } from '../../runtime/context.ts';
 import type { RunContext } from '../../runtime/context.ts';
+import type { JournalEvent } from '../../runtime/event.ts';
 import { checkTenantBudget } from '../budget-settings.ts';
 import type { BudgetLimits, LimitedBudget, RunBudget, TenantBudget } from '../budget-settings.ts';
 import type { OnApprovalRequested } from '../approval-settings.ts';
-import { chosenModel, stopOf } from '../budget-answer.ts';
+import { isAboutApproval } from '../tool/inner-approval.ts';
+import { chosenModel, stopOf, waitedFor } from '../budget-answer.ts';
 import type { BudgetAnswer, BudgetScope, BudgetStop } from '../budget-answer.ts';
 import { ANSWERED, ASKED, askAboutBudget } from './budget-ask.ts';
 import { crossedLimits, ledgerScopeOf } from './crossed-limits.ts';
@@ -90,8 +92,9 @@ export class BudgetGate {
 
   async #pass(place: string, at: { key: string; boundary: Boundary }): Promise<BudgetStop | undefined> {
     this.#askAgain(place);
-    if (this.#options.context.recorded(at.key) !== undefined) {
-      await this.#answeredBefore(place, at.key);
+    const began = this.#beginningOf(at);
+    if (began >= 0) {
+      await this.#answeredBefore(place, began);
       return undefined;
     }
     for (;;) {
@@ -111,15 +114,24 @@ export class BudgetGate {
     while (isAsked(questions.length)) this.#open(place, []);
   }
 
+  /** Where the journal knows of what begins here, for the first time; -1 if it does not. A turn has begun when it is recorded. */
+  #beginningOf({ key, boundary }: { key: string; boundary: Boundary }): number {
+    if (boundary.kind === 'turn') return this.#journal().findIndex(isCompletionOf(key));
+    return this.#journal().findIndex((event) => isPartOf(event, key));
+  }
+
   /** B3. What begins after an answer is asked for after it on replay too. */
-  async #answeredBefore(place: string, key: string): Promise<void> {
-    const events = this.#options.context.journal(`${this.#options.path}/`);
-    const at = (of: string): number => events.findIndex((event) => event.key === of && COMPLETIONS.has(event.type));
-    const own = at(key);
+  async #answeredBefore(place: string, began: number): Promise<void> {
+    const events = this.#journal();
     for (const [n, { answered }] of this.#group(place).questions.entries()) {
-      const then = at(`${this.#key(place, n)}/${ANSWERED}`);
-      if (then >= 0 && then < own) await answered;
+      const then = events.findIndex(isCompletionOf(`${this.#key(place, n)}/${ANSWERED}`));
+      if (then >= 0 && then < began) await answered;
     }
+  }
+
+  #journal(): JournalEvent[] {
+    const { context, path } = this.#options;
+    return context.journal(`${path}/`);
   }
 
   async #ask(place: string, crossed: Crossed[]): Promise<void> {
@@ -166,8 +178,7 @@ export class BudgetGate {
     const scopes = await this.#scopes();
     const sums = await context.ledgerTotals(scopes.map(({ ledger }) => ledger));
     const answers = this.#answers();
-    const waitedMs = answers.reduce((sum, answer) => sum + answer.waitedMs, 0);
-    const elapsedMs = context.storeNow() - context.run.createdAt - waitedMs;
+    const elapsedMs = context.storeNow() - context.run.createdAt - waitedFor(answers);
     return scopes.flatMap((scope, index) => {
       const totals = sums[index];
       return totals === undefined ? [] : crossedLimits(scope, { spent: { totals, elapsedMs }, answers, boundary });
@@ -199,6 +210,16 @@ export class BudgetGate {
     if (found !== undefined) checkTenantBudget(found, `budget.tenant of "${tenant}"`);
     return found;
   }
+}
+
+function isCompletionOf(key: string): (event: JournalEvent) => boolean {
+  return (event) => event.key === key && COMPLETIONS.has(event.type);
+}
+
+/** Of a tool call that has begun: not what was decided and asked about it before. */
+function isPartOf({ key, type }: JournalEvent, tool: string): boolean {
+  if (key === tool) return type !== 'policy_decided';
+  return key.startsWith(`${tool}/`) && !isAboutApproval(key, tool);
 }
 
 /** Answers about budgets in the run so far: those of its last checkpoint, and those that its journal holds since. One may stand in both. */

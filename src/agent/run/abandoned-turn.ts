@@ -22,7 +22,9 @@ export async function recordAbandonedTurn(
   const { agent, segment, chunks, cheaper } = options;
   const prefix = segmentPrefix(segment);
   const events = context.journal(prefix);
-  const recorded = events.filter((event) => event.type === 'turn_completed').length;
+  // Turns of agents that its tools call stand deeper.
+  const isOwn = (key: string): boolean => !key.slice(prefix.length).includes('/');
+  const recorded = events.filter(({ type, key }) => type === 'turn_completed' && isOwn(key)).length;
   const key = `${prefix}t${recorded}`;
   const { step, attempts } = attemptsShown(chunks);
   if (step !== recorded || attempts <= failedAttempts(context, key)) return;

@@ -3,7 +3,7 @@
  * call itself waits, and everything beside it goes on.
  *
  *  I1 To the loop such a call needs nobody (approval-policy); before it starts it waits here, and counts as not begun.
- *  I2 What is asked is written down before it is asked, so a replay asks the same (`<tool key>/approval/terms`).
+ *  I2 What is asked is written down before it is asked, so a replay asks the same (`<tool key>/approval:/terms`).
  *  I3 What is recorded of it stands below the key of the call: it is passed over when the call is recorded.
  */
 
@@ -151,6 +151,12 @@ function reasonOf(decision: unknown): string | null {
   return typeof reason === 'string' ? reason : null;
 }
 
+/** The colon: the tool may well have a step that is named so. */
 function hookKey(key: string): string {
-  return `${key}/approval`;
+  return `${key}/approval:`;
+}
+
+/** Whether what stands under an event's key was asked before the call began. */
+export function isAboutApproval(key: string, ofTool: string): boolean {
+  return key.startsWith(hookKey(ofTool));
 }

@@ -35,7 +35,7 @@ export function priceOf(prices: Prices, model: { provider: string; model: string
   return undefined;
 }
 
-/** What an attempt at a turn cost, rounded once. Null if the provider said nothing of what it used. */
+/** What an attempt at a turn cost, rounded once. Null if the provider said nothing of what it used, or nonsense. */
 export function nanoUsdOf({ inputTokens: input, outputTokens: output }: Usage, price: ModelPrice): number | null {
   if (input.total === undefined && output.total === undefined) return null;
   const { inputPerMillion, outputPerMillion } = price;
@@ -49,7 +49,8 @@ export function nanoUsdOf({ inputTokens: input, outputTokens: output }: Usage, p
     cacheWrite * (price.cacheWritePerMillion ?? inputPerMillion) +
     said * outputPerMillion +
     reasoning * (price.reasoningPerMillion ?? outputPerMillion);
-  return Math.round(dollarsPerMillion * NANO_PER_TOKEN);
+  const nanoUsd = Math.round(dollarsPerMillion * NANO_PER_TOKEN);
+  return Number.isSafeInteger(nanoUsd) && nanoUsd >= 0 ? nanoUsd : null;
 }
 
 /** Throws `invalid_argument`. */

@@ -68,13 +68,18 @@ export function ledgerRow(
     provider: attempt.provider,
     model: attempt.model,
     outcome,
-    inputTokens: usage?.inputTokens.total ?? null,
-    outputTokens: usage?.outputTokens.total ?? null,
+    inputTokens: countOf(usage?.inputTokens.total),
+    outputTokens: countOf(usage?.outputTokens.total),
     toolCalls: options.toolCalls ?? 0,
     nanoUsd: usage === undefined || attempt.price === undefined ? null : nanoUsdOf(usage, attempt.price),
     details: usage === undefined ? null : encodeValue(usage, `the usage of "${attempt.key}"`),
     at: context.now(),
   };
+}
+
+/** Providers say what they like: what is no count is not known, and spoils no sum. */
+function countOf(tokens: number | undefined): number | null {
+  return tokens !== undefined && Number.isFinite(tokens) && tokens >= 0 ? Math.round(tokens) : null;
 }
 
 /** The failed attempt of a turn: it counts, and it chooses the fallback model. */
