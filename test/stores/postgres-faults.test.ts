@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { inspect, promisify } from 'node:util';
 import { Pool } from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { createRuntime, DurableError, step, workflow } from '../../src/index.ts';
+import { createHook, createRuntime, DurableError, step, workflow } from '../../src/index.ts';
 import { migratePostgres, postgresStore } from '../../src/postgres.ts';
 import type { PostgresPool, PostgresStoreOptions } from '../../src/postgres.ts';
 import type { Hint, Run, Store, StreamPage } from '../../src/runtime/store.ts';
@@ -487,6 +487,33 @@ describe.skipIf(noPostgres !== undefined)(`Postgres${noPostgres === undefined ? 
     await Promise.resolve();
     expect(hints.map(({ kind }) => kind)).not.toContain('due');
     expect(hints.map(({ kind }) => kind)).toContain('thread');
+  });
+
+  it('a hook that wakes a run of this process is looked up, delivered and journaled: three round trips', async () => {
+    const { client, sent, close } = countingClient();
+    let ask: (token: string) => void = () => undefined;
+    const asked = new Promise<string>((resolve) => (ask = resolve));
+    let sentBefore = 0;
+    let sentUntilThen: string[] = [];
+    const waits = workflow('waits', async () => {
+      const hook = createHook();
+      ask(hook.token);
+      await hook;
+      sentUntilThen = sent.slice(sentBefore);
+    });
+    const runtime = createRuntime({ store: open({ schema: newSchema(), client }), workflows: [waits], logger: silent });
+    const run = await runtime.start(waits);
+    const token = await asked;
+    await eventually(async () => (await run.status) === 'waiting' || undefined);
+    sentBefore = sent.length;
+    await runtime.resumeHook(token, { ok: true });
+    await run.result();
+    await runtime.close();
+    await close();
+    const names = sentUntilThen.map(
+      (text) => /(full_hooks|deliver_all|commit_runs|AS MATERIALIZED|claim_runs)/.exec(text)?.[0],
+    );
+    expect(names.filter((name) => name !== undefined)).toEqual(['full_hooks', 'deliver_all', 'commit_runs']);
   });
 
   it('a step is one round trip', async () => {

@@ -4,7 +4,7 @@ import type { Delivery, DeliverClaim, DeliverResult } from '../../runtime/store.
 import { toClaim } from './claim.ts';
 import type { Database } from './database.ts';
 import { Blobs } from './payloads.ts';
-import { toHook } from './rows.ts';
+import { toHook, toMessage } from './rows.ts';
 import type { JsonRow } from './rows.ts';
 import { toJsonClaim } from './start.ts';
 
@@ -61,6 +61,7 @@ BEGIN
   IF r.status = 'ready' AND r.limits IS NULL AND claim->'queues' ? r.queue AND (r.attempts + CASE WHEN r.origin IN ('start', 'lease') THEN 1 ELSE 0 END < 3) THEN
     -- Nobody else has to look for it.
     answer := answer || jsonb_build_object('claimed', @.take_run(r.key, claim->>'nonce', (claim->>'leaseMs')::bigint),
+      'messages', @.messages_from(r.key, r.seen),
       'hints', (SELECT jsonb_agg(t) FROM jsonb_array_elements(answer->'hints') t WHERE t->>'kind' <> 'due'));
   END IF;
   RETURN answer;
@@ -103,6 +104,7 @@ interface DeliverAnswer {
   run?: string;
   hook?: JsonRow | null;
   claimed?: JsonRow;
+  messages?: JsonRow[];
 }
 
 export function prepareDeliver(db: Database): (messages: Delivery[], claim?: DeliverClaim) => Promise<DeliverResult[]> {
@@ -119,9 +121,12 @@ export function prepareDeliver(db: Database): (messages: Delivery[], claim?: Del
   };
 }
 
-function toDeliverResult({ kind, run = '', hook: row, claimed }: DeliverAnswer, now: number): DeliverResult {
+function toDeliverResult(
+  { kind, run = '', hook: row, claimed, messages = [] }: DeliverAnswer,
+  now: number,
+): DeliverResult {
   if (kind === 'not_found') return { kind };
   const hook = row === undefined || row === null ? null : toHook(row);
   if (kind !== 'ok' || claimed === undefined) return { kind, run, hook };
-  return { kind, run, hook, claimed: { claim: toClaim(claimed), now } };
+  return { kind, run, hook, claimed: { claim: toClaim(claimed), now, messages: messages.map(toMessage) } };
 }

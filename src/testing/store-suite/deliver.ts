@@ -301,6 +301,24 @@ function claiming({ test }: Spec): void {
     await holder(store, { run, token }).apply({ seen: 1, received: 1 });
   });
 
+  test('the messages that a store answers beside such a claim are those that loading the run brings', async ({
+    store,
+    hold,
+  }) => {
+    const held = await hold();
+    await store.deliver([{ to: { run: held.id }, id: 'before', payload: bytes('before') }]);
+    await held.apply({ seen: 1, received: 1, then: { kind: 'wait', dueAt: null } });
+    const [{ claimed } = { claimed: undefined }] = (await store.deliver([message(held.id)], claim)).map((answer) =>
+      expectKind(answer, 'ok'),
+    );
+    const loaded = (await store.load(held.id))?.messages;
+    assert.deepEqual(
+      loaded?.map(({ seq, id }) => [seq, id]),
+      [[1, 'm']],
+    );
+    assert.deepEqual(claimed?.messages ?? loaded, loaded);
+  });
+
   test('a claim that came with a message is answered again to its nonce', async ({ store, hold }) => {
     const held = await hold();
     await held.apply({ then: { kind: 'wait', dueAt: null } });
