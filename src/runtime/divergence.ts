@@ -67,7 +67,7 @@ export class DivergenceWatch {
   }
 
   #found(entry: Entry, why: string): void {
-    const open = this.#core.openKeys();
+    const open = this.#core.asks.openKeys();
     this.#report({
       key: entry.event.key,
       recorded: entry.event.type,

@@ -66,7 +66,7 @@ function readNotice(payload: Payload): Addressed | null {
 /** Shows what comes for the child with this key, from now on; the answer ends it (N2). */
 export function showNotices(core: RunCore, child: string): () => void {
   const { place } = core.scope();
-  const buffer = core.buffer(noticesKey(child));
+  const buffer = core.messages.buffer(noticesKey(child));
   const pending = new Map<string, NoticedPart>();
   const show = (message: string, part: NoticedPart): void => {
     if (part.data.status === 'pending') pending.set(part.id, part);

@@ -19,7 +19,8 @@ import type { ErrorCode } from './errors.ts';
 import type { EventType } from './event.ts';
 import type { Entry } from './journal.ts';
 import { addAppend } from './append.ts';
-import type { Await, Body, RunCore } from './run-core.ts';
+import type { Await } from './asks.ts';
+import type { Body, RunCore } from './run-core.ts';
 import { RunScope } from './run-scope.ts';
 import { SUSPECT_ATTEMPTS } from './store.ts';
 
@@ -53,7 +54,7 @@ export function performOperation<T>(options: OperationsOptions, operation: Opera
   if (core.cancelled !== undefined && !scope.shielded) return Promise.reject(core.cancelled);
   const entry = core.journal.completion(operation.key);
   if (entry !== undefined) return replayed(options, operation, entry) as Promise<T>;
-  if (core.isOpen(operation.key)) return Promise.reject(duplicateKey(core, operation.key));
+  if (core.asks.isOpen(operation.key)) return Promise.reject(duplicateKey(core, operation.key));
   return core
     .wait<Entry>({
       scope,
@@ -188,7 +189,7 @@ class OpenOperation<T> {
       const delay = this.#delayOf(outcome.error, failures);
       if ('invalid' in delay) return this.#fail(delay.invalid, attempt);
       await this.#delay(outcome.error, { attempt, ...delay });
-      this.#core.rewindBuffers(`${this.#operation.key}/`);
+      this.#core.messages.rewind(`${this.#operation.key}/`, { upTo: this.#core.releasedSeq });
     }
   }
 
@@ -364,7 +365,7 @@ class OpenOperation<T> {
   }
 
   #reject(error: unknown): void {
-    this.#core.forget(this.#operation.key);
+    this.#core.asks.forget(this.#operation.key);
     this.#presence.leave();
     if (!this.#detached) this.#settle.reject(error);
   }

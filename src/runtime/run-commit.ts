@@ -22,12 +22,12 @@ export function mayWait({ queue, root, pending, holding }: RunCore): boolean {
 
 /** User messages that the end of the run leaves to the next ones. */
 export function drainLeftovers(core: RunCore): NewRun[] {
-  return leftoverRuns(core.run, core.buffer('').drain());
+  return leftoverRuns(core.run, core.messages.buffer('').drain());
 }
 
 /** All that is pending, and the attempts that have died and that the journal does not know of. */
 export function takePending(core: RunCore, then: Then): Pending {
-  let pending = withClosings(core.pending, (hook) => core.isAnswered(hook));
+  let pending = withClosings(core.pending, (hook) => core.messages.isAnswered(hook));
   core.pending = emptyPending();
   const { recoveries, bodies, retrying } = core;
   // What this process leaves in mid-attempt may have had its effect.

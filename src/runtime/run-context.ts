@@ -3,7 +3,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { Presence } from './presence.ts';
 import { addAppend } from './append.ts';
-import { stringifyValue } from './codec.ts';
 import type { Payload } from './codec.ts';
 import { currentFrame } from './context.ts';
 import type { Append, Application, MessageBuffer, NewScope, Operation, RunContext } from './context.ts';
@@ -13,17 +12,19 @@ import { closingMeta, wasClosed } from './hook-closing.ts';
 import type { ClosedHook } from './hook-closing.ts';
 import type { Entry } from './journal.ts';
 import type { Logger } from './logger.ts';
-import { childStarted, readLineage } from './lineage.ts';
-import { deliverNotice, showNotices } from './notices.ts';
+import { readLineage } from './lineage.ts';
+import { deliverNotice } from './notices.ts';
 import type { Notice, Via } from './notices.ts';
 import { performOperation } from './operations.ts';
 import type { OperationsOptions } from './operations.ts';
-import type { Await, RunCore } from './run-core.ts';
+import { runChild } from './child-run.ts';
+import type { RunCore } from './run-core.ts';
+import { sleepUntil } from './run-timer.ts';
 import { RunScope } from './run-scope.ts';
 import { askStore, askUntilAnswered } from './store-question.ts';
 import { hasBegun } from './store.ts';
 import { signHex } from './signature.ts';
-import type { EndStatus, LedgerScope, LedgerTotals, NewHook, NewRun, Run, StreamPage } from './store.ts';
+import type { LedgerScope, LedgerTotals, NewHook, NewRun, Run, StreamPage } from './store.ts';
 
 export interface LiveRunContextOptions extends OperationsOptions {
   secret: Uint8Array;
@@ -76,7 +77,7 @@ export class LiveRunContext implements RunContext {
   }
 
   get userMessages(): MessageBuffer {
-    return this.#core.buffer('');
+    return this.#core.messages.buffer('');
   }
 
   now(): number {
@@ -139,7 +140,8 @@ export class LiveRunContext implements RunContext {
   }
 
   async moveCheckpoint(make: () => Append): Promise<void> {
-    for (let wait = this.#core.messagesReleased(); wait !== undefined; wait = this.#core.messagesReleased()) await wait;
+    const { messages } = this.#core;
+    for (let wait = messages.allReleased(); wait !== undefined; wait = messages.allReleased()) await wait;
     await this.append({ ...make(), checkpoint: true });
   }
 
@@ -177,46 +179,11 @@ export class LiveRunContext implements RunContext {
   }
 
   sleep(key: string, until: number | Date, signal?: AbortSignal): Promise<void> {
-    const core = this.#core;
-    const scope = core.scope();
-    if (core.isReleased(key)) return Promise.resolve();
-    if (core.journal.completion(key) !== undefined)
-      return core
-        .wait({ scope, state: 'held', arm: abortable((settle) => core.ask(key, settle), signal) })
-        .then(() => undefined);
-    const started = core.journal.facts(key).find((event) => event.type === 'timer_started');
-    const dueAt = started?.dueAt ?? (until instanceof Date ? until.getTime() : core.storeNow() + until);
-    return core
-      .wait<unknown>({
-        scope,
-        state: 'held',
-        arm: abortable((settle, leaf) => {
-          const unask = core.ask(key, settle);
-          let disarm = (): void => {};
-          let live = true;
-          const start = (): void => {
-            if (!live) return;
-            if (started === undefined) core.record({ type: 'timer_started', key, dueAt });
-            leaf.set('waiting');
-            disarm = core.timers.at(dueAt, () => {
-              leaf.set('busy');
-              core.record({ type: 'timer_fired', key });
-            });
-          };
-          if (core.mayStart) start();
-          else core.hold(start, started === undefined);
-          return () => {
-            live = false;
-            disarm();
-            unask();
-          };
-        }, signal),
-      })
-      .then(() => undefined);
+    return sleepUntil(this.#core, key, { until, signal });
   }
 
   buffer(key: string): MessageBuffer {
-    return this.#core.buffer(key);
+    return this.#core.messages.buffer(key);
   }
 
   createHook(
@@ -238,7 +205,7 @@ export class LiveRunContext implements RunContext {
 
   reopenHook(hook: NewHook, times: number): void {
     const core = this.#core;
-    core.refusals.set(hook.key, times);
+    core.messages.refuse(hook.key, times);
     const opened = core.journal.facts(hook.key).filter((event) => event.type === 'hook_created').length;
     if (opened > times) return;
     core.pending.hooks.push(hook);
@@ -286,61 +253,8 @@ export class LiveRunContext implements RunContext {
     return this.#options.childRun(this.run, target, options);
   }
 
-  async child(key: string, run: NewRun): Promise<unknown> {
-    const core = this.#core;
-    core.assertNotCancelled(core.scope());
-    // Ids that are derived from the parent's are nobody else's.
-    const isDerived = run.id.startsWith(`${core.run.id}.`);
-    const answered = { yet: false };
-    const confirm = (): void => {
-      if (!isDerived) void this.#confirmChild(run.id, { key, answered });
-    };
-    const { onChild, place } = core.scope();
-    const start = (): void => {
-      onChild?.(run);
-      core.pending.starts.push({ ...run, parent: { run: core.run.id, key } });
-      core.record(childStarted(key, { ...run, senders: place?.senders?.() ?? [] }));
-      core.pending.settled.push(confirm);
-    };
-    const isStarted = core.journal.facts(key).some((event) => event.type === 'child_started');
-    if (core.mayStart && !isStarted) start();
-    else if (!isStarted || !isDerived) core.hold(isStarted ? confirm : start, !isStarted);
-    core.children.set(key, run.id);
-    const hideNotices = showNotices(core, key);
-    try {
-      const message = await core.buffer(key).take();
-      core.children.delete(key);
-      if (message.status === 'completed') return message.value;
-      throw message.value ?? childEnded(run.id, message.status);
-    } finally {
-      hideNotices();
-      answered.yet = true;
-    }
-  }
-
-  /**
-   * A parent would wait for ever for the end of a run that is not its child. Looked at after the start was committed, when it is
-   * certain whose the id is; the answer is journaled, as replay must not ask again. Busy meanwhile: the run does not go to wait.
-   */
-  async #confirmChild(id: string, { key, answered }: { key: string; answered: { yet: boolean } }): Promise<void> {
-    const core = this.#core;
-    if (answered.yet) return;
-    const leaf = core.root.presence.leaf('busy');
-    let other: Run | null | undefined;
-    while (other === undefined && !core.dropped && !answered.yet) {
-      other = await core.store.get(id).catch(() => undefined);
-      if (other === undefined) await new Promise<void>((resolve) => core.clock.schedule(resolve, CONFIRM_RETRY_MS));
-    }
-    leaf.leave();
-    if (other === undefined || other === null || core.dropped || answered.yet) return;
-    if (other.parent?.run === core.run.id && other.parent.key === key) return;
-    const error = new DurableError(
-      'run_conflict',
-      `Cannot start the child "${id}" of run "${core.run.id}": there is a run with this id already (workflow "${other.workflow}", ${other.status}). Give the child another id, or leave it out.`,
-      { details: { run: id, workflow: other.workflow, status: other.status } },
-    );
-    core.children.delete(key);
-    core.record({ type: 'hook_conflict', key, meta: { child: id }, text: stringifyValue(error, 'an error') });
+  child(key: string, run: NewRun): Promise<unknown> {
+    return runChild(this.#core, key, run);
   }
 
   emit(stream: string, chunks: Payload[]): Promise<void> | undefined {
@@ -413,15 +327,6 @@ export class LiveRunContext implements RunContext {
   }
 }
 
-const CONFIRM_RETRY_MS = 500;
-
-/** The error for a child that left none: somebody ended it from outside. */
-function childEnded(run: string, status: EndStatus | null): DurableError {
-  const details = { run, status };
-  if (status === 'failed') return new DurableError('run_failed', `The child run "${run}" was terminated.`, { details });
-  return new DurableError('cancelled', `The child run "${run}" was cancelled.`, { details });
-}
-
 function leaveAfter(presence: Presence, result: unknown): void {
   if (!(result instanceof Promise)) {
     presence.leave();
@@ -429,36 +334,4 @@ function leaveAfter(presence: Presence, result: unknown): void {
   }
   const leave = (): void => presence.leave();
   result.then(leave, leave);
-}
-
-type Arm = (settle: Await<unknown>, presence: Presence) => () => void;
-
-/** An await that its code takes back. The code does so in answer to what was released, so it does the same on replay. */
-function abortable(arm: Arm, signal: AbortSignal | undefined): Arm {
-  if (signal === undefined) return arm;
-  return (settle, presence) => {
-    const takeBack = (): void => {
-      disarm();
-      settle.reject(signal.reason);
-    };
-    signal.addEventListener('abort', takeBack, { once: true });
-    const left = (): void => signal.removeEventListener('abort', takeBack);
-    const disarm = arm(
-      {
-        resolve: (value) => {
-          left();
-          settle.resolve(value);
-        },
-        reject: (error) => {
-          left();
-          settle.reject(error);
-        },
-      },
-      presence,
-    );
-    return () => {
-      left();
-      disarm();
-    };
-  };
 }

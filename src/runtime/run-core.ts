@@ -1,5 +1,5 @@
 /**
- * The state of one run in this process that its parts share: journal, release queue, pending commit, chunks, presence.
+ * The state of one run in this process that its parts share: journal, release queue, messages, pending commit, chunks, presence.
  * It knows nothing of leases; `held-run.ts` drives it.
  *
  *  K1 A completion resolves an await only through the release queue, after its commit.
@@ -8,6 +8,8 @@
  */
 
 import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { Asks } from './asks.ts';
+import type { Await } from './asks.ts';
 import { Presence } from './presence.ts';
 import type { PresenceState } from './presence.ts';
 import type { Clock } from './clock.ts';
@@ -15,19 +17,19 @@ import { COMPLETIONS, currentFrame } from './context.ts';
 import type { RunContext } from './context.ts';
 import { DurableError } from './errors.ts';
 import { loadLarge } from './event.ts';
-import type { EventDraft, JournalEvent } from './event.ts';
-import { closingError, hookOf, wasClosed } from './hook-closing.ts';
+import type { EventDraft } from './event.ts';
+import { wasClosed } from './hook-closing.ts';
 import type { Ids } from './ids.ts';
 import type { Entry, Journal } from './journal.ts';
 import type { LargeValues } from './large-values.ts';
 import type { Logger } from './logger.ts';
-import { messageOf, RunMessageBuffer } from './message-buffer.ts';
 import { Outbox } from './outbox.ts';
 import type { StreamLimits } from './outbox.ts';
 import { emptyPending, pendingEvent } from './pending.ts';
 import type { Pending } from './pending.ts';
 import { ReleaseQueue } from './release.ts';
 import type { BusyAgent } from './release.ts';
+import { RunMessages } from './run-messages.ts';
 import { RunScope } from './run-scope.ts';
 import type { Run, Store } from './store.ts';
 import { Timers } from './timers.ts';
@@ -56,12 +58,6 @@ export interface RunCoreOptions {
   strayed: () => void;
 }
 
-/** An await of user code that the runtime settles. */
-export interface Await<T> {
-  resolve: (value: T) => void;
-  reject: (error: unknown) => void;
-}
-
 /** A body that is open: a step, a turn, a tool. */
 export interface Body {
   key: string;
@@ -82,6 +78,8 @@ export class RunCore {
   /** Puts large values out of line, and loads them. */
   readonly values: LargeValues;
   readonly queue: ReleaseQueue;
+  readonly asks: Asks = new Asks();
+  readonly messages: RunMessages;
   readonly outbox: Outbox;
   readonly timers: Timers;
   readonly root: RunScope;
@@ -91,8 +89,6 @@ export class RunCore {
   retrying = 0;
   /** Schemas of hooks that this continuation created, by token hash. */
   readonly hookSchemas: Map<string, StandardSchemaV1> = new Map();
-  /** How many payloads of a hook were refused by its run, by key. */
-  readonly refusals: Map<string, number> = new Map();
   /** Children that have not ended: run ids by key. */
   readonly children: Map<string, string> = new Map();
   readonly request: () => void;
@@ -100,6 +96,8 @@ export class RunCore {
   readonly broken: (error: unknown) => void;
   readonly strayed: () => void;
   pending: Pending = emptyPending();
+  /** Position of the last completion that the code has seen, or that a checkpoint has covered. */
+  releasedSeq = -1;
   /** Set when cancel was released. */
   cancelled: DurableError | undefined;
   /** Claims without progress before this one that the journal does not know of yet. */
@@ -121,24 +119,13 @@ export class RunCore {
   context!: RunContext;
   #now: number;
   #storeTime: { now: number; at: number };
-  readonly #asked = new Map<string, Await<Entry> | null>();
-  readonly #released = new Set<string>();
-  readonly #buffers = new Map<string, RunMessageBuffer>();
-  /** Messages to hooks of agent calls that have ended: code that runs again finds them at once. */
-  readonly #passed: ReadonlyMap<string, JournalEvent[]>;
   /** Those of the held that the journal has nothing of. */
   #heldAnew = 0;
   readonly #cancellable = new Map<(error: unknown) => void, RunScope>();
   readonly #agents = new Set<Presence>();
   #held: Array<() => void> = [];
-  #releasedSeq = -1;
   /** Of the times of the events that were recorded here, which an estimate may pass in either direction. */
   #latest = 0;
-  /** How many messages this holder knows of, released or not, by the key of their hook. */
-  readonly #received: Map<string, number>;
-  /** Messages that were received, or loaded, and not released yet. */
-  #unreleased = 0;
-  #onReleased: Array<() => void> = [];
 
   constructor(options: RunCoreOptions) {
     this.run = options.run;
@@ -166,10 +153,14 @@ export class RunCore {
       onRest: options.evaluate,
       broken: options.broken,
     });
-    this.#received = this.journal.messagesByHook();
-    this.#passed = this.journal.passedMessages();
     const replayable = this.journal.replayable();
-    this.#unreleased = replayable.filter(({ event }) => event.type === 'message_received').length;
+    this.messages = new RunMessages({
+      run: options.run.id,
+      journal: this.journal,
+      replayable,
+      wait: (wait) => this.wait({ scope: this.scope(), ...wait }),
+      isReleased: (key) => this.isReleased(key),
+    });
     this.queue.load(replayable);
   }
 
@@ -201,10 +192,7 @@ export class RunCore {
   /** Adds an event to the next commit. Throws what encoding throws. */
   record(draft: Omit<EventDraft, 'at'>): void {
     if (this.misled && draft.type !== 'message_received' && draft.type !== 'cancel_requested') return;
-    if (draft.type === 'message_received') {
-      this.#unreleased += 1;
-      this.#received.set(draft.key, (this.#received.get(draft.key) ?? 0) + 1);
-    }
+    if (draft.type === 'message_received') this.messages.receive(draft.key);
     const at = this.storeNow();
     this.#latest = Math.max(this.#latest, at);
     const entry = pendingEvent({ ...draft, at }, this.maxValueBytes);
@@ -224,7 +212,7 @@ export class RunCore {
     });
     // What was tried and lost before a checkpoint was nothing of what comes after it.
     if (pending.checkpoint !== null) {
-      this.#releasedSeq = Math.max(this.#releasedSeq, first + pending.checkpoint);
+      this.releasedSeq = Math.max(this.releasedSeq, first + pending.checkpoint);
       this.#now = Math.max(this.#now, pending.events[pending.checkpoint]?.event.at ?? 0);
     }
     for (const settled of pending.settled) settled();
@@ -314,71 +302,30 @@ export class RunCore {
 
   /** The completion of a key reaches `settle` when it is released. */
   ask(key: string, settle: Await<Entry>): () => void {
-    this.#asked.set(key, settle);
+    const unask = this.asks.add(key, settle);
     this.queue.kickSoon();
-    return () => this.#asked.set(key, null);
+    return unask;
   }
 
   /** The scope under the prefix starts anew: what is open there is aborted and may be asked for again. */
   abandon(prefix: string, reason: unknown): void {
     this.queue.discard(prefix);
     for (const body of this.bodies) if (body.key.startsWith(prefix)) body.abort(reason);
-    for (const key of this.#asked.keys()) if (key.startsWith(prefix)) this.#asked.set(key, null);
-  }
-
-  /** Nobody waits for the key any more, and nothing will be recorded for it. */
-  forget(key: string): void {
-    this.#asked.delete(key);
+    this.asks.abandon(prefix);
   }
 
   isAsked(entry: Entry): boolean {
     const { type, key } = entry.event;
-    return (
-      type === 'message_received' || type === 'cancel_requested' || type === 'hook_conflict' || this.#asked.has(key)
-    );
-  }
-
-  isOpen(key: string): boolean {
-    return this.#asked.has(key) && !this.#released.has(key);
-  }
-
-  /** Keys that were asked for and not answered. */
-  openKeys(): string[] {
-    return [...this.#asked.keys()].filter((key) => !this.#released.has(key));
+    return type === 'message_received' || type === 'cancel_requested' || type === 'hook_conflict' || this.asks.has(key);
   }
 
   isReleased(key: string): boolean {
-    return this.#released.has(key) || (this.journal.completion(key) !== undefined && !this.journal.takesPart(key));
-  }
-
-  /** A hook that takes one payload has one that its run has not refused. */
-  isAnswered(hook: string): boolean {
-    return (this.#received.get(hook) ?? 0) > (this.refusals.get(hook) ?? 0);
-  }
-
-  buffer(key: string): RunMessageBuffer {
-    let buffer = this.#buffers.get(key);
-    if (buffer === undefined) {
-      buffer = new RunMessageBuffer(key, ({ arm }) => this.wait({ scope: this.scope(), state: 'waiting', arm }));
-      this.#buffers.set(key, buffer);
-      for (const event of this.#passed.get(key) ?? []) buffer.put(messageOf(event));
-      const conflict = this.journal.completion(key)?.event;
-      if (conflict?.type === 'hook_conflict' && this.isReleased(key)) buffer.fail(conflict.value);
-    }
-    return buffer;
-  }
-
-  /** The next attempt of what has these keys gets all messages that were released to the former one. */
-  rewindBuffers(prefix: string): void {
-    for (const [key, buffer] of this.#buffers) {
-      if (!key.startsWith(prefix)) continue;
-      buffer.rewind(this.journal.messagesUpTo(this.#releasedSeq, key).map(messageOf));
-    }
+    return this.asks.isReleased(key) || (this.journal.completion(key) !== undefined && !this.journal.takesPart(key));
   }
 
   /** Attempts that died with their process since the last completion that this run's code has seen, and since a position. */
   lostAttempts(since = -1): number {
-    return this.recoveries + this.recoveriesInFlight + this.journal.recoveredAfter(Math.max(since, this.#releasedSeq));
+    return this.recoveries + this.recoveriesInFlight + this.journal.recoveredAfter(Math.max(since, this.releasedSeq));
   }
 
   addAgent(presence: Presence): void {
@@ -412,43 +359,15 @@ export class RunCore {
     const { event } = entry;
     if (!this.isAsked(entry)) return false;
     this.#now = Math.max(this.#now, event.at);
-    this.#releasedSeq = Math.max(this.#releasedSeq, entry.seq);
-    if (event.type === 'message_received') this.#releaseMessage(event);
+    this.releasedSeq = Math.max(this.releasedSeq, entry.seq);
+    if (event.type === 'message_received') this.messages.release(event);
     else if (event.type === 'cancel_requested') this.#cancel();
-    else if (event.type === 'hook_conflict') this.buffer(event.key).fail(event.value);
+    else if (event.type === 'hook_conflict') this.messages.releaseConflict(event);
     else {
-      this.#released.add(event.key);
-      if (wasClosed(event)) this.buffer(hookOf(event).key).fail(closingError(hookOf(event), this.run.id));
-      this.#asked.get(event.key)?.resolve(entry);
+      if (wasClosed(event)) this.messages.releaseClosing(event);
+      this.asks.release(entry);
     }
     return true;
-  }
-
-  #releaseMessage(event: JournalEvent): void {
-    const message = messageOf(event);
-    // A wake that says nothing has done its work: the run was claimed.
-    if (message.kind !== 'wake' || event.key !== '') {
-      // Decoded now: one that cannot be read breaks the run here, and not the code that takes it.
-      this.buffer(event.key).put({ ...message, value: event.value });
-    }
-    this.#unreleased -= 1;
-    if (this.#unreleased === 0) for (const resolve of this.#onReleased.splice(0)) resolve();
-  }
-
-  /** Resolves when no received message waits for its release; undefined if none does. */
-  messagesReleased(): Promise<void> | undefined {
-    if (this.#unreleased === 0) return undefined;
-    return this.wait({
-      scope: this.scope(),
-      state: 'held',
-      arm: (settle) => {
-        const resolve = (): void => settle.resolve();
-        this.#onReleased.push(resolve);
-        return () => {
-          this.#onReleased = this.#onReleased.filter((other) => other !== resolve);
-        };
-      },
-    });
   }
 
   #cancel(): void {

@@ -93,7 +93,7 @@ export class RunEnding {
       }
       if (ended.status === 'completed') {
         const { reopen } = definition;
-        if (reopen !== undefined && core.buffer('').peek() !== undefined) {
+        if (reopen !== undefined && core.messages.buffer('').peek() !== undefined) {
           this.#outcome = undefined;
           const value = await currentFrame.run({ context, scope }, () => reopen(context, ended.value));
           this.#settling = false;

@@ -3,6 +3,7 @@
 import { Journal } from '../../../src/runtime/journal.ts';
 import { ReleaseQueue } from '../../../src/runtime/release.ts';
 import { RunCore } from '../../../src/runtime/run-core.ts';
+import { RunMessages } from '../../../src/runtime/run-messages.ts';
 import { Timers } from '../../../src/runtime/timers.ts';
 import type { Commit, CommitResult, Store } from '../../../src/runtime/store.ts';
 import type { ProfileName } from '../scenario.ts';
@@ -58,7 +59,7 @@ function appliedEarly(commit: Commit, now: number): CommitResult {
 
 export const ENGINE_MUTANTS: Record<string, EngineMutant> = {
   'a hook expires although it was answered': {
-    patch: () => replaced(RunCore.prototype, 'isAnswered', () => () => false),
+    patch: () => replaced(RunMessages.prototype, 'isAnswered', () => () => false),
   },
   'an answer to an approval counts though it has expired': {
     between: (store) => ({
