@@ -10,7 +10,7 @@ export type LedgerRecord = Omit<LedgerEntry, 'details' | 'key'> & {
   turn: string;
 };
 
-export const LEDGER_FIELDS = [
+export const LEDGER_FIELDS: ReadonlyArray<keyof LedgerRecord> = [
   'id',
   'at',
   'run',
@@ -25,7 +25,7 @@ export const LEDGER_FIELDS = [
   'outputTokens',
   'toolCalls',
   'nanoUsd',
-] as const satisfies ReadonlyArray<keyof LedgerRecord>;
+];
 
 export function toLedgerRecord(entry: LedgerEntry): LedgerRecord {
   const { id, at, run, thread, tenant, key: turn, attempt, provider, model } = entry;

@@ -24,7 +24,7 @@ export const DUE_QUERIES = {
 /** So long a lock may last that a claim passed over. */
 const AGAIN_MS = 25;
 
-export const CLAIM_FUNCTIONS = `
+export const CLAIM_FUNCTIONS: string = `
 -- S5 to S9. Rows that others have locked are passed over: mostly they are being claimed, but somebody may just be writing to one.
 CREATE FUNCTION @.claim_runs(queues text[], most integer, of_suspects integer, of_nonce text, lease bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE

@@ -10,7 +10,7 @@ import { toBytes } from './rows.ts';
 const MOST_IDS = 64;
 const MOST_REMOVED = 512;
 
-export const PARTS_FUNCTIONS = `
+export const PARTS_FUNCTIONS: string = `
 -- S35
 CREATE FUNCTION @.put_parts(of_id text, parts jsonb, data bytea) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN

@@ -10,7 +10,7 @@ import { toBytes } from './rows.ts';
 /** Rows that one pass of `trim` removes at most. */
 const MOST_REMOVED = 256;
 
-export const RETENTION_FUNCTIONS = `
+export const RETENTION_FUNCTIONS: string = `
 -- S27. Streams that are being written to are passed over: their turn comes with the next sweep.
 CREATE FUNCTION @.trim_streams(after bigint, most integer, keep integer, older_than bigint, spare text[]) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE

@@ -9,7 +9,7 @@ import type { Reply, Request, Script } from './script.ts';
 /** A claim that is repeated later than this is a new one. */
 const REMEMBERED_MS = 3_600_000;
 
-export const TAKE = `
+export const TAKE: string = `
 local function take(row, claim)
   local attempts, from = attemptsAfter(row), originOf(row)
   takeSlots(row)

@@ -11,7 +11,7 @@ import type { Reply, Request, Script } from './script.ts';
 
 const COLUMNS = ['run', 'key', 'kind', 'once', 'needed', 'tool', 'st', 'ans', 'cr', 'rs', 'wf', 'th', 'te', 'ln', 'o'];
 
-export const HOOKS = `
+export const HOOKS: string = `
 local HOOK = {${COLUMNS.map((name) => `'${name}'`).join(',')},'det'}
 local hooks = {}
 

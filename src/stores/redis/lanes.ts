@@ -14,7 +14,7 @@ import { toRequest, toScript } from './script.ts';
 import type { Reply, Request, Script } from './script.ts';
 
 /** Which lane a row stands in; what stands in it and when the first is due follows at the end of the script. */
-export const LANES = `
+export const LANES: string = `
 local function limitsOf(row) return row.lm and cjson.decode(row.lm) or {} end
 
 local function askedLimits(row)

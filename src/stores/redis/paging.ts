@@ -10,7 +10,7 @@ export const ITEMS_PER_PAGE = { normal: 50, most: 500 };
 const MOST_LOOKED_AT = 1_000;
 
 /** Answers items with their order, and where to go on if there is more to look at. */
-export const PAGES = `
+export const PAGES: string = `
 local function pageOf(source, matches, toItem)
   local key, cursor, seen = P .. source, req.cursor, 0
   local items = {}

@@ -10,7 +10,7 @@ import type { Reply, Request, Script } from './script.ts';
 const MOST_IDS = 64;
 
 /** S37. The parts of an id are one key, which the server removes beside other work. */
-export const ORPHANS = `
+export const ORPHANS: string = `
 local function removeOrphans()
   local old = call('ZRANGEBYSCORE', P .. 'parts', '-inf', '(' .. string.format('%.0f', now - ${ORPHAN_MS}), 'LIMIT', 0, ${MOST_IDS})
   for _, id in ipairs(old) do

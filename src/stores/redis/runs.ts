@@ -17,7 +17,7 @@ const WHOLE = [...COLUMNS, ...PAYLOADS];
 
 const list = (names: string[]): string => names.map((name) => `'${name}'`).join(',');
 
-export const RUNS = `${LANES}
+export const RUNS: string = `${LANES}
 local COLUMNS = {${list(COLUMNS)}}
 local PAYLOADS = {${list(PAYLOADS)}}
 local WHOLE = {${list(WHOLE)}}
