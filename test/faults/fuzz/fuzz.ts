@@ -194,6 +194,8 @@ async function disturb({
     const index = Math.floor(next() * crew.length);
     const worker = crew[index];
     if (worker === undefined || asleep.has(worker)) continue;
+    // On a machine that is busy none would live long enough to do anything.
+    if (!worker.messages.some(({ kind }) => kind === 'open')) continue;
     if (next() < 0.6) {
       kills += 1;
       worker.kill('SIGKILL');
