@@ -20,6 +20,7 @@ import type { World } from './world.ts';
 interface Shadow {
   id: string;
   thread: string | null;
+  limits: Run['limits'];
   epoch: number;
   nonces: Set<string>;
   /** Null while nobody holds the run. */
@@ -137,6 +138,7 @@ export class Oracle {
       shadow = {
         id,
         thread: null,
+        limits: [],
         epoch: 0,
         nonces: new Set(),
         token: null,
@@ -206,6 +208,7 @@ export class Oracle {
     );
     if (other !== undefined) this.#world.fail(`${run.id} and ${other.id} of one thread run at once`);
     shadow.thread = run.thread;
+    shadow.limits = run.limits;
     shadow.epoch = token.epoch;
     shadow.nonces.add(`${token.epoch}:${token.nonce}`);
     if (from === 'lease') shadow.takeovers += 1;
@@ -213,6 +216,18 @@ export class Oracle {
     shadow.token = token;
     shadow.left = null;
     shadow.leaseUntil = now + leaseMs;
+    this.#checkSlots(run.limits);
+  }
+
+  /** S30: a run has its slot from its claim until it is let go, also while its holder is gone. */
+  #checkSlots(limits: Run['limits']): void {
+    for (const { key, most } of limits) {
+      const holders = [...this.#shadows.values()].filter(
+        (each) => each.token !== null && each.limits.some((limit) => limit.key === key),
+      );
+      if (holders.length > most)
+        this.#world.fail(`${holders.map(({ id }) => id).join(', ')} execute at once: ${key} has ${most} slots`);
+    }
   }
 
   async #committed(commit: Commit, answer: CommitResult): Promise<void> {

@@ -47,6 +47,8 @@ export interface Lab {
   effects: Effects;
   /** Called in a step after `createHook`: its row must be there. */
   announce: (token: string) => Promise<void>;
+  /** How many programs execute at once. */
+  limit: number | null;
 }
 
 export const LOG = 'log';
@@ -70,7 +72,8 @@ export function childId(run: string, id: number): string {
 
 /** The workflow that executes programs, as one process knows it. */
 export function programWorkflow(lab: Lab): Workflow<Program> {
-  const program: Workflow<Program> = workflow('program', async (input: Program) => {
+  const limits = lab.limit === null ? {} : { concurrency: { limit: lab.limit } };
+  const execute = async (input: Program): Promise<unknown> => {
     const chapters = input.chapters === true && input.root.kind === 'seq' ? input.root.nodes : null;
     if (chapters === null) lab.effects.observed(input.id, 'the time at the start', now());
     lab.effects.observed(input.id, 'the UUID at the start', randomUUID());
@@ -80,7 +83,8 @@ export function programWorkflow(lab: Lab): Workflow<Program> {
     lab.effects.observed(input.id, 'the value at the end', value);
     if (input.fails) throw new Error(PLANNED);
     return value;
-  });
+  };
+  const program: Workflow<Program> = workflow('program', execute, limits);
   return program;
 }
 

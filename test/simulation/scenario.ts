@@ -58,6 +58,8 @@ export interface Scenario {
   isCalm: boolean;
   /** Code waits for what is not durable. */
   isPlain: boolean;
+  /** How many programs execute at once, children among them. Null: as many as there are. */
+  limit: number | null;
 }
 
 export type ProfileName = 'calm' | 'loss' | 'crash' | 'stall' | 'storm';
@@ -125,6 +127,7 @@ export function scenarioOf(random: Random, profile: ProfileName): Scenario {
         : [],
     isCalm,
     isPlain: plain,
+    limit: random.chance(0.3) ? random.int(1, 2) : null,
   };
 }
 

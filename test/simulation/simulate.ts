@@ -172,7 +172,7 @@ class Simulation {
     process: SimProcess,
     { strikes, executes }: { strikes: Scenario['strikes'][number]; executes: boolean },
   ): Runtime {
-    const { worker, faults, calmAt, nudges } = this.#scenario;
+    const { worker, faults, calmAt, nudges, limit } = this.#scenario;
     const isRough = (): boolean => this.world.time < calmAt && !this.#isOver;
     const network = new Network({
       world: this.world,
@@ -191,7 +191,9 @@ class Simulation {
     const between = this.#options.between ?? ((store: Store) => store);
     return createRuntime({
       store: between(network.store, this.world, process),
-      workflows: [programWorkflow({ process, effects: this.#effects, announce: (token) => this.#announced(token) })],
+      workflows: [
+        programWorkflow({ process, effects: this.#effects, announce: (token) => this.#announced(token), limit }),
+      ],
       secret: SECRET,
       clock: process.clock,
       ids: process.ids,

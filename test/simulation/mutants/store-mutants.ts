@@ -71,6 +71,15 @@ function withRowsToken(state: MemoryState, { number: _number, ...request }: Comm
   return { ...request, token: { epoch: row.epoch, nonce: row.nonce ?? '' } };
 }
 
+/** The slots that were taken before the change are taken after it. */
+function withSlotsKept<T>(state: MemoryState, change: () => T): T {
+  const before = [...state.limits];
+  const answer = change();
+  state.limits.clear();
+  for (const [key, use] of before) state.limits.set(key, use);
+  return answer;
+}
+
 /** The commit as if it had seen all messages; what was seen is put right afterwards. */
 function withAllSeen(state: MemoryState, request: Commit): CommitResult {
   const row = state.runs.get(request.run)?.run;
@@ -268,6 +277,24 @@ export const STORE_MUTANTS: Record<string, StoreMutant> = {
       const record = state.runs.get(request.run);
       if (record !== undefined && answer.kind === 'applied' && request.then.kind === 'yield')
         setDue(state, { record, dueAt: null });
+      return answer;
+    },
+  },
+  'a run that is let go keeps its slot': {
+    commit: (state, request) =>
+      request.then.kind === 'run' ? commit(state, request) : withSlotsKept(state, () => commit(state, request)),
+  },
+  'a run that waits keeps its slot': {
+    commit: (state, request) =>
+      request.then.kind === 'wait' ? withSlotsKept(state, () => commit(state, request)) : commit(state, request),
+  },
+  'claims take no slots': {
+    claim: (state, request) => withSlotsKept(state, () => claim(state, request)),
+  },
+  'a takeover gives the slot of the former holder away': {
+    claim: (state, request) => {
+      const answer = claim(state, request);
+      if (answer.claims.some(({ from }) => from === 'lease')) state.limits.clear();
       return answer;
     },
   },
