@@ -11,13 +11,13 @@ export interface PollPaceOptions {
 
 export class PollPace {
   readonly #least: number;
-  readonly #most: number;
+  readonly #most: () => number;
   #next: number;
   #failures = 0;
 
   constructor({ pollMs, store }: PollPaceOptions) {
     this.#least = pollMs.set ?? pollMs.normal;
-    this.#most = pollMs.set ?? Math.max(pollMs.normal, store.capabilities.idlePollMs ?? 0);
+    this.#most = () => pollMs.set ?? Math.max(pollMs.normal, store.capabilities.idlePollMs ?? 0);
     this.#next = this.#least;
   }
 
@@ -26,8 +26,8 @@ export class PollPace {
     this.#failures = 0;
     if (look === null) return this.#least;
     if (look.claims.length > 0) this.#next = this.#least;
-    const pause = this.#next;
-    if (look.claims.length === 0) this.#next = Math.min(this.#most, 2 * pause);
+    const pause = Math.min(this.#most(), this.#next);
+    if (look.claims.length === 0) this.#next = Math.min(this.#most(), 2 * pause);
     return Math.min(pause, look.nextDueInMs ?? pause);
   }
 

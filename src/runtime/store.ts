@@ -561,7 +561,10 @@ export interface Capabilities {
   push: boolean;
   /** Least time between two stream flushes of a run that the store asks for. */
   flushMs: number;
-  /** So long a worker may let pass between two claims, where none finds anything and hints tell it of what comes. Default: as a worker is set. */
+  /**
+   * So long a worker may let pass between two claims, and a reader between two looks at a stream, where none finds anything and hints tell
+   * of what comes. It may change: 0 while hints do not arrive. Default: as each is set.
+   */
   idlePollMs?: number;
   /** How many bytes of parts one call may bring or ask for; at least `MAX_PART_BYTES`. */
   maxRequestBytes: number;

@@ -4,7 +4,8 @@
  *
  *  B1 A page that a reader gets was read after the last hint that the topic had when the reader asked: each hint begins a
  *     new version, and pages are shared within a version only.
- *  B2 Hints may be lost (S26): while a reader waits, a poll begins a new version every second.
+ *  B2 Hints may be lost (S26): while a reader waits, a poll begins a new version every second; where looks cost money, ever more rarely
+ *     while nothing comes, up to the store's `idlePollMs`.
  *  B3 A topic lives while it has readers; the store is watched while there are topics.
  */
 
@@ -12,7 +13,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Hint, Store, StreamPage } from '../runtime/store.ts';
 
 /** What a reader needs of a store. */
-export type StreamStore = Pick<Store, 'read' | 'watch'>;
+export type StreamStore = Pick<Store, 'read' | 'watch' | 'capabilities'>;
 
 export interface Topic {
   /** Grows whenever the stream may have changed. */
@@ -71,6 +72,7 @@ export function createSubscriptions(options: { store: StreamStore; clock: Clock 
     const created = createTopic({
       clock,
       pollMs: store.watch === undefined ? POLL_WITHOUT_HINTS_MS : POLL_MS,
+      idlePollMs: () => store.capabilities.idlePollMs ?? 0,
       read: (from) => store.read(run, stream, { from, maxBytes: PAGE_BYTES }),
     });
     topics.set(stream, created);
@@ -107,13 +109,16 @@ function bumpAll(topics: Map<string, SharedTopic> | undefined): void {
 interface TopicOptions {
   clock: Clock;
   pollMs: number;
+  /** So long at most between two polls that find nothing; it may change. */
+  idlePollMs: () => number;
   read: (from: number) => Promise<StreamPage | null>;
 }
 
-function createTopic({ clock, pollMs, read }: TopicOptions): SharedTopic {
+function createTopic({ clock, pollMs, idlePollMs, read }: TopicOptions): SharedTopic {
   const waiting = new Set<() => void>();
   const pages = new Map<number, Promise<StreamPage | null>>();
   let version = 0;
+  let pause = pollMs;
   let cancelPoll: (() => void) | undefined;
 
   const stop = (): void => {
@@ -121,7 +126,7 @@ function createTopic({ clock, pollMs, read }: TopicOptions): SharedTopic {
     cancelPoll = undefined;
   };
 
-  const bump = (): void => {
+  const begin = (): void => {
     version += 1;
     pages.clear();
     const woken = [...waiting];
@@ -130,9 +135,15 @@ function createTopic({ clock, pollMs, read }: TopicOptions): SharedTopic {
     if (waiting.size === 0) stop();
   };
 
+  const bump = (): void => {
+    pause = pollMs;
+    begin();
+  };
+
   const poll = (): void => {
     cancelPoll = undefined;
-    bump();
+    pause *= 2;
+    begin();
   };
 
   const readShared = (from: number): Promise<StreamPage | null> => {
@@ -141,7 +152,12 @@ function createTopic({ clock, pollMs, read }: TopicOptions): SharedTopic {
     if (pages.size >= SHARED_PAGES) pages.clear();
     const page = read(from);
     pages.set(from, page);
-    page.catch(() => pages.delete(from)); // the readers get the error; the next one reads again
+    page.then(
+      (found) => {
+        if (found !== null && found.chunks.length > 0) pause = pollMs;
+      },
+      () => pages.delete(from), // the readers get the error; the next one reads again
+    );
     return page;
   };
 
@@ -159,7 +175,8 @@ function createTopic({ clock, pollMs, read }: TopicOptions): SharedTopic {
         return () => {};
       }
       waiting.add(wake);
-      cancelPoll ??= clock.schedule(poll, pollMs);
+      pause = Math.max(pollMs, Math.min(pause, idlePollMs()));
+      cancelPoll ??= clock.schedule(poll, pause);
       return () => {
         waiting.delete(wake);
         if (waiting.size === 0) stop();

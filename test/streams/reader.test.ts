@@ -217,6 +217,37 @@ describe.each(Object.keys(stores))('a reader at the tail, in %s', (store) => {
     expect((await next).done).toBe(true);
   });
 
+  it('costs ever fewer reads while nothing happens, where the store asks for it and its hints come', async () => {
+    let idlePollMs = 30_000;
+    const capabilities = { ...world.store.capabilities, push: true };
+    Object.defineProperty(capabilities, 'idlePollMs', { get: () => idlePollMs });
+    const items = createStreamReader({ store: { ...world.store, capabilities }, clock })
+      .chunks({ run: run.id, stream: 's' })
+      .getReader();
+    let next = items.read();
+    await clock.settle();
+    const readsIn = async (ms: number): Promise<number> => {
+      const before = world.counts.reads;
+      await clock.advance(ms);
+      return world.counts.reads - before;
+    };
+    // After 1, 2, 4, 8, 16 and then each 30 seconds.
+    expect(await readsIn(31_000)).toBe(5);
+    expect(await readsIn(60_000)).toBe(2);
+    world.losing = true;
+    await run.write('s', ['a']);
+    await clock.advance(30_000);
+    expect((await next).value?.chunk).toBe('a');
+    next = items.read();
+    await clock.settle();
+    expect(await readsIn(3_000)).toBe(2);
+    idlePollMs = 0;
+    await clock.advance(4_000);
+    expect(await readsIn(5_000)).toBe(5);
+    await items.cancel();
+    expect((await next).done).toBe(true);
+  });
+
   it('reads all new chunks of a hint in one read', async () => {
     const items = open();
     await run.write('s', ['a']);

@@ -27,6 +27,8 @@ export interface Subscriber {
   message(text: string): void;
   /** It hears from now on; what was said before it did not hear. */
   open(): void;
+  /** It hears nothing until it is opened again, by itself. */
+  lost(): void;
 }
 
 export function isUnknownScript(message: string): boolean {

@@ -13,6 +13,8 @@ import type { Connection } from './connection.ts';
 import { ToldTails } from './told-tails.ts';
 
 export interface Doorbell {
+  /** Watchers hear what others change. */
+  readonly hears: boolean;
   watch(listener: (hint: Hint) => void): () => void;
   /** What a script of this store changed. */
   tell(hints: string): void;
@@ -42,6 +44,9 @@ export function createDoorbell(options: DoorbellOptions): Doorbell {
   };
   const line = openLine(options, ring);
   return {
+    get hears() {
+      return line.hears;
+    },
     watch(listener) {
       listeners.add(listener);
       line.start();
@@ -67,7 +72,7 @@ export function createDoorbell(options: DoorbellOptions): Doorbell {
 }
 
 interface Line {
-  /** From the moment when it was opened on. */
+  /** From the moment when it was opened on, until it is lost. */
   readonly hears: boolean;
   start(): void;
   stop(): void;
@@ -103,6 +108,10 @@ function openLine({ connection, clock, channel, me }: DoorbellOptions, ring: (hi
         hears = true;
         // D2
         ring([{ kind: 'any' }]);
+      },
+      lost() {
+        hears = false;
+        forgetEcho();
       },
     });
   };

@@ -19,6 +19,8 @@ export interface Gate {
   /** Throws if the store is closed. */
   enter(): void;
   saw: Doorbell['saw'];
+  /** Watchers hear what others change. */
+  hears(): boolean;
   watch(listener: (hint: Hint) => void): () => void;
   close(): Promise<void>;
 }
@@ -82,6 +84,7 @@ export function createGate(options: GateOptions): Gate {
       return asked.finally(() => pending.delete(asked));
     },
     saw: doorbell.saw,
+    hears: () => doorbell.hears,
     watch(listener) {
       enter();
       return doorbell.watch(listener);

@@ -47,6 +47,7 @@ export function subscribeByEvents(access: Access & { channel: string }, subscrib
     // However it ended: hints that are lost meanwhile have a poll behind them (S26).
     const again = (): void => {
       if (end.signal.aborted) return;
+      subscriber.lost();
       cancelAgain = clock.schedule(start, Math.min(MOST_AGAIN_MS, AGAIN_MS * 2 ** failures));
       failures += 1;
     };

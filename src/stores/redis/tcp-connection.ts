@@ -3,7 +3,7 @@
 import { Buffer } from 'node:buffer';
 import type { Clock } from '../../runtime/clock.ts';
 import { isUnknownScript } from './connection.ts';
-import type { Connection, ScriptCall } from './connection.ts';
+import type { Connection, ScriptCall, Subscriber } from './connection.ts';
 import { toMarkedBytes } from './payloads.ts';
 import type { Reply } from './script.ts';
 
@@ -69,32 +69,39 @@ export function tcpConnection(open: () => Promise<RedisClient>, { isOwn, clock }
       }
     },
     command: call,
-    subscribe(channel, { message, open: opens }) {
-      let subscriber: RedisClient | undefined;
-      let isOver = false;
-      const start = async (): Promise<void> => {
-        const made = (await client()).duplicate();
-        if (isOver) return made.disconnect();
-        subscriber = made;
-        // It stands before the keys of scripts, and so before what they publish on.
-        const prefix = made.options?.keyPrefix ?? '';
-        made.on('message', (_, text) => message(String(text)));
-        // The client subscribes again when it has connected again; until then it does not hear.
-        made.on('ready', () => void made.subscribe(prefix + channel).then(opens, ignored));
-        made.on('error', ignored);
-        if (made.status === 'wait') await made.connect?.();
-      };
-      void start().catch(ignored);
-      return () => {
-        isOver = true;
-        subscriber?.disconnect();
-      };
-    },
+    subscribe: (channel, subscriber) => subscribeOver(client, { channel, subscriber }),
     async close() {
       if (!isOwn || opened === undefined) return;
       const used = await opened.catch(() => null);
       if (used !== null) await inTime(clock, used.quit()).catch(() => used.disconnect());
     },
+  };
+}
+
+/** Over a connection of its own. */
+function subscribeOver(
+  client: () => Promise<RedisClient>,
+  { channel, subscriber }: { channel: string; subscriber: Subscriber },
+): () => void {
+  let used: RedisClient | undefined;
+  let isOver = false;
+  const start = async (): Promise<void> => {
+    const made = (await client()).duplicate();
+    if (isOver) return made.disconnect();
+    used = made;
+    // It stands before the keys of scripts, and so before what they publish on.
+    const prefix = made.options?.keyPrefix ?? '';
+    made.on('message', (_, text) => subscriber.message(String(text)));
+    // The client subscribes again when it has connected again; until then it does not hear.
+    made.on('ready', () => void made.subscribe(prefix + channel).then(() => subscriber.open(), ignored));
+    made.on('close', () => subscriber.lost());
+    made.on('error', ignored);
+    if (made.status === 'wait') await made.connect?.();
+  };
+  void start().catch(ignored);
+  return () => {
+    isOver = true;
+    used?.disconnect();
   };
 }
 

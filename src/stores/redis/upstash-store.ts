@@ -61,7 +61,9 @@ export function upstashStore(options: UpstashStoreOptions): Store {
     durability: 'async',
     push: true,
     flushMs,
-    idlePollMs: IDLE_POLL_MS,
+    get idlePollMs() {
+      return gate.hears() ? IDLE_POLL_MS : 0;
+    },
     maxRequestBytes: 524_288,
   };
   const gate = createGate({
