@@ -8,7 +8,8 @@ import type { DurableCallSettings } from '../durable-settings.ts';
 import { withClientOutputs } from '../history/client-output.ts';
 import { checkEdits } from '../tool/edited-input.ts';
 import { durableModel } from '../turn/durable-model.ts';
-import { durableTools, withMissingTools } from '../tool/durable-tool.ts';
+import { durableTools } from '../tool/durable-tool.ts';
+import { withMissingTools } from '../tool/missing-tools.ts';
 import { memoizedApproval } from '../tool/approval-policy.ts';
 
 /** Carries a call from the arguments of stream and generate to prepareCall; the SDK passes what it does not know. */

@@ -10,8 +10,8 @@
  *  D6 A call begins when there is room for it in the budget. After a stop it fails without having begun. Those that tools make are part of theirs.
  */
 
-import { dynamicTool, experimental_toolCaller, jsonSchema } from 'ai';
-import type { ModelMessage, Tool, ToolExecutionOptions, ToolSet } from 'ai';
+import { experimental_toolCaller } from 'ai';
+import type { Tool, ToolExecutionOptions, ToolSet } from 'ai';
 import type { Attempt, MessagePlace, Operation } from '../../runtime/context.ts';
 import { currentFrame } from '../../runtime/context.ts';
 import { encodeChunk } from '../../runtime/chunk.ts';
@@ -308,7 +308,7 @@ function neverRuns(): never {
   throw new DurableError('divergence', 'A recorded tool was started again.');
 }
 
-export function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
   return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
 }
 
@@ -321,57 +321,4 @@ function gatedInputCallbacks(tool: Tool, call: CallState): Record<string, unknow
     gated[name] = (options: unknown) => (call.turn?.replayed === true ? undefined : callback.call(tool, options));
   }
   return gated;
-}
-
-/**
- * Approved calls of tools that do not exist any more get an error that the model can read, instead of no result at all. The names are
- * answered too, so that the model is not offered them.
- */
-export function withMissingTools(
-  tools: ToolSet | undefined,
-  messages: ModelMessage[],
-): { tools: ToolSet | undefined; missing: string[] } {
-  const missing = approvedToolNames(messages).filter((name) => tools === undefined || !Object.hasOwn(tools, name));
-  if (missing.length === 0) return { tools, missing };
-  const stand = Object.fromEntries(missing.map((name) => [name, missingTool(name)]));
-  return { tools: { ...tools, ...stand }, missing };
-}
-
-function approvedToolNames(messages: ModelMessage[]): string[] {
-  const last = messages.at(-1);
-  if (last?.role !== 'tool') return [];
-  const approved = new Set(
-    last.content.flatMap((part) => (part.type === 'tool-approval-response' && part.approved ? [part.approvalId] : [])),
-  );
-  const parts = messages.flatMap((message) =>
-    message.role === 'assistant' && typeof message.content !== 'string' ? message.content : [],
-  );
-  const calls = new Set(
-    parts.flatMap((part) =>
-      part.type === 'tool-approval-request' && approved.has(part.approvalId) ? [part.toolCallId] : [],
-    ),
-  );
-  return [
-    ...new Set(
-      parts.flatMap((part) =>
-        part.type === 'tool-call' && calls.has(part.toolCallId) && part.providerExecuted !== true
-          ? [part.toolName]
-          : [],
-      ),
-    ),
-  ];
-}
-
-function missingTool(name: string): Tool {
-  return dynamicTool({
-    description: 'This tool does not exist any more.',
-    inputSchema: jsonSchema({}),
-    execute: () => {
-      throw new DurableError(
-        'tool_not_found',
-        `Cannot run the tool "${name}": it was approved, but this version of the agent has no such tool. Say so, and use the tools that there are.`,
-        { details: { name } },
-      );
-    },
-  });
 }
