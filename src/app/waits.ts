@@ -8,7 +8,9 @@ import { isQuestion, readQuestionDetails } from '../hooks/question.ts';
 import type { QuestionDetails } from '../hooks/question.ts';
 import { decodeValue } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
+import { Journal } from '../runtime/journal.ts';
 import { readDescendants } from '../runtime/lineage.ts';
+import { LONGEST_TO_LOOK_MS } from '../runtime/next-look.ts';
 import type { Hook, HookQuery, Responder, Run, Store } from '../runtime/store.ts';
 
 export type Wait = ApprovalWait | QuestionWait | ClientToolWait | HookWait | SleepWait;
@@ -54,12 +56,27 @@ export interface SleepWait {
   until: number;
 }
 
+type WaitingRun = Pick<Run, 'id' | 'status' | 'dueAt' | 'updatedAt'>;
+
 /** Oldest first; empty unless the run is waiting. */
-export async function readWaits(store: Store, run: Pick<Run, 'id' | 'status' | 'dueAt'>): Promise<Wait[]> {
+export async function readWaits(store: Store, run: WaitingRun): Promise<Wait[]> {
   if (run.status !== 'waiting') return [];
-  const [hooks, below] = await Promise.all([openHooks(store, { run: run.id }), approvalsBelow(store, run.id)]);
+  const [hooks, below, until] = await Promise.all([
+    openHooks(store, { run: run.id }),
+    approvalsBelow(store, run.id),
+    nextTimer(store, run),
+  ]);
   const waits = [...hooks, ...below].toSorted((a, b) => a.createdAt - b.createdAt).map((hook) => toWait(hook, run.id));
-  return run.dueAt === null ? waits : [...waits, { kind: 'sleep', until: run.dueAt }];
+  return until === null ? waits : [...waits, { kind: 'sleep', until }];
+}
+
+/** The row may be due earlier, to be looked at; what the run sleeps for stands in its journal then. */
+async function nextTimer(store: Store, { id, dueAt, updatedAt }: WaitingRun): Promise<number | null> {
+  if (dueAt === null || dueAt - updatedAt > LONGEST_TO_LOOK_MS) return dueAt;
+  const loaded = await store.load(id);
+  const timers = unlessCorrupt(() => Journal.load(loaded, { from: 0 }).openTimers()) ?? [];
+  const next = Math.min(...timers.filter((timer) => timer >= dueAt));
+  return next === Infinity ? null : next;
 }
 
 /**

@@ -16,7 +16,6 @@ import type { Application } from './context.ts';
 import { DivergenceWatch } from './divergence.ts';
 import { DurableError } from './errors.ts';
 import { drainLeftovers, mayWait, takePending, withEnd } from './run-commit.ts';
-import { isEndOfDrop } from './run-end.ts';
 import type { Outcome } from './run-end.ts';
 import { RunEnding } from './run-ending.ts';
 import { Holding } from './holding.ts';
@@ -24,7 +23,7 @@ import type { HoldingOptions, InFlight } from './holding.ts';
 import type { HeldRunHost } from './held-run-host.ts';
 import { withHookConflict } from './hook-conflict.ts';
 import { Intake } from './intake.ts';
-import { nextLookAt } from './next-look.ts';
+import { nextLookAt, runsAgain } from './next-look.ts';
 import { emptyPending, isEmptyPending, joinPending } from './pending.ts';
 import { Parking } from './parking.ts';
 import type { WorkflowDefinition } from './registrable.ts';
@@ -195,22 +194,19 @@ export class HeldRun implements CommitSource {
 
   /** Its memory is needed for others; it is replayed when something happens to it. */
   evict(): void {
-    this.#evicted = true;
     this.drop(
       'runtime_closed',
       `The continuation of run "${this.id}" was not used for a while and is dropped; it is replayed on demand.`,
     );
+    // What its code does about being dropped is no going on by itself.
+    void this.#settled().then(() => (this.#evicted = true));
   }
 
   /** Its code went on although it is dropped: it awaited something plain while the run waited (E6). */
-  strayed(end?: Outcome): void {
-    if (!this.#evicted || this.#woken || isEndOfDrop(end, this.core)) return;
+  strayed(): void {
+    if (!this.#evicted || this.#woken) return;
     this.#woken = true;
-    this.core.logger.warn(
-      { code: 'runtime_closed' },
-      'the code awaited something that is not durable while the run waited, and its memory was given up: it runs again; put this await into step()',
-    );
-    this.#options.host.wake(this);
+    if (runsAgain(this.core)) this.#options.host.wake(this);
   }
 
   /** Yields at the next boundary, or now. */
@@ -247,15 +243,17 @@ export class HeldRun implements CommitSource {
     const { root, holding } = this.core;
     if (root.presence.state === 'busy' && !holding && !this.#ending.hasOutcome && this.#draining === 'no') return;
     this.#evaluateScheduled = true;
-    const { clock } = this.core;
-    void clock
-      .settle()
-      .then(() => clock.settle())
+    void this.#settled()
       .then(() => {
         this.#evaluateScheduled = false;
         this.#evaluate();
       })
       .catch((error: unknown) => this.broken(error));
+  }
+
+  async #settled(): Promise<void> {
+    await this.core.clock.settle();
+    await this.core.clock.settle();
   }
 
   takeCommit({ flush }: { flush: boolean }): Commit | null {
@@ -428,7 +426,7 @@ export class HeldRun implements CommitSource {
   }
 
   #functionEnded(outcome?: Outcome): void {
-    if (this.#state === 'finished') return this.strayed(outcome);
+    if (this.#state === 'finished') return this.strayed();
     if (outcome !== undefined && !this.#ending.set(outcome)) return;
     if (this.#state === 'suspended') this.#wake();
     this.evaluate();

@@ -39,6 +39,7 @@ export class Journal {
   readonly #completions = new Map<string, Entry>();
   readonly #recoveries: Entry[] = [];
   readonly #facts = new Map<string, Entry[]>();
+  #heardAt = 0;
 
   constructor(checkpoints: readonly JournalEvent[] = []) {
     this.checkpoints = checkpoints;
@@ -68,9 +69,15 @@ export class Journal {
     return needed.length === 0 ? undefined : loadAll(needed);
   }
 
+  /** When the last event was recorded that is more than a call to look at the run. */
+  get heardAt(): number {
+    return this.#heardAt;
+  }
+
   add(entry: Entry): void {
     this.#entries.push(entry);
-    const { type, key } = entry.event;
+    const { type, key, at } = entry.event;
+    if (!isBareWake(entry.event)) this.#heardAt = Math.max(this.#heardAt, at);
     if (type === 'message_received' || type === 'cancel_requested') return;
     if (COMPLETIONS.has(type)) {
       this.#completions.set(key, entry);
@@ -101,6 +108,14 @@ export class Journal {
 
   under(prefix: string): JournalEvent[] {
     return this.#entries.filter((entry) => entry.event.key.startsWith(prefix)).map((entry) => entry.event);
+  }
+
+  /** Moments that something was to go on at and has not, as far as is recorded: one that was taken back is among them. */
+  openTimers(): number[] {
+    return [...this.#facts].flatMap(([key, entries]) => {
+      const { dueAt } = entries.at(-1)?.event ?? {};
+      return dueAt === undefined || this.#completions.has(key) || !this.takesPart(key) ? [] : [dueAt];
+    });
   }
 
   /** Messages for a key up to a position. */
@@ -156,4 +171,8 @@ export class Journal {
     }
     return true;
   }
+}
+
+function isBareWake({ type, key, meta }: JournalEvent): boolean {
+  return type === 'message_received' && key === '' && meta?.['kind'] === 'wake';
 }

@@ -4,20 +4,11 @@ import { encodeGathered, encodeThrown, encodeValue } from './codec.ts';
 import type { ReceivedMessage } from './context.ts';
 import { DurableError } from './errors.ts';
 import { unhashedLike } from './keyring.ts';
-import type { RunCore } from './run-core.ts';
 import type { NewRun, Run, Then } from './store.ts';
 
 export type Outcome =
   | { status: 'completed'; value: unknown }
   | { status: 'failed' | 'cancelled'; error: unknown; value?: unknown };
-
-/** What its continuation was dropped with has ended it: code that has gone on by itself ends otherwise. */
-export function isEndOfDrop(
-  end: Outcome | undefined,
-  { controller: { signal } }: Pick<RunCore, 'controller'>,
-): boolean {
-  return end?.status === 'failed' && signal.aborted && end.error === signal.reason;
-}
 
 /** `result.what` names the result in errors. Throws what encoding it throws. */
 export function endOf(outcome: Outcome, result: { what: string; maxBytes: number }): Then {

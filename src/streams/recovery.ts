@@ -5,7 +5,9 @@
  *  R2 Of the step after those, whatever is stored is taken back by one `reset-step`, and the whole step follows. A client
  *     keeps its `step-start` part on `reset-step` (AI SDK, process-ui-message-stream.ts), so `start-step` is not repeated.
  *     Data parts with an id are written again after the `reset-step`, each with its last value: tools write them, and one that
- *     is recorded does not run again. One that runs again replaces its own.
+ *     is recorded does not run again. One that runs again replaces its own. Where the new pass is known to repeat what is stored of
+ *     the step (`resumes`), nothing is taken back, and only what is missing of it follows; should it turn out to be another, it is
+ *     taken back then.
  *  R3 A chunk outside of steps is skipped if the segment has stored one of the same type and id; the n-th of several if n
  *     are stored. A preliminary tool output never stands for the final one.
  *  R4 After a stored `abort` or `error` only `finish` may follow: the text that a stopped user saw stays. After a stored
@@ -16,6 +18,8 @@
  */
 
 import type { UIMessageChunk } from 'ai';
+import { addMerged } from './fold.ts';
+import { StoredStep } from './stored-step.ts';
 
 /** What a segment has stored of its stream. */
 export interface RecoveryPlan {
@@ -23,8 +27,8 @@ export interface RecoveryPlan {
   completedSteps: number;
   /** The step after them has a stored `start-step`. */
   openStep: boolean;
-  /** Something of the open step, other than `kept`, is visible: stored since its start or its last `reset-step`. */
-  visible: boolean;
+  /** What the open step shows besides `kept`: stored since its start or its last `reset-step`, deltas merged. */
+  shown: readonly UIMessageChunk[];
   /** The data parts with an id that the open step shows, by type and id. */
   kept: ReadonlyMap<string, UIMessageChunk>;
   /** Chunks stored outside of steps, counted by type and id. */
@@ -47,7 +51,7 @@ export function recoveryPlan(stored: Iterable<UIMessageChunk>, before?: UIMessag
   const plan: MutablePlan = {
     completedSteps: 0,
     openStep: false,
-    visible: false,
+    shown: [],
     kept: new Map(),
     outside: new Map(),
     ended: false,
@@ -59,6 +63,7 @@ export function recoveryPlan(stored: Iterable<UIMessageChunk>, before?: UIMessag
 }
 
 interface MutablePlan extends RecoveryPlan {
+  shown: UIMessageChunk[];
   kept: Map<string, UIMessageChunk>;
   outside: Map<string, number>;
 }
@@ -73,21 +78,22 @@ function addStored(plan: MutablePlan, chunk: UIMessageChunk): void {
   } else if (chunk.type === 'start-step' || chunk.type === 'finish-step' || chunk.type === 'reset-step') {
     if (chunk.type === 'finish-step') plan.completedSteps += 1;
     plan.openStep = chunk.type !== 'finish-step';
-    plan.visible = false;
+    plan.shown = [];
     plan.kept.clear();
   } else if (isKept(chunk)) {
     plan.kept.set(identityOf(chunk), chunk);
   } else {
-    plan.visible = true;
+    addMerged(plan.shown, chunk);
   }
 }
 
-/** A filter for a new pass from the segment's start. An empty plan lets everything pass. */
-export function createRecoveryFilter(plan: RecoveryPlan): RecoveryFilter {
+/** A filter for a new pass from the segment's start. An empty plan lets everything pass. `resumes`: see R2. */
+export function createRecoveryFilter(plan: RecoveryPlan, { resumes = false } = {}): RecoveryFilter {
   const outside = new Map(plan.outside);
   let step = -1;
   let inStep = false;
-  let resetDue = plan.openStep && plan.visible;
+  let resumed = resumes && plan.openStep ? new StoredStep(plan.shown, identityOf) : undefined;
+  let resetDue = plan.openStep && plan.shown.length > 0 && resumed === undefined;
   let finished = plan.finished;
 
   const isStored = (chunk: UIMessageChunk): boolean => {
@@ -106,7 +112,15 @@ export function createRecoveryFilter(plan: RecoveryPlan): RecoveryFilter {
   const nextInStep = (chunk: UIMessageChunk): UIMessageChunk[] => {
     if (chunk.type === 'finish-step') inStep = false;
     if (step < plan.completedSteps) return []; // R1
+    if (step === plan.completedSteps && resumed !== undefined) return nextResumed(resumed, chunk);
     return step === plan.completedSteps ? [...reset(), chunk] : [chunk]; // R2
+  };
+
+  const nextResumed = (stored: StoredStep, chunk: UIMessageChunk): UIMessageChunk[] => {
+    const missing = stored.missing(chunk);
+    if (missing !== undefined) return missing;
+    resumed = undefined;
+    return [{ type: 'reset-step' }, ...plan.kept.values(), ...stored.passed];
   };
 
   const next = (chunk: UIMessageChunk): UIMessageChunk[] => {

@@ -4,7 +4,7 @@
  * stream by `getWritable` do not pass here.
  *
  *  U1 At creation everything that earlier passes emitted is committed and known; the `reset-step` of an open step is
- *     appended then, before a tool of this pass can write.
+ *     appended then, before a tool of this pass can write. A step of which all that is stored is repeated goes on as it is.
  *  U2 A cancelled run is not reset: what the user saw when he stopped it stays.
  *  U3 `error` and `abort` chunks end a client's message for good, so they are never piped: the caller decides whether the
  *     segment is entered again, or writes the end at last.
@@ -26,6 +26,11 @@ export interface UiWriterOptions {
   stream: string;
   /** The stream's tail when the segment began; null if this pass is the first (nothing is read then). */
   from: number | null;
+  /**
+   * Of a step (from 0) that this pass is certain to repeat: whether a stored chunk is one that it writes again. Undefined if it may write
+   * something else.
+   */
+  repeats?: (step: number) => Promise<((chunk: UIMessageChunk) => boolean) | undefined>;
 }
 
 /** How a piped stream ended. `aborted`, `failed`: it had a chunk of type `abort` or `error`; from there on nothing was written. */
@@ -54,7 +59,9 @@ export async function createUiWriter(context: RunContext, options: UiWriterOptio
   const copy = new Copy(context, options.stream);
   const { stored, before }: StoredChunks =
     options.from === null ? { stored: [] } : await readStoredChunks(context, { ...options, from: options.from });
-  const filter = createRecoveryFilter(recoveryPlan(stored, before));
+  const plan = recoveryPlan(stored, before);
+  const isRepeated = plan.openStep ? await options.repeats?.(plan.completedSteps) : undefined;
+  const filter = createRecoveryFilter(plan, { resumes: isRepeated !== undefined && plan.shown.every(isRepeated) });
   for (const chunk of stored) copy.add(chunk);
 
   let isStopped = false;

@@ -152,6 +152,42 @@ describe('a re-executed segment', () => {
     expect(append([...stored, reset, ...kept], whole)).toEqual([...step('ab').slice(1), ...step('cd'), finish]);
   });
 
+  it('takes nothing back of a step that is repeated, and appends what is missing of it', () => {
+    const call: UIMessageChunk[] = [
+      { type: 'tool-input-start', toolCallId: 'c', toolName: 'search' },
+      { type: 'tool-input-delta', toolCallId: 'c', inputTextDelta: '{}' },
+      { type: 'tool-input-available', toolCallId: 'c', toolName: 'search', input: {} },
+      { type: 'tool-output-available', toolCallId: 'c', output: 1, preliminary: true },
+      { type: 'tool-output-available', toolCallId: 'c', output: 2 },
+    ];
+    const written = [
+      start,
+      ...step('ab'),
+      ...step('xyz').slice(0, -1),
+      ...call,
+      { type: 'finish-step' as const },
+      finish,
+    ];
+    const again = mergeDeltas(written);
+    for (let cut = 0; cut <= written.length; cut += 1) {
+      const stored = written.slice(0, cut);
+      const filter = createRecoveryFilter(recoveryPlan(stored), { resumes: true });
+      expect(filter.reset()).toEqual([]);
+      const appended = again.flatMap((chunk) => filter.next(chunk));
+      expect(mergeDeltas([...stored, ...appended])).toEqual(again);
+    }
+  });
+
+  it('takes a step back that was to be repeated and turns out to be another, with all that was passed over', () => {
+    const stored = [start, ...step('ab').slice(0, 4)];
+    for (const other of ['ax', 'a', 'abc']) {
+      const filter = createRecoveryFilter(recoveryPlan(stored), { resumes: true });
+      const appended = [start, ...step(other)].flatMap((chunk) => filter.next(chunk));
+      const longer: UIMessageChunk[] = [{ type: 'text-delta', id: 't', delta: 'c' }, ...step('').slice(2)];
+      expect(appended).toEqual(other === 'abc' ? longer : [reset, ...mergeDeltas(step(other).slice(1))]);
+    }
+  });
+
   it('gives the reset-step early on demand, and then not again', () => {
     const filter = createRecoveryFilter(recoveryPlan([start, ...step('xy').slice(0, 3)]));
     expect(filter.reset()).toEqual([reset]);

@@ -36,6 +36,7 @@ import { recordedSegment } from '../history/recorded-segment.ts';
 import type { PreparedCall } from '../call/agent-call.ts';
 import { withClientOutputs } from '../history/client-output.ts';
 import type { ClientOutputs } from '../history/client-output.ts';
+import { recordedStep } from './recorded-step.ts';
 import { runSegment, segmentPath, segmentPrefix } from './segment.ts';
 import type { RunnableAgent } from './segment.ts';
 import { hooksOf, readOutcome } from './segment-outcome.ts';
@@ -127,6 +128,7 @@ export class AgentRun {
     const writer = await createUiWriter(this.#context, {
       stream: DEFAULT_STREAM,
       from: this.#recovering ? tail : null,
+      repeats: (step) => recordedStep(this.#context, `${segmentPrefix(segment)}t${step}`),
     });
     const steering = await this.#open(writer);
     this.#steering = steering;

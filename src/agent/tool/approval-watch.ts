@@ -136,6 +136,7 @@ async function tellOf(context: RunContext, { call, reason, name, more, ...option
       kind: 'step',
       label: `tell of the approval of "${call.tool}" (${reason})`,
       retries: RETRIES,
+      unawaited: true,
       body: ({ signal, attempt }) => body(signal, attempt),
     });
     if (isTold && reason !== 'escalated') await record(context, `${key}/note`, { call, note });
@@ -171,6 +172,7 @@ async function record(
     kind: 'step',
     label: `note that the approval of "${call.tool}" was ${note.type}`,
     retries: RETRIES,
+    unawaited: true,
     body: () => context.noteHook(call.tokenHash, encodeNote(whole)),
   });
 }
