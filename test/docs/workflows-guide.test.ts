@@ -50,7 +50,7 @@ describe('docs/workflows.md', () => {
     vi.spyOn(console, 'log').mockReturnValue();
     const ended = start();
     await vi.waitFor(() => expect(charge).toHaveBeenCalledTimes(1));
-    await runtime.until(await runtime.getRun('order-1042'), 'waiting');
+    await runtime.until(runtime.getRun('order-1042'), 'waiting');
     await runtime.restart();
     await runtime.clock.advance('1 day');
     await ended;
@@ -62,7 +62,7 @@ describe('docs/workflows.md', () => {
   it('releases what was reserved when it is cancelled', async () => {
     const ended = expect(start()).rejects.toMatchObject({ code: 'cancelled' });
     await vi.waitFor(() => expect(charge).toHaveBeenCalledTimes(1));
-    await (await runtime.getRun('order-1042')).cancel();
+    await runtime.getRun('order-1042').cancel();
     await ended;
     expect(release).toHaveBeenCalledExactlyOnceWith('parcel of lamp');
   });
