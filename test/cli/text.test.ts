@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { dueText } from '../../src/cli/run-words.ts';
+import { dueText, reasonOf } from '../../src/cli/run-words.ts';
 import { parseStoreUrl } from '../../src/cli/store-url.ts';
 import { relativeText, spanText } from '../../src/cli/relative-time.ts';
 import { tableLines } from '../../src/cli/table.ts';
@@ -86,6 +86,15 @@ describe('the due time of a run', () => {
     expect(textAt('ready', now - 60_000, 'support@*')).toBe(`due 60 s ago, ${late}`);
     expect(textAt('running', now - 60_000, 'support@*')).toBe(`its worker is gone: the lease ended 60 s ago, ${late}`);
     expect([textAt('ready', now - 1_000), textAt('waiting', now + 1), textAt('completed', null)]).toEqual(['', '', '']);
+  });
+
+  it('says so of a run whose sleep has ended too, in place of the sleep', () => {
+    const until = now - 60_000;
+    const asleep = { parked: null, status: 'waiting', cancelRequested: false, dueAt: until, blockedBy: null } as RunInfo;
+    const reason = (waitsForWorker: string | null): string =>
+      reasonOf({ ...asleep, waitsForWorker }, [{ kind: 'sleep', until }], now);
+    expect(reason('nap@1')).toBe('due 60 s ago, and no worker that executes nap@1 takes it');
+    expect(reason(null)).toBe('sleep, due 60 s ago');
   });
 });
 
