@@ -109,8 +109,8 @@ export interface RunContext {
   flush(): Promise<void>;
   /** Reads this run's own stream, what is committed of it. */
   readStream(stream: string, from: number): Promise<StreamPage>;
-  /** This run, the one that it was started by, and so on, as far as they are there, with their inputs; not journaled, so call it in a step's body. */
-  lineage(): Promise<LineageRun[]>;
+  /** This run, the one that it was started by, and so on, as far as they are there, with their inputs; not journaled, so call it in a step's body. `isSpokenTo`: whose senders are asked for. */
+  lineage(isSpokenTo: (run: Run) => boolean): Promise<LineageRun[]>;
   /**
    * Shows a part in the message of an ancestor, at the call that waits for the child `via.key` of its; not journaled, so call it in a step's
    * body. A notice of the same id is one. What has ended hears nothing.

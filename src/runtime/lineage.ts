@@ -19,15 +19,16 @@ export interface LineageRun extends Run {
   senders: string[];
 }
 
-/** A run and its ancestors, nearest first, with their inputs. */
+/** A run and its ancestors, nearest first, with their inputs. `isSpokenTo`: the journals of others, which may be long, are not read. */
 export async function readLineage(
   { store, values }: { store: Pick<Store, 'get' | 'load'>; values: Pick<LargeValues, 'expand'> },
-  run: Run,
+  { run, isSpokenTo }: { run: Run; isSpokenTo: (run: Run) => boolean },
 ): Promise<LineageRun[]> {
   const rows = [run, ...(await readAncestors(store, run))];
   const whole = async (row: Run, index: number): Promise<LineageRun> => {
-    const input = isReference(row.input) ? await values.expand(row.input) : row.input;
-    return { ...row, input, senders: await sendersBefore(store, rows[index - 1]?.parent) };
+    const expanded = isReference(row.input) ? { ...row, input: await values.expand(row.input) } : row;
+    const below = rows[index - 1]?.parent;
+    return { ...expanded, senders: isSpokenTo(expanded) ? await sendersBefore(store, below) : [] };
   };
   return Promise.all(rows.map(whole));
 }

@@ -302,8 +302,8 @@ export class LiveRunContext implements RunContext {
     return items.length > 0;
   }
 
-  lineage(): ReturnType<typeof readLineage> {
-    return readLineage(this.#core, this.run);
+  lineage(isSpokenTo: (run: Run) => boolean): ReturnType<typeof readLineage> {
+    return readLineage(this.#core, { run: this.run, isSpokenTo });
   }
 
   notify(via: Via, notice: Notice): Promise<void> {

@@ -56,7 +56,7 @@ export async function descentOf(context: RunContext, { key, tool, own = NOBODY }
   const agent = agentsIn(key).at(-1) ?? null;
   const here = new Set([...own.senders, ...(context.scope().place?.senders?.() ?? [])]);
   if (run.parent === null && agent === null) return { origin: null, requestedBy: own.requestedBy, senders: [...here] };
-  const lineage = await context.lineage();
+  const lineage = await context.lineage((each) => inputOf(each) !== null);
   const root = lineage.at(-1) ?? run;
   const names = lineage.map((each, below) => [
     each.workflow,
@@ -76,8 +76,13 @@ function agentsIn(key: string): string[] {
   return [...key.matchAll(/(?:^|\/)agent:([^/#]+)/g)].map(([, id]) => fromKeyPart(id ?? ''));
 }
 
+function startedBy(run: Run): string | null {
+  const by = inputOf(run)?.by;
+  return typeof by === 'string' ? by : null;
+}
+
 /** Null for runs of plain workflows: what stands in their input is theirs. */
-function startedBy({ input }: Run): string | null {
-  const { messages, by } = (decodeValue(input) ?? {}) as Partial<StoredInput>;
-  return Array.isArray(messages) && typeof by === 'string' ? by : null;
+function inputOf({ input }: Run): StoredInput | null {
+  const given = (decodeValue(input) ?? {}) as Partial<StoredInput>;
+  return Array.isArray(given.messages) ? (given as StoredInput) : null;
 }
