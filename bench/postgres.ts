@@ -1,14 +1,17 @@
 /**
- * Postgres: a step, many runs at once, the way to a first step and to the code behind a hook, and from a writer to a reader of the same
- * process. The floor is the plain client on the same server, whose settings are asserted.
+ * Postgres: a step, many runs at once, the way to a first step and to the code behind a hook, and from a writer to a reader, in one
+ * process and between two. The floor is the plain client on the same server, whose settings are asserted.
  */
 
+import { setTimeout as delay } from 'node:timers/promises';
 import { createHook, getWritable, step, workflow } from 'everturn';
 import type { Runtime } from 'everturn';
 import { postgresStore } from 'everturn/postgres';
 import { Client, Pool } from 'pg';
 import { startPostgres } from '../test/support/postgres.ts';
 import { kilobyte } from './floors.ts';
+import { measureAgents } from './postgres-agents.ts';
+import { measureApart } from './postgres-apart.ts';
 import { inTurns, median, timed } from './measure.ts';
 import { toFigure, toPlainFigure } from './report.ts';
 import type { Bench, BenchContext, Figure } from './report.ts';
@@ -18,6 +21,7 @@ const RUNS = 200;
 const STEPS = 10;
 const AT_ONCE = 20;
 const CHUNKS = 100;
+const CHUNK_RATE = 60;
 const store = 'postgres';
 
 let marks: number[] = [];
@@ -51,6 +55,7 @@ const written = workflow('written', () =>
       const at = performance.now();
       await writer.write(i);
       marks.push((await read) - at);
+      await delay(1_000 / CHUNK_RATE);
     }
     await writer.close();
   }),
@@ -58,7 +63,7 @@ const written = workflow('written', () =>
 
 export const postgres: Bench = {
   name: 'postgres',
-  leavesOut: 'a network between the process and the server; other processes that claim, write and listen',
+  leavesOut: 'a network between the processes and the server',
   run: async (context) => {
     const server = await startPostgres();
     const floor = await openFloor(server.url);
@@ -69,7 +74,9 @@ export const postgres: Bench = {
       };
       const figures = await withRuntime(options, (runtime) => measure(context, { runtime, floor }));
       if (options.store.capabilities.durability !== 'fsync') throw new Error('The store does not promise to sync.');
-      return figures;
+      const insert = (): Promise<number> => timed(floor.insert);
+      const apart = await measureApart(context, { url: server.url, insert });
+      return [...figures, ...apart, await measureAgents(context, server.url)];
     } finally {
       await floor.close();
       await server.remove();
@@ -134,7 +141,11 @@ async function measure(
     }),
     toFigure('start to first step', started, { ...options, atMost: 2 }),
     toFigure('hook resume', resumed, { ...options, atMost: 2 }),
-    toPlainFigure('write to reader, in process, p50', await toReader(runtime), { store, unit: 'ms', atMost: 1.5 }),
+    toPlainFigure(`write to reader in process at ${CHUNK_RATE} chunks/s, p50`, await toReader(runtime), {
+      store,
+      unit: 'ms',
+      atMost: 1.5,
+    }),
   ];
 }
 
