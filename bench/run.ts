@@ -15,6 +15,7 @@ import { fan } from './fan.ts';
 import { http } from './http.ts';
 import { latency } from './latency.ts';
 import { postgres } from './postgres.ts';
+import { redis } from './redis.ts';
 import type { Bench, Figure } from './report.ts';
 import { toTable } from './report.ts';
 import { durableStore } from './runtime.ts';
@@ -40,6 +41,7 @@ const BENCHES: readonly Bench[] = [
   eventLoop,
   http,
   postgres,
+  redis,
   roundTrip,
 ];
 
