@@ -30,18 +30,19 @@ export class RunScope implements Scope {
   #ended = false;
 
   constructor(options: RunScopeOptions) {
+    const above: Partial<RunScope> = options.parent ?? {};
     this.path = options.path;
     this.kind = options.kind;
     this.parent = options.parent;
     this.#presence = options.presence;
-    this.shielded = options.shielded ?? options.parent?.shielded ?? false;
-    const metadata = options.metadata ?? (options.kind === 'shield' ? options.parent?.metadata : undefined);
+    this.shielded = options.shielded ?? above.shielded ?? false;
+    const metadata = options.metadata ?? (options.kind === 'shield' ? above.metadata : undefined);
     if (metadata !== undefined) this.metadata = metadata;
-    const onChild = options.onChild ?? options.parent?.onChild;
+    const onChild = options.onChild ?? above.onChild;
     if (onChild !== undefined) this.onChild = onChild;
-    const place = options.place ?? options.parent?.place;
+    const place = options.place ?? above.place;
     if (place !== undefined) this.place = place;
-    const requestedBy = options.requestedBy ?? options.parent?.requestedBy;
+    const requestedBy = options.requestedBy ?? above.requestedBy;
     if (requestedBy !== undefined) this.requestedBy = requestedBy;
   }
 
