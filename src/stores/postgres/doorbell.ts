@@ -208,8 +208,9 @@ class Listening {
   #probe(): void {
     const { ask, channel, clock, origin, warn } = this.#options;
     const session = this.#session;
+    let rang = false;
     this.#cancel = clock.schedule(() => {
-      if (!this.#hasHeard) {
+      if (rang && !this.#hasHeard) {
         warn(
           'The connection for LISTEN hears nothing; what other processes write is found by a poll. Behind PgBouncer in transaction mode, ' +
             'give `listen` a connection string that leads to Postgres itself, or `false`.',
@@ -217,7 +218,10 @@ class Listening {
       }
       this.#lost(session);
     }, ANSWER_MS);
-    ask('notify', 'SELECT pg_notify($1, $2)', [channel, message(origin, [])]).catch(() => undefined);
+    ask('notify', 'SELECT pg_notify($1, $2)', [channel, message(origin, [])]).then(
+      () => (rang = true),
+      () => undefined,
+    );
   }
 
   #lost(session: PostgresSession | null): void {
