@@ -116,7 +116,7 @@ interface TopicOptions {
 
 function createTopic({ clock, pollMs, idlePollMs, read }: TopicOptions): SharedTopic {
   const waiting = new Set<() => void>();
-  const pages = new Map<number, Promise<StreamPage | null>>();
+  const pages = createSharedPages(read, () => (pause = pollMs));
   let version = 0;
   let pause = pollMs;
   let cancelPoll: (() => void) | undefined;
@@ -146,21 +146,6 @@ function createTopic({ clock, pollMs, idlePollMs, read }: TopicOptions): SharedT
     begin();
   };
 
-  const readShared = (from: number): Promise<StreamPage | null> => {
-    const shared = pages.get(from);
-    if (shared !== undefined) return shared;
-    if (pages.size >= SHARED_PAGES) pages.clear();
-    const page = read(from);
-    pages.set(from, page);
-    page.then(
-      (found) => {
-        if (found !== null && found.chunks.length > 0) pause = pollMs;
-      },
-      () => pages.delete(from), // the readers get the error; the next one reads again
-    );
-    return page;
-  };
-
   return {
     readers: 0,
     get version() {
@@ -168,7 +153,7 @@ function createTopic({ clock, pollMs, idlePollMs, read }: TopicOptions): SharedT
     },
     bump,
     stop,
-    read: readShared,
+    read: pages.read,
     onChange(seen, wake) {
       if (seen !== version) {
         wake();
@@ -183,4 +168,29 @@ function createTopic({ clock, pollMs, idlePollMs, read }: TopicOptions): SharedT
       };
     },
   };
+}
+
+interface SharedPages {
+  read: TopicOptions['read'];
+  clear: () => void;
+}
+
+/** Readers at the same place share what is read there. */
+function createSharedPages(read: TopicOptions['read'], onChunks: () => void): SharedPages {
+  const pages = new Map<number, Promise<StreamPage | null>>();
+  const readShared = (from: number): Promise<StreamPage | null> => {
+    const shared = pages.get(from);
+    if (shared !== undefined) return shared;
+    if (pages.size >= SHARED_PAGES) pages.clear();
+    const page = read(from);
+    pages.set(from, page);
+    page.then(
+      (found) => {
+        if (found !== null && found.chunks.length > 0) onChunks();
+      },
+      () => pages.delete(from), // the readers get the error; the next one reads again
+    );
+    return page;
+  };
+  return { read: readShared, clear: () => pages.clear() };
 }
