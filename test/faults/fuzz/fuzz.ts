@@ -74,13 +74,13 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
     const answered = Promise.all(trips.map((id) => answerHook(runtime, { id, state })));
     const readers = ids
       .filter((_, index) => index % 5 < 2)
-      .map(async (id) => ({ id, seen: await readOn(runtime, id) }));
+      .map(async (id) => ({ id, seen: await readOn(runtime, { id, state }) }));
     chaos = disturb({ crew, live, leaseMs, seed, stopped, state, stop: options.stop });
     const resumed: string[] = [];
     const patience = delay(PATIENCE_MS, 'late' as const, { ref: false });
     const ended = await Promise.all(
       ids.map(async (id) => {
-        const outcome = await Promise.race([settled(runtime, { id, resumed }), patience]);
+        const outcome = await Promise.race([settled(runtime, { id, resumed, state }), patience]);
         return outcome === 'late' ? describeLate(store, id) : outcome;
       }),
     );
@@ -151,17 +151,22 @@ async function describeLate(store: Store, id: string): Promise<string> {
 }
 
 /** A run whose processes died five times before it made any progress is parked, as it should be: somebody lets it go on. */
-async function settled(runtime: Runtime, { id, resumed }: { id: string; resumed: string[] }): Promise<string> {
+async function settled(
+  runtime: Runtime,
+  of: { id: string; resumed: string[]; state: { over: boolean } },
+): Promise<string> {
+  const { id, resumed, state } = of;
   try {
     await runtime.getRun(id).result();
     return '';
   } catch (error) {
     const { code, details } = error as { code?: string; details?: { parked?: { code: string } } };
-    if (code === 'store_unavailable') return settled(runtime, { id, resumed });
+    if (state.over) return '';
+    if (code === 'store_unavailable') return delay(50).then(() => settled(runtime, of));
     if (details?.parked?.code !== 'crash_loop') return `${id} did not complete: ${String(error)}`;
     resumed.push(id);
     await runtime.resume(id);
-    return settled(runtime, { id, resumed });
+    return settled(runtime, of);
   }
 }
 
@@ -281,7 +286,7 @@ function readFrom(runtime: Runtime, { id, from }: { id: string; from: number }):
 }
 
 /** A reader whose store does not answer goes on where it was. */
-async function readOn(runtime: Runtime, id: string): Promise<Chunk[]> {
+async function readOn(runtime: Runtime, { id, state }: { id: string; state?: { over: boolean } }): Promise<Chunk[]> {
   const seen: Chunk[] = [];
   for (;;) {
     try {
@@ -289,6 +294,7 @@ async function readOn(runtime: Runtime, id: string): Promise<Chunk[]> {
       return seen;
     } catch (error) {
       if (!DurableError.is(error, 'store_unavailable')) throw error;
+      if (state?.over === true) return seen;
       await delay(50);
     }
   }
@@ -296,7 +302,7 @@ async function readOn(runtime: Runtime, id: string): Promise<Chunk[]> {
 
 /** A reader that was there all the time has what one who comes later gets. */
 async function compare(runtime: Runtime, { id, seen }: { id: string; seen: unknown[] }): Promise<string[]> {
-  const again = await readOn(runtime, id);
+  const again = await readOn(runtime, { id });
   return JSON.stringify(seen) === JSON.stringify(again)
     ? []
     : [`${id}: its live reader saw ${seen.length} chunks, a later one ${again.length}`];
