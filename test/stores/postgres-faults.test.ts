@@ -516,6 +516,27 @@ describe.skipIf(noPostgres !== undefined)(`Postgres${noPostgres === undefined ? 
     expect(names.filter((name) => name !== undefined)).toEqual(['full_hooks', 'deliver_all', 'commit_runs']);
   });
 
+  it('what is started at once is one statement, and what cannot be stored fails alone', async () => {
+    const { client, sent, close } = countingClient();
+    const store = open({ schema: newSchema(), client });
+    await store.get('run_1');
+    const started = await Promise.all(
+      Array.from({ length: 20 }, (_, index) =>
+        store.start([newRun({ id: `run_${index}` })], { nonce: `n${index}`, leaseMs: 60_000 }),
+      ),
+    );
+    expect(
+      started.map(([answer]) => (answer?.kind === 'created' ? [answer.run.id, answer.token?.nonce] : null)),
+    ).toEqual(started.map((_, index) => [`run_${index}`, `n${index}`]));
+    expect(sent.filter((text) => text.includes('start_runs'))).toHaveLength(1);
+    const tooLong = store.start([newRun({ id: 'x'.repeat(10_000).replaceAll('x', () => Math.random().toString(36)) })]);
+    const others = [store.start([newRun({ id: 'a' })]), store.start([newRun({ id: 'b' })])];
+    expect((await failure(() => tooLong)).code).toBe('store_unavailable');
+    expect((await Promise.all(others)).map(([answer]) => answer?.kind)).toEqual(['created', 'created']);
+    await store.close();
+    await close();
+  });
+
   it('a step is one round trip', async () => {
     const schema = newSchema();
     const { client, sent, close } = countingClient();

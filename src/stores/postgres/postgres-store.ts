@@ -1,6 +1,7 @@
 /** The store in a Postgres database, for any number of processes. */
 
 import { systemClock } from '../../runtime/clock.ts';
+import type { Clock } from '../../runtime/clock.ts';
 import { systemIds } from '../../runtime/ids.ts';
 import type { Capabilities, Store } from '../../runtime/store.ts';
 import { closedError } from '../rules.ts';
@@ -55,7 +56,7 @@ export interface PostgresStoreOptions {
  */
 export function postgresStore(options: PostgresStoreOptions): Store {
   const pools = new Pools(options);
-  const { db, bell } = openParts(options, pools);
+  const { db, bell, clock } = openParts(options, pools);
   let isClosed = false;
   const running = new Set<Promise<unknown>>();
   const guard =
@@ -85,7 +86,7 @@ export function postgresStore(options: PostgresStoreOptions): Store {
     ...guardAll(prepareRetention(db), guard),
     ...guardAll(prepareUpkeep(db), guard),
     limits: guard(prepareLimits(db)),
-    start: guard(prepareStart(db)),
+    start: guard(prepareStart(db, clock)),
     claim: guard(prepareClaim(db)),
     commit: guard(prepareCommit(db)),
     deliver: guard(prepareDeliver(db)),
@@ -105,7 +106,10 @@ export function postgresStore(options: PostgresStoreOptions): Store {
 }
 
 /** The database and the doorbell, which call each other. */
-function openParts(options: PostgresStoreOptions, pools: Pools): { db: PostgresDatabase; bell: Doorbell } {
+function openParts(
+  options: PostgresStoreOptions,
+  pools: Pools,
+): { db: PostgresDatabase; bell: Doorbell; clock: Clock } {
   const { schema = 'everturn', listen, pollMs = 1_000 } = options;
   const clock = systemClock();
   const db: PostgresDatabase = new PostgresDatabase({
@@ -130,7 +134,7 @@ function openParts(options: PostgresStoreOptions, pools: Pools): { db: PostgresD
     pollMs,
     warn: (message) => process.emitWarning(message, { code: 'EVERTURN_NO_LISTEN' }),
   });
-  return { db, bell };
+  return { db, bell, clock };
 }
 
 type Guard = <A extends unknown[], T>(call: (...values: A) => Promise<T>) => (...values: A) => Promise<T>;

@@ -1,5 +1,7 @@
 /** Starting runs. */
 
+import type { Clock } from '../../runtime/clock.ts';
+import { DurableError } from '../../runtime/errors.ts';
 import type { ClaimOptions, NewRun, Run, StartResult } from '../../runtime/store.ts';
 import type { Database } from './database.ts';
 import { Blobs, toMillis } from './payloads.ts';
@@ -7,8 +9,8 @@ import { toRun } from './rows.ts';
 import type { JsonRow } from './rows.ts';
 
 export const START_FUNCTIONS = `
--- S10 to S13. Each start is a run with \`body\`, where its input stands in \`data\`.
-CREATE FUNCTION @.start_runs(news jsonb, data bytea, claim jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+-- S10 to S13. Each start is a run with \`body\`, where its input stands in \`data\`, and perhaps with \`claim\`.
+CREATE FUNCTION @.start_runs(news jsonb, data bytea) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   n jsonb;
   answers jsonb := '[]';
@@ -24,7 +26,7 @@ BEGIN
       WHERE e->>'whenBusy' = 'steer' AND r.status IN ('ready', 'running', 'waiting', 'parked')), '{}', actives, '{}');
   END IF;
   FOR n IN SELECT e FROM jsonb_array_elements(news) e LOOP
-    answer := @.start_run(n, substring(data FROM (n->'body'->>0)::integer + 1 FOR (n->'body'->>1)::integer), claim);
+    answer := @.start_run(n, substring(data FROM (n->'body'->>0)::integer + 1 FOR (n->'body'->>1)::integer), n->'claim');
     hints := hints || coalesce(answer->'hints', '[]');
     answers := answers || jsonb_build_array(answer - 'hints');
   END LOOP;
@@ -100,18 +102,62 @@ export function toJsonClaim<T extends ClaimOptions>(claim: T): T {
   return { ...claim, leaseMs: toMillis(claim.leaseMs) };
 }
 
-export function prepareStart(db: Database): (runs: NewRun[], claim?: ClaimOptions) => Promise<StartResult[]> {
-  return async (runs, claim) => {
-    if (runs.length === 0) return [];
-    const blobs = new Blobs();
-    const news = runs.map((run) => toJsonStart(run, blobs));
-    const { answers, now } = await db.transition<{ answers: StartAnswer[]; now: number }>('start_runs', [
-      db.json(news),
-      blobs.bytes(),
-      claim === undefined ? null : db.json(toJsonClaim(claim)),
-    ]);
-    return answers.map((answer) => toStartResult(answer, now));
+interface Request {
+  runs: NewRun[];
+  claim: ClaimOptions | undefined;
+}
+
+interface Waiting extends Request {
+  resolve: (results: StartResult[]) => void;
+  reject: (error: unknown) => void;
+}
+
+/** Calls that one statement takes. */
+const MOST_CALLS = 64;
+
+/** What a process starts in one macrotask is one statement. */
+export function prepareStart(
+  db: Database,
+  clock: Pick<Clock, 'defer'>,
+): (runs: NewRun[], claim?: ClaimOptions) => Promise<StartResult[]> {
+  let waiting: Waiting[] = [];
+  const sendAll = (): void => {
+    const all = waiting;
+    waiting = [];
+    for (let at = 0; at < all.length; at += MOST_CALLS) void send(db, all.slice(at, at + MOST_CALLS));
   };
+  return (runs, claim) => {
+    if (runs.length === 0) return Promise.resolve([]);
+    return new Promise((resolve, reject) => {
+      waiting.push({ runs, claim, resolve, reject });
+      if (waiting.length === 1) clock.defer(sendAll);
+    });
+  };
+}
+
+async function send(db: Database, calls: Waiting[]): Promise<void> {
+  try {
+    const results = await startAll(db, calls);
+    for (const { runs, resolve } of calls) resolve(results.splice(0, runs.length));
+  } catch (error) {
+    const isAway = DurableError.is(error) && error.retryable;
+    if (calls.length === 1 || isAway) for (const { reject } of calls) reject(error);
+    // One that cannot be stored fails alone.
+    else for (const call of calls) void send(db, [call]);
+  }
+}
+
+async function startAll(db: Database, calls: Request[]): Promise<StartResult[]> {
+  const blobs = new Blobs();
+  const news = calls.flatMap(({ runs, claim }) =>
+    runs.map((run) => ({
+      ...toJsonStart(run, blobs),
+      ...(claim === undefined ? {} : { claim: toJsonClaim(claim) }),
+    })),
+  );
+  const values = [db.json(news), blobs.bytes()];
+  const { answers, now } = await db.transition<{ answers: StartAnswer[]; now: number }>('start_runs', values);
+  return answers.map((answer) => toStartResult(answer, now));
 }
 
 function toStartResult({ kind, run: row, claimed }: StartAnswer, now: number): StartResult {
