@@ -1,6 +1,7 @@
 /* Runtime */
 export { createRuntime } from './app/create-runtime.ts';
-export type { ResumeHookOptions, Runtime } from './app/create-runtime.ts';
+export type { Runtime } from './app/create-runtime.ts';
+export type { ResumeHookOptions } from './app/resume-hook.ts';
 export type { DueRun, OnDue } from './app/due-notices.ts';
 export type { Drive, DriveOptions } from './runtime/driving.ts';
 export type { RuntimeOptions } from './app/runtime-options.ts';

@@ -1,16 +1,13 @@
 /** Composes store, worker, agents and workflows into a runtime. */
 
-import { checkPayload } from '../hooks/check-payload.ts';
 import { plainWayIn } from '../runtime/admission.ts';
 import type { WayIn } from '../runtime/admission.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { encodeValue } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
-import { randomBytes, systemIds } from '../runtime/ids.ts';
+import { systemIds } from '../runtime/ids.ts';
 import type { Ids } from '../runtime/ids.ts';
-import { keyFrom, Keyring } from '../runtime/keyring.ts';
-import type { Key } from '../runtime/keyring.ts';
+import type { Keyring } from '../runtime/keyring.ts';
 import { consoleLogger } from '../runtime/logger.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { Registrable } from '../runtime/registrable.ts';
@@ -18,18 +15,7 @@ import type { Registry } from '../runtime/registry.ts';
 import { toWorkerQueues } from '../runtime/worker-queues.ts';
 import { tellOfOtherQueues } from './other-queues.ts';
 import { UntakenStarts } from './untaken-starts.ts';
-import { sha256Hex } from '../runtime/signature.ts';
-import type {
-  Delivery,
-  DeliverResult,
-  Hint,
-  Hook,
-  LedgerQuery,
-  LedgerScope,
-  LedgerTotals,
-  Page,
-  RunQuery,
-} from '../runtime/store.ts';
+import type { Hint, LedgerQuery, LedgerScope, LedgerTotals, Page, RunQuery } from '../runtime/store.ts';
 import type { StreamSettings } from '../runtime/upkeep.ts';
 import { codeOf } from '../runtime/store-calls.ts';
 import { withLargeValues } from '../runtime/value-store.ts';
@@ -38,8 +24,6 @@ import { assertDriven, Driving } from '../runtime/driving.ts';
 import type { Drive, DriveOptions } from '../runtime/driving.ts';
 import { Worker } from '../runtime/worker.ts';
 import { findAskingAgent } from './asking-agent.ts';
-import { assertResumed, hookNotFound } from './hook-answers.ts';
-import { isQuestion } from '../hooks/question.ts';
 import { createApprovals } from './approvals.ts';
 import type { Approvals } from './approvals.ts';
 import { createQuestions } from './questions.ts';
@@ -50,7 +34,9 @@ import { readThread } from './threads.ts';
 import type { Thread, ThreadOptions } from './threads.ts';
 import { createStreamReader } from '../streams/reader.ts';
 import type { StreamReader } from '../streams/reader.ts';
-import { isWebhook, resumeWebhook, takesRequests } from './resume-webhook.ts';
+import { assertToken, resumeHook } from './resume-hook.ts';
+import type { ResumeHookOptions } from './resume-hook.ts';
+import { resumeWebhook } from './resume-webhook.ts';
 import type { ResumeWebhookOptions } from './resume-webhook.ts';
 import { createRunHandle, runNotFound } from './run-handle.ts';
 import type { RunHandle } from './run-handle.ts';
@@ -61,17 +47,11 @@ import { toLedgerEntry } from './run-info.ts';
 import type { LedgerEntry, RunInfo } from './run-info.ts';
 import { applicationOf, checkOptions, registryOf, secretsOf, valueBytesOf } from './runtime-options.ts';
 import type { RuntimeOptions } from './runtime-options.ts';
+import { openKeyring } from './runtime-keys.ts';
 import { startedId } from './started-run.ts';
 import { splitStart } from './start-input.ts';
 import type { Start, StartInput, UntypedStart } from './start-input.ts';
 import { toStreamSettings } from './stream-options.ts';
-
-export interface ResumeHookOptions {
-  /** Deduplicates deliveries: the sender's id of the message. Default: a new id for each call. */
-  id?: string;
-  /** Who sends it, for the records. */
-  by?: string;
-}
 
 export interface Runtime {
   /**
@@ -136,8 +116,6 @@ export function createRuntime(options: RuntimeOptions): Runtime {
   return new DurableRuntime({ options, registry, queues, clock, ids, logger, secrets, streams });
 }
 
-const OPEN_RETRY_MS = { first: 50, cap: 2_000 };
-
 interface Opened {
   keys: Keyring;
   worker: () => Worker | undefined;
@@ -169,6 +147,10 @@ class DurableRuntime implements Runtime {
   readonly #untaken: UntakenStarts;
   readonly approvals: Approvals;
   readonly questions: Questions;
+  readonly #deliver: WayIn['deliver'] = async (delivery) => {
+    const { wayIn } = await this.#ready();
+    return this.#tracked(wayIn.deliver(delivery));
+  };
   readonly start: Start = ((target, input) => this.#start(target, input)) as UntypedStart as Start;
 
   constructor(parts: Parts) {
@@ -183,7 +165,7 @@ class DurableRuntime implements Runtime {
         await this.#ready();
         return this.#store;
       },
-      deliver: (delivery: Delivery) => this.#deliver(delivery),
+      deliver: this.#deliver,
     };
     this.questions = createQuestions({
       ...answering,
@@ -232,35 +214,17 @@ class DurableRuntime implements Runtime {
   }
 
   async resumeHook(token: string, payload: unknown = null, options: ResumeHookOptions = {}): Promise<void> {
-    if (typeof token !== 'string' || token === '') {
-      throw new DurableError(
-        'invalid_argument',
-        'Cannot resume a hook without its token: write resumeHook(hook.token, payload).',
-      );
-    }
+    assertToken(token);
     const { worker } = await this.#ready();
-    const tokenHash = sha256Hex(token);
-    const hook = await this.#store.hook(tokenHash);
-    if (hook !== null) assertTakesPayloads(hook);
-    const schema = hook === null ? undefined : worker()?.hookSchema(hook.run, tokenHash);
-    if (schema !== undefined && hook?.status === 'open') {
-      const next = 'Send it again in the right form; the hook still waits.';
-      await checkPayload(schema, payload, { what: `hook "${hook.key}" of run "${hook.run}"`, next });
-    }
-    const answer = await this.#deliver({
-      to: { hook: tokenHash },
-      id: options.id ?? this.#parts.ids.next(),
-      payload: encodeValue(payload, 'the payload of a hook'),
-      ...(options.by === undefined ? {} : { by: options.by }),
-    });
-    assertResumed(answer, this.#parts.clock.now());
+    const { clock, ids } = this.#parts;
+    const parts = { store: this.#store, clock, ids, deliver: this.#deliver, worker: worker() };
+    return resumeHook(parts, payload, { ...options, token });
   }
 
   async resumeWebhook(token: string, request: Request, options: ResumeWebhookOptions = {}): Promise<Response> {
     await this.#ready();
     const { ids, logger } = this.#parts;
-    const deliver: WayIn['deliver'] = (delivery) => this.#deliver(delivery);
-    return resumeWebhook({ ...this.#handles, ids, logger, deliver }, request, { ...options, token });
+    return resumeWebhook({ ...this.#handles, ids, logger, deliver: this.#deliver }, request, { ...options, token });
   }
 
   async resume(id: string): Promise<void> {
@@ -280,8 +244,7 @@ class DurableRuntime implements Runtime {
 
   async addToolOutput(run: string, output: ToolOutput): Promise<void> {
     await this.#ready();
-    const deliver: WayIn['deliver'] = (delivery) => this.#deliver(delivery);
-    return addToolOutput({ store: this.#store, deliver, ids: this.#parts.ids }, run, output);
+    return addToolOutput({ store: this.#store, deliver: this.#deliver, ids: this.#parts.ids }, run, output);
   }
 
   async thread(id: string, options: ThreadOptions = {}): Promise<Thread> {
@@ -360,11 +323,6 @@ class DurableRuntime implements Runtime {
     await this.#store.close();
   }
 
-  async #deliver(delivery: Delivery): Promise<DeliverResult | undefined> {
-    const { wayIn } = await this.#ready();
-    return this.#tracked(wayIn.deliver(delivery));
-  }
-
   async #tracked<T>(arrival: Promise<T>): Promise<T> {
     this.#arriving.add(arrival);
     try {
@@ -376,7 +334,11 @@ class DurableRuntime implements Runtime {
 
   async #open(): Promise<Opened> {
     const { options, registry, queues, clock, ids, logger } = this.#parts;
-    const keys = await this.#keyring();
+    const keys = await openKeyring({
+      ...this.#parts,
+      store: this.#store,
+      isClosing: () => this.#closing !== undefined,
+    });
     const { streams } = this.#parts;
     const application = applicationOf(options);
     const around = (way: WayIn): WayIn => this.#notices?.around(way) ?? way;
@@ -414,29 +376,6 @@ class DurableRuntime implements Runtime {
     return { keys, worker: () => worker, driving: null, wayIn: watched(worker.admission) };
   }
 
-  async #keyring(): Promise<Keyring> {
-    const [first, ...others] = this.#parts.secrets.map(keyFrom);
-    const stored = async (): Promise<Key> => keyFrom(await this.#storedSecret(randomBytes(32)));
-    return new Keyring({ keys: first === undefined ? [await stored()] : [first, ...others], stored });
-  }
-
-  /** A store that is busy or away when the process starts is asked again, until the runtime is closed. */
-  async #storedSecret(proposed: Uint8Array): Promise<Uint8Array> {
-    for (let failures = 0; ; failures += 1) {
-      try {
-        return await this.#store.secret(proposed);
-      } catch (error) {
-        if (!DurableError.is(error) || !error.retryable || this.#closing !== undefined) throw error;
-        const retryInMs = Math.min(OPEN_RETRY_MS.cap, OPEN_RETRY_MS.first * 2 ** failures);
-        this.#parts.logger.warn(
-          { code: error.code, err: error, retryInMs },
-          'the store could not be opened and is asked again',
-        );
-        await new Promise<void>((resolve) => this.#parts.clock.schedule(resolve, retryInMs));
-      }
-    }
-  }
-
   #ready(): Promise<Opened> {
     if (this.#closing !== undefined) {
       throw new DurableError(
@@ -446,9 +385,4 @@ class DurableRuntime implements Runtime {
     }
     return this.#opened;
   }
-}
-
-function assertTakesPayloads(hook: Hook): void {
-  if (isQuestion(hook)) throw hookNotFound();
-  if (isWebhook(hook)) throw takesRequests(hook);
 }

@@ -9,7 +9,8 @@
 import { AssertionError } from 'node:assert';
 import type { Approval } from '../app/approval-record.ts';
 import { createRuntime } from '../app/create-runtime.ts';
-import type { ResumeHookOptions, Runtime } from '../app/create-runtime.ts';
+import type { Runtime } from '../app/create-runtime.ts';
+import type { ResumeHookOptions } from '../app/resume-hook.ts';
 import type { RuntimeOptions } from '../app/runtime-options.ts';
 import { createRunHandle } from '../app/run-handle.ts';
 import type { RunHandle, RunHandleParts } from '../app/run-handle.ts';
