@@ -1,6 +1,6 @@
 import { createOpenAI } from '@ai-sdk/openai';
 import { createHook, createRuntime, workflow } from 'everturn';
-import type { Logger, Runtime, Workflow } from 'everturn';
+import type { Runtime, Workflow } from 'everturn';
 import { memoryStore } from 'everturn/memory';
 import { tool, ToolLoopAgent } from 'ai';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -10,10 +10,11 @@ import { DurableAgent } from '../../src/agent/durable-agent.ts';
 import { expectSilentConsole } from '../support/silent-console.ts';
 import { observe } from './observe.ts';
 import type { Observed } from './observe.ts';
-import { mortalStore, scriptedModel, text } from './scripted.ts';
+import { mortalStore } from '../support/mortal-store.ts';
+import { scriptedModel, text } from './scripted.ts';
 import type { ScriptedModel } from './scripted.ts';
+import { silentLogger } from '../support/silent-logger.ts';
 
-const quiet: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 expectSilentConsole();
 
 const runtimes: Runtime[] = [];
@@ -22,7 +23,7 @@ afterEach(async () => {
 });
 
 function open(ask: Workflow<never>, store = memoryStore()): Runtime {
-  const runtime = createRuntime({ store, workflows: [ask], logger: quiet });
+  const runtime = createRuntime({ store, workflows: [ask], logger: silentLogger });
   runtimes.push(runtime);
   return runtime;
 }

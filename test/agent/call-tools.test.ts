@@ -1,5 +1,5 @@
 import { child, createHook, createRuntime, FatalError, RetryableError, sleep, step, workflow } from 'everturn';
-import type { Logger, Runtime, Workflow } from 'everturn';
+import type { Runtime, Workflow } from 'everturn';
 import { memoryStore } from 'everturn/memory';
 import { tool } from 'ai';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -14,10 +14,11 @@ import type { Store } from '../../src/runtime/store.ts';
 import { manualClock } from '../../src/testing/manual-clock.ts';
 import type { ManualClock } from '../../src/testing/manual-clock.ts';
 import { getToolMetadata } from '../../src/tools/tool-metadata.ts';
-import { call, mortalStore, scriptedModel, text } from './scripted.ts';
+import { mortalStore } from '../support/mortal-store.ts';
+import { call, scriptedModel, text } from './scripted.ts';
 import type { ScriptedModel } from './scripted.ts';
+import { silentLogger } from '../support/silent-logger.ts';
 
-const quiet: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const runtimes: Runtime[] = [];
 afterEach(async () => {
   await Promise.all(runtimes.splice(0).map((runtime) => runtime.close({ graceMs: 100 })));
@@ -27,7 +28,7 @@ function open(store: Store, ask: Workflow<never> | Workflow<never>[], clock?: Ma
   const runtime = createRuntime({
     store,
     workflows: [ask].flat(),
-    logger: quiet,
+    logger: silentLogger,
     ...(clock === undefined ? {} : { clock }),
   });
   // A manual clock keeps nothing open; a dead store would hold close() up.

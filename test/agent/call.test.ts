@@ -1,5 +1,5 @@
 import { DurableError, createHook, createRuntime, step, workflow } from 'everturn';
-import type { Logger, Runtime } from 'everturn';
+import type { Runtime } from 'everturn';
 import { memoryStore } from 'everturn/memory';
 import { APICallError, tool } from 'ai';
 import type { LanguageModel } from 'ai';
@@ -9,7 +9,9 @@ import { z } from 'zod';
 import { DurableAgent } from '../../src/agent/durable-agent.ts';
 import { decodeEvent } from '../../src/runtime/event.ts';
 import { manualClock } from '../../src/testing/manual-clock.ts';
-import { call, mortalStore, scriptedModel, text } from './scripted.ts';
+import { mortalStore } from '../support/mortal-store.ts';
+import { call, scriptedModel, text } from './scripted.ts';
+import { silentLogger } from '../support/silent-logger.ts';
 
 const runtimes: Runtime[] = [];
 afterEach(async () => {
@@ -17,10 +19,8 @@ afterEach(async () => {
 });
 
 /** Deaths and takeovers are what is tested; nothing else may warn. */
-const quiet: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-
 function open(options: Parameters<typeof createRuntime>[0]): Runtime {
-  const runtime = createRuntime({ logger: quiet, ...options });
+  const runtime = createRuntime({ logger: silentLogger, ...options });
   // A manual clock keeps nothing open; a dead store would hold close() up.
   if (options.clock === undefined) runtimes.push(runtime);
   return runtime;
@@ -119,7 +119,7 @@ describe('an agent called in a workflow', () => {
               return index === at;
             },
           });
-          const first = createRuntime({ store: dying, workflows: [ask], clock, logger: quiet });
+          const first = createRuntime({ store: dying, workflows: [ask], clock, logger: silentLogger });
           const { id } = await first.start(ask);
           for (let turn = 0; turn < 50 && !dying.dead; turn += 1) await clock.advance(1);
           const atDeath = { models: model.calls.length, tools: runs.length };

@@ -1,5 +1,5 @@
 import { createHook, createRuntime, workflow } from 'everturn';
-import type { Logger, Runtime, Workflow } from 'everturn';
+import type { Runtime, Workflow } from 'everturn';
 import { memoryStore } from 'everturn/memory';
 import { ToolLoopAgent } from 'ai';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -13,9 +13,9 @@ import { features } from './features.ts';
 import type { Built, Feature, Probe } from './features.ts';
 import { observe } from './observe.ts';
 import type { Observed } from './observe.ts';
-import { mortalStore } from './scripted.ts';
+import { mortalStore } from '../support/mortal-store.ts';
+import { silentLogger } from '../support/silent-logger.ts';
 
-const quiet: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const runtimes: Runtime[] = [];
 afterEach(async () => {
   await Promise.all(runtimes.splice(0).map((runtime) => runtime.close({ graceMs: 100 })));
@@ -26,7 +26,7 @@ function open(
   workflows: Workflow<never>[],
   clock = undefined as Parameters<typeof createRuntime>[0]['clock'],
 ): Runtime {
-  const runtime = createRuntime({ store, workflows, logger: quiet, ...(clock === undefined ? {} : { clock }) });
+  const runtime = createRuntime({ store, workflows, logger: silentLogger, ...(clock === undefined ? {} : { clock }) });
   // A manual clock keeps nothing open; a dead store would hold close() up.
   if (clock === undefined) runtimes.push(runtime);
   return runtime;

@@ -8,7 +8,8 @@ import { DurableAgent } from '../../src/agent/durable-agent.ts';
 import { mcpTools } from '../../src/tools/mcp.ts';
 import { startMcpServer } from '../support/mcp-server.ts';
 import { mcpServer } from './memory-mcp.ts';
-import { call, mortalStore, scriptedModel, text } from './scripted.ts';
+import { mortalStore } from '../support/mortal-store.ts';
+import { call, scriptedModel, text } from './scripted.ts';
 
 const runtimes: Runtime[] = [];
 afterEach(async () => {

@@ -1,7 +1,6 @@
-/** A scripted model, and stores that die, for tests of agents. */
+/** A scripted model for tests of agents: whatever a provider may answer, part by part. */
 
 import type { LanguageModel } from 'ai';
-import type { Commit, CommitResult, Store } from '../../src/runtime/store.ts';
 
 type ModelV4 = Extract<LanguageModel, { specificationVersion: 'v4' }>;
 type Content = Awaited<ReturnType<ModelV4['doGenerate']>>['content'][number];
@@ -127,69 +126,4 @@ function contentParts(content: Content, id: string): Part[] {
     default:
       return [content];
   }
-}
-
-export interface MortalStore extends Store {
-  /** Applied commits so far. */
-  readonly commits: number;
-  readonly dead: boolean;
-}
-
-/** A store whose process dies with a commit: no call is answered after it. `before`: the commit itself is not applied. */
-export function mortalStore(
-  inner: Store,
-  dies: { at: (commit: Commit, index: number) => boolean; when?: 'before' | 'after' },
-): MortalStore {
-  let commits = 0;
-  let dead = false;
-  const never = new Promise<never>(() => {});
-  const alive = <ARGS extends unknown[], RESULT>(method: (...args: ARGS) => Promise<RESULT>) => {
-    return (...args: ARGS): Promise<RESULT> => (dead ? never : method(...args));
-  };
-  return {
-    name: inner.name,
-    capabilities: inner.capabilities,
-    start: alive((...args: Parameters<Store['start']>) => inner.start(...args)),
-    claim: alive((...args: Parameters<Store['claim']>) => inner.claim(...args)),
-    load: alive((...args: Parameters<Store['load']>) => inner.load(...args)),
-    deliver: alive((...args: Parameters<Store['deliver']>) => inner.deliver(...args)),
-    control: alive((...args: Parameters<Store['control']>) => inner.control(...args)),
-    read: alive((...args: Parameters<Store['read']>) => inner.read(...args)),
-    get: alive((...args: Parameters<Store['get']>) => inner.get(...args)),
-    backlog: alive((...args: Parameters<Store['backlog']>) => inner.backlog(...args)),
-    limits: alive((...args: Parameters<Store['limits']>) => inner.limits(...args)),
-    list: alive((...args: Parameters<Store['list']>) => inner.list(...args)),
-    hook: alive((...args: Parameters<Store['hook']>) => inner.hook(...args)),
-    listHooks: alive((...args: Parameters<Store['listHooks']>) => inner.listHooks(...args)),
-    thread: alive((...args: Parameters<Store['thread']>) => inner.thread(...args)),
-    note: alive((...args: Parameters<Store['note']>) => inner.note(...args)),
-    ledger: alive((...args: Parameters<Store['ledger']>) => inner.ledger(...args)),
-    ledgerTotals: alive((...args: Parameters<Store['ledgerTotals']>) => inner.ledgerTotals(...args)),
-    secret: alive((...args: Parameters<Store['secret']>) => inner.secret(...args)),
-    gc: alive((...args: Parameters<Store['gc']>) => inner.gc(...args)),
-    trim: alive((...args: Parameters<Store['trim']>) => inner.trim(...args)),
-    compact: alive((...args: Parameters<Store['compact']>) => inner.compact(...args)),
-    putParts: alive((...args: Parameters<Store['putParts']>) => inner.putParts(...args)),
-    getParts: alive((...args: Parameters<Store['getParts']>) => inner.getParts(...args)),
-    watch: (listener) => inner.watch?.((hint) => dead || listener(hint)) ?? (() => {}),
-    close: () => Promise.resolve(),
-    commit: async (batch): Promise<CommitResult[]> => {
-      if (dead) return never;
-      const fatal = batch.some((commit) => {
-        const fits = dies.at(commit, commits);
-        commits += 1;
-        return fits;
-      });
-      if (!fatal) return inner.commit(batch);
-      if (dies.when !== 'before') await inner.commit(batch);
-      dead = true;
-      return never;
-    },
-    get commits() {
-      return commits;
-    },
-    get dead() {
-      return dead;
-    },
-  };
 }

@@ -17,6 +17,7 @@ import { sqliteStore } from 'everturn/sqlite';
 import { scriptedModel } from 'everturn/testing';
 import type { ModelCall, ScriptedAnswer } from 'everturn/testing';
 import { z } from 'zod';
+import { silentLogger } from '../support/silent-logger.ts';
 
 export interface DeskOptions {
   file: string;
@@ -27,8 +28,6 @@ export interface DeskOptions {
   /** What the workflow `slow` waits for inside its step. */
   gate?: () => Promise<void>;
 }
-
-const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
 export function openDesk({ file, isNewer = false, paid = () => {}, gate = async () => {} }: DeskOptions): Runtime {
   const kid = workflow('kid', (n: number) => step('double', () => 2 * n));
@@ -60,7 +59,7 @@ export function openDesk({ file, isNewer = false, paid = () => {}, gate = async 
     store: sqliteStore(file),
     agents: { support: supportAgent(paid) },
     workflows,
-    logger: SILENT,
+    logger: silentLogger,
   });
 }
 

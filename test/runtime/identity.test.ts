@@ -2,6 +2,7 @@ import { child, createHook, randomUUID, sleep, step, workflow } from 'everturn';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { processes } from './support.ts';
+import { silentLogger } from '../support/silent-logger.ts';
 
 const LEASE = 15_000;
 
@@ -133,9 +134,8 @@ describe('a runtime', () => {
             ? (target[name] as (...args: unknown[]) => unknown).bind(target)
             : target[name],
     });
-    const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
     const flow = workflow('flow', async () => 'up');
-    const runtime = createRuntime({ store, clock, workflows: [flow], logger: quiet });
+    const runtime = createRuntime({ store, clock, workflows: [flow], logger: silentLogger });
     const started = runtime.start(flow);
     await settle();
     busy = false;

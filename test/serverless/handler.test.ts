@@ -1,5 +1,5 @@
 import { createRuntime, now, sleep, step, workflow } from 'everturn';
-import type { Logger, Runtime, RuntimeOptions } from 'everturn';
+import type { Runtime, RuntimeOptions } from 'everturn';
 import { createHandler, qstash, qstashDelivery, serve } from 'everturn/server';
 import { sqliteStore } from 'everturn/sqlite';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -7,6 +7,7 @@ import type { Clock } from '../../src/runtime/clock.ts';
 import { manualClock } from '../../src/testing/manual-clock.ts';
 import { storeFolder } from '../stores/sqlite-file.ts';
 import { fakeQstash, KEYS, signature, TOKEN } from './fake-qstash.ts';
+import { silentLogger } from '../support/silent-logger.ts';
 
 let folder: ReturnType<typeof storeFolder>;
 let closing: Array<() => Promise<unknown>>;
@@ -21,22 +22,20 @@ afterEach(async () => {
   folder.remove();
 });
 
-const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
-
 function open(options: Omit<RuntimeOptions, 'store'>): Runtime {
   const store = sqliteStore({
     path: folder.path,
     synchronous: 'normal',
     ...(options.clock && { clock: options.clock }),
   });
-  const runtime = createRuntime({ logger: SILENT, ...options, store });
+  const runtime = createRuntime({ logger: silentLogger, ...options, store });
   closing.push(() => runtime.close({ graceMs: 0 }));
   return runtime;
 }
 
 /** A function that executes runs when it is called over HTTP. */
 async function listen(runtime: Runtime, options: { maxDurationMs: number; clock?: Clock }): Promise<string> {
-  const handler = createHandler(runtime, { verify: qstash(KEYS), logger: SILENT, ...options });
+  const handler = createHandler(runtime, { verify: qstash(KEYS), logger: silentLogger, ...options });
   const server = await serve({ fetch: (request: Request) => handler(request) }, { port: 0 });
   closing.push(() => server.close());
   return `${server.url}/drive`;
@@ -169,7 +168,7 @@ describe('a sleep of days with QStash', () => {
       [3, '{"run":"a","dueAt":2500}'],
     ]);
     const lines: unknown[] = [];
-    const logger = { ...SILENT, error: (fields: object, message: string) => void lines.push([fields, message]) };
+    const logger = { ...silentLogger, error: (fields: object, message: string) => void lines.push([fields, message]) };
     const hello = workflow('hello', async () => 'hello');
     const runtime = open({
       workflows: [hello],

@@ -12,8 +12,7 @@ import { withLargeValues } from '../../src/runtime/value-store.ts';
 import { createStreamReader } from '../../src/streams/reader.ts';
 import { manualClock } from '../../src/testing/manual-clock.ts';
 import type { ManualClock } from '../../src/testing/manual-clock.ts';
-
-const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+import { silentLogger } from '../support/silent-logger.ts';
 
 export interface Lives {
   readonly clock: ManualClock;
@@ -52,7 +51,7 @@ export function useLives(): Lives {
       inner = memoryStore({ clock });
     },
     launch(workflows, { store = inner, streams = {} } = {}) {
-      const runtime = createRuntime({ store, workflows, clock, logger: silent, streams });
+      const runtime = createRuntime({ store, workflows, clock, logger: silentLogger, streams });
       runtimes.push(runtime);
       return runtime;
     },

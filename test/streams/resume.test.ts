@@ -19,11 +19,11 @@ import { smoothStream } from '../../src/streams/smooth-stream.ts';
 import { getWritable } from '../../src/streams/writable.ts';
 import { manualClock } from '../../src/testing/manual-clock.ts';
 import type { ManualClock } from '../../src/testing/manual-clock.ts';
-import { call, mortalStore, scriptedModel, text } from '../agent/scripted.ts';
+import { mortalStore } from '../support/mortal-store.ts';
+import { call, scriptedModel, text } from '../agent/scripted.ts';
 import type { ScriptedModel, ScriptedTurn } from '../agent/scripted.ts';
 import { killable } from '../support/killable.ts';
-
-const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+import { silentLogger } from '../support/silent-logger.ts';
 
 interface Scenario {
   /** Numbers of the model calls that break off in mid-stream. */
@@ -92,7 +92,12 @@ function agentOf(world: World): Registrable {
 }
 
 function openRuntime(world: World, store: Store): Runtime {
-  const runtime = createRuntime({ store, agents: { agent: agentOf(world) }, logger: silent, worker: { pollMs: 5 } });
+  const runtime = createRuntime({
+    store,
+    agents: { agent: agentOf(world) },
+    logger: silentLogger,
+    worker: { pollMs: 5 },
+  });
   if (store === world.store) opened.push(runtime); // a killed process closes nothing
   return runtime;
 }
@@ -124,7 +129,7 @@ async function ended(world: World): Promise<void> {
   const { approvals } = createRuntime({
     store: world.store,
     agents: { agent: agentOf(world) },
-    logger: silent,
+    logger: silentLogger,
     worker: false,
   });
   for (;;) {

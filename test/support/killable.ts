@@ -1,4 +1,4 @@
-import type { Store } from '../../src/runtime/store.ts';
+import type { Commit, Store } from '../../src/runtime/store.ts';
 
 export interface Killable {
   store: Store;
@@ -6,12 +6,13 @@ export interface Killable {
   kill(): void;
   /** Commits that were applied. */
   commits(): number;
+  isDead(): boolean;
 }
 
-/** A process's view of a store that can die. `before` is called ahead of each commit and may kill. */
+/** A process's view of a store that can die. `before` is called ahead of each batch of commits, with how many there were, and may kill. */
 export function killable(
   inner: Store,
-  before: (commit: number) => 'go' | 'die before' | 'die after' = () => 'go',
+  before: (count: number, batch: readonly Commit[]) => 'go' | 'die before' | 'die after' = () => 'go',
 ): Killable {
   let dead = false;
   let commits = 0;
@@ -26,7 +27,7 @@ export function killable(
       }
       return async (...args: never[]) => {
         if (dead) return never();
-        const fate = property === 'commit' ? before((commits += 1)) : 'go';
+        const fate = property === 'commit' ? before((commits += 1), args[0] ?? []) : 'go';
         if (fate === 'die before') dead = true;
         if (dead) return never();
         const answer = await (value as (...args: never[]) => Promise<unknown>).apply(target, args);
@@ -35,5 +36,5 @@ export function killable(
       };
     },
   });
-  return { store, kill: () => (dead = true), commits: () => commits };
+  return { store, kill: () => (dead = true), commits: () => commits, isDead: () => dead };
 }

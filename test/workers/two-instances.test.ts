@@ -1,18 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { tool } from 'ai';
 import { createHook, createRuntime, DurableAgent, getToolMetadata, step, workflow } from 'everturn';
-import type { Logger, Runtime } from 'everturn';
+import type { Runtime } from 'everturn';
 import { scriptedModel } from 'everturn/testing';
 import { expect, it } from 'vitest';
 import { z } from 'zod';
 import { openStore } from '../support/open-store.ts';
 import { describeOnStores } from '../support/store-places.ts';
+import { silentLogger } from '../support/silent-logger.ts';
 
 const RUNS = 8;
 const TOOLS = 4;
 const BRANCHES = ['a', 'b', 'c'];
-const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
-
 /** Bodies by key: how often each has begun. One that begins while it runs is noted. */
 function watchBodies() {
   const begun = new Map<string, number>();
@@ -67,7 +66,7 @@ describeOnStores('two instances that work on the same runs', (open) => {
       },
     });
     const live = (): Runtime =>
-      createRuntime({ store: openStore(place.store), agents: { porter }, workflows: [trip], logger: silent });
+      createRuntime({ store: openStore(place.store), agents: { porter }, workflows: [trip], logger: silentLogger });
     const runtimes = [live(), live()];
     try {
       const ids = Array.from({ length: RUNS }, (_, index) => `run_${index}`);
