@@ -38,7 +38,7 @@ export function createProgram(terminal: Terminal, version: string): Command {
     .version(version)
     .option(
       '--store <url>',
-      `where the runs live: a path, sqlite:<path> or postgres://... (default: $${STORE_VARIABLE})`,
+      `where the runs live: a path, sqlite:<path>, postgres://..., redis://... or upstash://... (default: $${STORE_VARIABLE})`,
     )
     .option('--json', 'one JSON document on stdout, for errors too')
     .exitOverride()

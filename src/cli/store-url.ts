@@ -8,13 +8,17 @@ import type { Store } from '../runtime/store.ts';
 import { usageError } from './usage.ts';
 
 export const STORE_VARIABLE = 'EVERTURN_STORE';
-const SUPPORTED = 'Write a path (app.db), sqlite:<path>, or postgres://<user>@<host>/<database>.';
+const SUPPORTED =
+  'Write a path (app.db), sqlite:<path>, postgres://<user>@<host>/<database>, redis://<host>:<port>, or upstash://<token>@<host>.';
 const SCHEME = /^([a-z][a-z0-9+.-]+):(?:\/\/)?(.*)$/is;
 
 export type StoreLocation =
   | { scheme: 'sqlite'; path: string }
   /** `?schema=` of the URL names the schema. */
-  | { scheme: 'postgres'; connectionString: string; schema?: string };
+  | { scheme: 'postgres'; connectionString: string; schema?: string }
+  /** `?namespace=` of the URL names the namespace. */
+  | { scheme: 'redis'; url: string; namespace?: string }
+  | { scheme: 'upstash'; url: string; token: string; namespace?: string };
 
 /** Throws a usage error that says which forms there are. URLs may hold passwords: it names the scheme only. */
 export function parseStoreUrl(url: string | undefined): StoreLocation {
@@ -22,7 +26,8 @@ export function parseStoreUrl(url: string | undefined): StoreLocation {
     throw usageError(`no store is named: pass --store <url>, or set ${STORE_VARIABLE}. ${SUPPORTED}`);
   }
   const [, scheme, rest] = SCHEME.exec(url) ?? [undefined, 'sqlite', url];
-  if (scheme?.toLowerCase() === 'postgres' || scheme?.toLowerCase() === 'postgresql') return parsePostgresUrl(url);
+  const parse = SERVERS[scheme?.toLowerCase() ?? ''];
+  if (parse !== undefined) return parse(parseUrl(url));
   if (scheme?.toLowerCase() !== 'sqlite') {
     throw usageError(`stores of the scheme "${scheme}:" are not supported by this release. ${SUPPORTED}`);
   }
@@ -33,17 +38,47 @@ export function parseStoreUrl(url: string | undefined): StoreLocation {
   return { scheme: 'sqlite', path: rest };
 }
 
-function parsePostgresUrl(text: string): StoreLocation {
+const SERVERS: Record<string, (url: URL) => StoreLocation> = {
+  postgres: toPostgres,
+  postgresql: toPostgres,
+  redis: toRedis,
+  rediss: toRedis,
+  upstash: toUpstash,
+};
+
+function parseUrl(text: string): URL {
   const url = URL.parse(text);
-  if (url === null) throw usageError(`the store's URL cannot be read. ${SUPPORTED}`);
-  const schema = url.searchParams.get('schema');
-  url.searchParams.delete('schema');
+  if (url === null || url.host === '') throw usageError(`the store's URL cannot be read. ${SUPPORTED}`);
+  return url;
+}
+
+function toPostgres(url: URL): StoreLocation {
+  const schema = takeParameter(url, 'schema');
   return { scheme: 'postgres', connectionString: url.href, ...(schema === null ? {} : { schema }) };
+}
+
+function toRedis(url: URL): StoreLocation {
+  const namespace = takeParameter(url, 'namespace');
+  return { scheme: 'redis', url: url.href, ...(namespace === null ? {} : { namespace }) };
+}
+
+function toUpstash(url: URL): StoreLocation {
+  const namespace = takeParameter(url, 'namespace');
+  const token = decodeURIComponent(url.password === '' ? url.username : url.password);
+  if (token === '') throw usageError(`the store's URL has no token: upstash://<token>@<host>.`);
+  return { scheme: 'upstash', url: `https://${url.host}`, token, ...(namespace === null ? {} : { namespace }) };
+}
+
+/** What is ours is not the server's. */
+function takeParameter(url: URL, name: string): string | null {
+  const value = url.searchParams.get(name);
+  url.searchParams.delete(name);
+  return value;
 }
 
 /**
  * A runtime over the store that claims nothing. Throws `store_unavailable` where there is no file yet (none is made), and what the store
- * itself throws. Postgres is reached with the first question.
+ * itself throws. Servers are reached with the first question.
  */
 export async function openRuntime(location: StoreLocation): Promise<Runtime> {
   const { createRuntime } = await import('../app/create-runtime.ts');
@@ -69,6 +104,16 @@ async function openStore(location: StoreLocation): Promise<Store> {
       const { postgresStore } = await import('../postgres.ts');
       // Whoever looks changes nothing.
       return postgresStore({ ...options, migrate: false, connections: 2 });
+    }
+    case 'redis': {
+      const { scheme: _, ...options } = location;
+      const { redisStore } = await import('../redis.ts');
+      return redisStore(options);
+    }
+    case 'upstash': {
+      const { scheme: _, ...options } = location;
+      const { upstashStore } = await import('../upstash.ts');
+      return upstashStore(options);
     }
   }
 }
