@@ -88,7 +88,10 @@ function addStored(plan: MutablePlan, chunk: UIMessageChunk): void {
 }
 
 /** A filter for a new pass from the segment's start. An empty plan lets everything pass. `resumes`: see R2. */
-export function createRecoveryFilter(plan: RecoveryPlan, { resumes = false } = {}): RecoveryFilter {
+export function createRecoveryFilter(
+  plan: RecoveryPlan,
+  { resumes = false }: { resumes?: boolean } = {},
+): RecoveryFilter {
   const outside = new Map(plan.outside);
   let step = -1;
   let inStep = false;
