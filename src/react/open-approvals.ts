@@ -30,7 +30,7 @@ function toWait(part: UIMessage['parts'][number]): ApprovalWait[] {
       outputSchema: null,
       answers: [],
       ...data,
-      question: data.question as ApprovalWait['question'],
+      question: data.question,
     },
   ];
 }

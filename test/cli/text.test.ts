@@ -90,7 +90,13 @@ describe('the due time of a run', () => {
 
   it('says so of a run whose sleep has ended too, in place of the sleep', () => {
     const until = now - 60_000;
-    const asleep = { parked: null, status: 'waiting', cancelRequested: false, dueAt: until, blockedBy: null } as RunInfo;
+    const asleep = {
+      parked: null,
+      status: 'waiting',
+      cancelRequested: false,
+      dueAt: until,
+      blockedBy: null,
+    } as RunInfo;
     const reason = (waitsForWorker: string | null): string =>
       reasonOf({ ...asleep, waitsForWorker }, [{ kind: 'sleep', until }], now);
     expect(reason('nap@1')).toBe('due 60 s ago, and no worker that executes nap@1 takes it');

@@ -45,11 +45,11 @@ function seconds(wanted: number): number {
 describeOnStores('long agents', (open) => {
   it('go on while all workers are replaced every ten seconds', async () => {
     const place = await open();
-    await checkRolling(place).finally(place.remove);
+    await checkRolling(place).finally(() => place.remove());
   }, 900_000);
 
   it('go on for ten minutes while a worker dies now and then, and take no more memory', async () => {
     const place = await open();
-    await checkSoak(place).finally(place.remove);
+    await checkSoak(place).finally(() => place.remove());
   }, 900_000);
 });

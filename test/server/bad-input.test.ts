@@ -4,7 +4,18 @@ import { memoryStore } from 'everturn/memory';
 import { expect, it } from 'vitest';
 import { scriptedModel, startRuntime, until } from '../agent/run-kit.ts';
 import type { Answer } from '../agent/run-kit.ts';
-import { allFrames, chunksOf, openDirectly, overBothWays, post, refusalOf, say, textOf, toChunks, userMessage } from './kit.ts';
+import {
+  allFrames,
+  chunksOf,
+  openDirectly,
+  overBothWays,
+  post,
+  refusalOf,
+  say,
+  textOf,
+  toChunks,
+  userMessage,
+} from './kit.ts';
 import type { Agents } from './kit.ts';
 
 const agentOf = (answers: Answer[] = []): Agents => ({
