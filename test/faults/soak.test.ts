@@ -1,7 +1,8 @@
 /** Minutes long: `EVERTURN_SOAK_SECONDS` makes them shorter, for a look. */
 
-import { expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { describeOnStores } from '../support/store-places.ts';
+import type { StorePlace } from '../support/store-places.ts';
 import { soak } from './soak/soak.ts';
 import type { SoakOptions } from './soak/soak.ts';
 
@@ -43,13 +44,17 @@ function seconds(wanted: number): number {
 }
 
 describeOnStores('long agents', (open) => {
+  let place: StorePlace;
+  beforeEach(async () => {
+    place = await open();
+  });
+  afterEach(() => place.remove());
+
   it('go on while all workers are replaced every ten seconds', async () => {
-    const place = await open();
-    await checkRolling(place).finally(() => place.remove());
+    await checkRolling(place);
   }, 900_000);
 
   it('go on for ten minutes while a worker dies now and then, and take no more memory', async () => {
-    const place = await open();
-    await checkSoak(place).finally(() => place.remove());
+    await checkSoak(place);
   }, 900_000);
 });
