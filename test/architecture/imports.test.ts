@@ -17,7 +17,7 @@ const WHO_IMPORTS_A_STORE = [
   'testing/ -> stores/memory',
 ];
 /** Loaded when a URL of their scheme is given. */
-const STORES_OF_THE_CLI = ['sqlite.ts', 'postgres.ts'];
+const STORES_OF_THE_CLI = ['sqlite.ts', 'postgres.ts', 'redis.ts', 'upstash.ts'];
 /** The core runs wherever async context does; these folders meet the machine. */
 const MAY_USE_NODE = ['stores', 'testing', 'cli'];
 

@@ -29,6 +29,11 @@ function agentOf(answers: Array<Answer | ((prompt: Prompt) => Answer)>): {
   return { agents: { support: new DurableAgent({ model }) }, prompts };
 }
 
+function onlyAgents(answers: Parameters<typeof agentOf>[0]): { agents: Agents } {
+  const { agents } = agentOf(answers);
+  return { agents };
+}
+
 function held(): { hold: Promise<void>; release: () => void } {
   let release = (): void => {};
   return { hold: new Promise<void>((resolve) => (release = resolve)), release: () => release() };
@@ -36,7 +41,7 @@ function held(): { hold: Promise<void>; release: () => void } {
 
 overBothWays('a chat', (open) => {
   it('answers a message with its stream, from start to finish', async () => {
-    const site = await open(agentOf([{ text: 'Good day to you' }]));
+    const site = await open(onlyAgents([{ text: 'Good day to you' }]));
     const response = await say(site);
     expect(response.status).toBe(200);
     expect(Object.fromEntries(response.headers)).toMatchObject({
@@ -99,7 +104,7 @@ overBothWays('a chat', (open) => {
 
   it('streams tokens as they come, and joins a running answer from its beginning', async () => {
     const { hold, release } = held();
-    const site = await open(agentOf([{ text: 'one two three', hold }]));
+    const site = await open(onlyAgents([{ text: 'one two three', hold }]));
     const response = await say(site);
     const frames = framesOf(response);
     const seen: UIMessageChunk[] = [];
@@ -117,7 +122,7 @@ overBothWays('a chat', (open) => {
 
   it('a reader that goes away stops nothing', async () => {
     const { hold, release } = held();
-    const site = await open(agentOf([{ text: 'one two three', hold }]));
+    const site = await open(onlyAgents([{ text: 'one two three', hold }]));
     const controller = new AbortController();
     const response = await say(site, {}, { signal: controller.signal });
     await response.body?.getReader().read();
@@ -132,7 +137,7 @@ overBothWays('a chat', (open) => {
 
   it('stops: the stream ends with abort and finish, the next message works', async () => {
     const { hold } = held();
-    const site = await open(agentOf([{ text: 'one two three', hold }, { text: 'Next' }]));
+    const site = await open(onlyAgents([{ text: 'one two three', hold }, { text: 'Next' }]));
     const response = await say(site);
     const seen: UIMessageChunk[] = [];
     for await (const frame of framesOf(response)) {
@@ -191,7 +196,7 @@ overBothWays('a chat', (open) => {
   });
 
   it('answers at once with ids where JSON is all that is accepted', async () => {
-    const site = await open(agentOf([{ text: 'Later' }]));
+    const site = await open(onlyAgents([{ text: 'Later' }]));
     const response = await say(site, {}, { headers: { accept: 'application/json' } });
     expect(response.status).toBe(202);
     const sent = (await response.json()) as { runId: string; handle: string };
@@ -208,7 +213,7 @@ overBothWays('a chat', (open) => {
 
   it('a failed answer ends with error and finish', async () => {
     const site = await open(
-      agentOf([
+      onlyAgents([
         {
           refuse: new APICallError({
             message: 'no such model',
