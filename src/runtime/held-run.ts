@@ -62,6 +62,7 @@ export class HeldRun implements CommitSource {
   readonly #staging: Staging;
   #state: HeldRunState = 'running';
   #inFlight: InFlight | undefined;
+  #answered: (() => void) | undefined;
   #heartbeatDue = false;
   #suspects: string[] | undefined;
   #wantsWait = false;
@@ -297,9 +298,17 @@ export class HeldRun implements CommitSource {
     return this.core.outbox.urgent || (isDue && !this.core.outbox.empty);
   }
 
+  /** While the commit with which it leaves has no answer, resolves when it has one: where calls overtake one another, the next claim may come first. */
+  leaving(): Promise<void> | undefined {
+    if (this.#inFlight === undefined || this.#inFlight.then.kind === 'run') return undefined;
+    return new Promise((resolve) => (this.#answered = resolve));
+  }
+
   commitSettled(commit: Commit, outcome: CommitOutcome, sentAt: number): void {
     const sent = this.#inFlight;
     this.#inFlight = undefined;
+    this.#answered?.();
+    this.#answered = undefined;
     this.core.hooksInFlight = false;
     this.core.leaving = false;
     if (sent === undefined || this.#state === 'finished') return;

@@ -322,6 +322,7 @@ export class Worker implements HeldRunHost {
     const held = this.#executing.get(run.id) ?? this.#warm.peek(run.id);
     this.#loading.set(run.id, run.attempts);
     try {
+      await held?.leaving();
       if (held !== undefined && goesOn(held, claim)) await this.#continue(held, claim, options);
       else await this.#begin(claim, options);
     } catch (error) {
