@@ -62,7 +62,7 @@ export class HeldRun implements CommitSource {
   readonly #staging: Staging;
   #state: HeldRunState = 'running';
   #inFlight: InFlight | undefined;
-  #answered: (() => void) | undefined;
+  #answered = (): void => {};
   #heartbeatDue = false;
   #suspects: string[] | undefined;
   #wantsWait = false;
@@ -72,9 +72,8 @@ export class HeldRun implements CommitSource {
   #evicted = false;
 
   constructor(options: HeldRunOptions) {
-    const { claim } = options;
     this.#options = options;
-    this.id = claim.run.id;
+    this.id = options.claim.run.id;
     this.#holding = new Holding(options);
     this.core = options.core(this);
     this.#parking = new Parking({
@@ -91,7 +90,10 @@ export class HeldRun implements CommitSource {
       diverged: (difference) => this.#parking.diverged(difference),
       suspect: (key) => this.#suspect(key),
     });
-    this.#intake = new Intake(this.core, { received: claim.run.seen, onCancel: (at) => this.#limitCleanUp(at) });
+    this.#intake = new Intake(this.core, {
+      received: options.claim.run.seen,
+      onCancel: (at) => this.#limitCleanUp(at),
+    });
     this.#ending = new RunEnding({
       core: this.core,
       definition: options.definition,
@@ -300,15 +302,13 @@ export class HeldRun implements CommitSource {
 
   /** While the commit with which it leaves has no answer, resolves when it has one: where calls overtake one another, the next claim may come first. */
   leaving(): Promise<void> | undefined {
-    if (this.#inFlight === undefined || this.#inFlight.then.kind === 'run') return undefined;
-    return new Promise((resolve) => (this.#answered = resolve));
+    return this.core.leaving ? new Promise((resolve) => (this.#answered = resolve)) : undefined;
   }
 
   commitSettled(commit: Commit, outcome: CommitOutcome, sentAt: number): void {
     const sent = this.#inFlight;
     this.#inFlight = undefined;
-    this.#answered?.();
-    this.#answered = undefined;
+    this.#answered();
     this.core.hooksInFlight = false;
     this.core.leaving = false;
     if (sent === undefined || this.#state === 'finished') return;
