@@ -72,8 +72,9 @@ export class HeldRun implements CommitSource {
   #evicted = false;
 
   constructor(options: HeldRunOptions) {
+    const { claim } = options;
     this.#options = options;
-    this.id = options.claim.run.id;
+    this.id = claim.run.id;
     this.#holding = new Holding(options);
     this.core = options.core(this);
     this.#parking = new Parking({
@@ -90,10 +91,7 @@ export class HeldRun implements CommitSource {
       diverged: (difference) => this.#parking.diverged(difference),
       suspect: (key) => this.#suspect(key),
     });
-    this.#intake = new Intake(this.core, {
-      received: options.claim.run.seen,
-      onCancel: (at) => this.#limitCleanUp(at),
-    });
+    this.#intake = new Intake(this.core, { received: claim.run.seen, onCancel: (at) => this.#limitCleanUp(at) });
     this.#ending = new RunEnding({
       core: this.core,
       definition: options.definition,
@@ -360,9 +358,7 @@ export class HeldRun implements CommitSource {
   #applied(sent: InFlight, answer: Extract<CommitResult, { kind: 'applied' }>, sentAt: number): void {
     // After a wait nobody holds the run; that it may have gone on elsewhere since is seen at the next claim (E3).
     if (!answer.holder && sent.then.kind !== 'wait') {
-      if (sent.then.kind === 'run') this.#lost(undefined, { kind: 'fenced' });
-      else this.#left(sent.then);
-      return;
+      return sent.then.kind === 'run' ? this.#lost(undefined, { kind: 'fenced' }) : this.#left(sent.then);
     }
     this.#holding.applied(sent, answer, sentAt);
     if (answer.extended) this.#heartbeatDue = false;
