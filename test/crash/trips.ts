@@ -130,7 +130,7 @@ async function checkTrip(world: World, { killed, report }: { killed: KilledTrip;
   checkLedger(report, killed.deaths);
   // A takeover is told, and nothing went wrong otherwise.
   const unexpected = report.warnings.filter((line) => !EXPECTED_WARNINGS.includes(line));
-  expect(unexpected, unexpected.join("; ")).toEqual([]);
+  expect(unexpected, unexpected.join('; ')).toEqual([]);
   expect(new Set(report.warnings).size).toBe(report.warnings.length);
   const folded = await fold(report.after.chunks);
   expect(folded).toEqual(report.result.uiMessage);
