@@ -1,20 +1,12 @@
 /** Many short runs at once: 200 runs of 10 steps (the last one is a mark), started together. */
 
-import { step, workflow } from 'everturn';
-import type { Runtime } from 'everturn';
-import { kilobyte, sqliteFloor } from './floors.ts';
+import { sqliteFloor } from './floors.ts';
 import { inTurns, timed } from './measure.ts';
+import type { Turns } from './measure.ts';
 import { toFigure } from './report.ts';
 import type { Bench, BenchContext, Figure, StoreName } from './report.ts';
+import { BURST, burstRate, measuredWorkflows, startAll } from './rounds.ts';
 import { openStore, withRuntime } from './runtime.ts';
-
-const RUNS = 200;
-const STEPS = 10;
-
-const short = workflow('short', async () => {
-  for (let i = 1; i < STEPS; i += 1) await step('work', () => kilobyte(i));
-  await step('mark', () => true);
-});
 
 export const burst: Bench = {
   name: 'burst',
@@ -25,7 +17,7 @@ export const burst: Bench = {
 async function measure(context: BenchContext, store: StoreName): Promise<Figure[]> {
   const floor = sqliteFloor(context.file('floor'));
   try {
-    return await withRuntime({ store: openStore(context, store), workflows: [short] }, async (runtime) => {
+    return await withRuntime({ store: openStore(context, store), workflows: measuredWorkflows }, async (runtime) => {
       const rounds = context.quick ? 3 : 9;
       const ours = (): Promise<number> => timed(() => startAll(runtime));
       const together = await inTurns({
@@ -33,18 +25,17 @@ async function measure(context: BenchContext, store: StoreName): Promise<Figure[
         floor: () => timed(() => insertInGroups(floor.insertTogether)),
         ours,
       });
-      const what = `${RUNS} runs x ${STEPS} steps at once`;
-      const grouped = { store, unit: 'ms', floor: `${STEPS} group commits of ${RUNS} inserts` } as const;
+      const what = `${BURST.runs} runs x ${BURST.steps} steps at once`;
+      const grouped = { store, unit: 'ms', floor: `${BURST.steps} group commits of ${BURST.runs} inserts` } as const;
       if (store === 'memory') return [toFigure(what, together, grouped)];
       const singly = await inTurns({
         rounds,
         floor: () => timed(() => insertSingly(floor.insert)),
         ours,
       });
-      const rate = (ms: number): number => (RUNS * STEPS * 1_000) / ms;
       return [
         toFigure(what, together, grouped),
-        toFigure(`${what}, per second`, rates(singly, rate), {
+        toFigure(`${what}, per second`, rates(singly), {
           store,
           unit: 'steps/s',
           floor: 'single inserts/s',
@@ -56,22 +47,14 @@ async function measure(context: BenchContext, store: StoreName): Promise<Figure[
   }
 }
 
-function rates(
-  turns: { ours: number[]; floor: number[] },
-  rate: (ms: number) => number,
-): { ours: number[]; floor: number[] } {
-  return { ours: turns.ours.map(rate), floor: turns.floor.map(rate) };
-}
-
-async function startAll(runtime: Runtime): Promise<void> {
-  const runs = await Promise.all(Array.from({ length: RUNS }, () => runtime.start(short)));
-  await Promise.all(runs.map((run) => run.result()));
+function rates({ ours, floor }: Turns): Turns {
+  return { ours: ours.map(burstRate), floor: floor.map(burstRate) };
 }
 
 function insertInGroups(insertTogether: (count: number) => void): void {
-  for (let i = 0; i < STEPS; i += 1) insertTogether(RUNS);
+  for (let i = 0; i < BURST.steps; i += 1) insertTogether(BURST.runs);
 }
 
 function insertSingly(insert: () => void): void {
-  for (let i = 0; i < RUNS * STEPS; i += 1) insert();
+  for (let i = 0; i < BURST.runs * BURST.steps; i += 1) insert();
 }

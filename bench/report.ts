@@ -4,11 +4,12 @@ import { measured, ratios } from './measure.ts';
 import type { Measured, Turns } from './measure.ts';
 
 export type StoreName = 'sqlite' | 'memory';
+export type ServerName = 'postgres' | 'redis';
 
 /** One row of the table. */
 export interface Figure {
   what: string;
-  store: StoreName | 'postgres' | 'redis' | 'none';
+  store: StoreName | ServerName | 'none';
   value: Measured;
   unit: string;
   /** The floor of the same run, in the same unit. */

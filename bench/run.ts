@@ -14,8 +14,8 @@ import { eventLoop } from './event-loop.ts';
 import { fan } from './fan.ts';
 import { http } from './http.ts';
 import { latency } from './latency.ts';
-import { postgres } from './postgres.ts';
-import { redis } from './redis.ts';
+import { postgres } from './servers/postgres.ts';
+import { redis } from './servers/redis.ts';
 import type { Bench, Figure } from './report.ts';
 import { toTable } from './report.ts';
 import { durableStore } from './runtime.ts';
@@ -24,7 +24,7 @@ import { steps } from './steps.ts';
 import { storage } from './storage.ts';
 import { stream } from './stream.ts';
 import { waiting } from './waiting.ts';
-import { roundTrip } from './round-trip.ts';
+import { roundTrip } from './servers/round-trip.ts';
 import { writers } from './writers.ts';
 
 const BENCHES: readonly Bench[] = [

@@ -1,28 +1,16 @@
 /** Sequential steps of one run: what a step costs, and whether it costs more in a longer run. */
 
-import { step, workflow } from 'everturn';
 import type { Runtime } from 'everturn';
-import { kilobyte, sqliteFloor } from './floors.ts';
+import { sqliteFloor } from './floors.ts';
 import type { SqliteFloor } from './floors.ts';
 import { inTurns, median, timed } from './measure.ts';
 import { toFigure } from './report.ts';
 import type { Bench, BenchContext, Figure, StoreName } from './report.ts';
+import { marksOf, measuredWorkflows } from './rounds.ts';
 import { openStore, withRuntime } from './runtime.ts';
 
 const LENGTHS = [100, 500, 1_000];
 const TARGET = 2;
-
-let marks: number[] = [];
-
-const sequence = workflow('sequence', async ({ n }: { n: number }) => {
-  for (let i = 0; i < n; i += 1) {
-    await step('work', () => {
-      marks.push(performance.now());
-      return kilobyte(i);
-    });
-  }
-  await step('mark', () => void marks.push(performance.now()));
-});
 
 export const steps: Bench = {
   name: 'steps',
@@ -38,7 +26,7 @@ export const steps: Bench = {
 };
 
 async function measure(context: BenchContext, store: StoreName, floor: SqliteFloor): Promise<Figure[]> {
-  return withRuntime({ store: openStore(context, store), workflows: [sequence] }, async (runtime) => {
+  return withRuntime({ store: openStore(context, store), workflows: measuredWorkflows }, async (runtime) => {
     const figures: Figure[] = [];
     await marksOf(runtime, 2_000); // compiles
     for (const n of LENGTHS) {
@@ -72,13 +60,6 @@ function insertAll(floor: SqliteFloor, n: number): void {
 async function perStep(runtime: Runtime, n: number): Promise<number> {
   const times = await marksOf(runtime, n);
   return ((times.at(-1) ?? 0) - (times[0] ?? 0)) / n;
-}
-
-async function marksOf(runtime: Runtime, n: number): Promise<number[]> {
-  marks = [];
-  const run = await runtime.start(sequence, { input: { n } });
-  await run.result();
-  return marks;
 }
 
 /** The last quarter of a run of 1,000 over its second one; the floor's own file grows likewise. */

@@ -22,7 +22,7 @@ interface Sent {
   text: string;
 }
 
-const paced = workflow('paced', ({ count }: { count: number }) =>
+export const paced = workflow('paced', ({ count }: { count: number }) =>
   step('write', async () => {
     const writer = getWritable<Sent>().getWriter();
     for (let i = 0; i < count; i += 1) {
@@ -64,9 +64,10 @@ async function measure(context: BenchContext, store: StoreName): Promise<Figure[
   }
 }
 
-async function measureLatency(
+/** `insert`: one write of the floor. The runtime has to know `paced`. */
+export async function measureLatency(
   runtime: Runtime,
-  options: { store: StoreName; count: number; rounds: number; insert: () => void },
+  options: { store: Figure['store']; count: number; rounds: number; insert: () => unknown },
 ): Promise<Figure[]> {
   const { store, count, rounds, insert } = options;
   const p50: Turns = { ours: [], floor: [] };
@@ -91,7 +92,7 @@ async function measureLatency(
   ];
 }
 
-async function insertPaced(insert: () => void, count: number): Promise<number[]> {
+async function insertPaced(insert: () => unknown, count: number): Promise<number[]> {
   const latencies: number[] = [];
   for (let i = 0; i < count; i += 1) {
     await delay(1_000 / RATE);

@@ -5,11 +5,12 @@ import { memoryStore } from 'everturn/memory';
 import { createApp, serve } from 'everturn/server';
 import { scriptedModel } from 'everturn/testing';
 import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { recordingLogger } from '../agent/run-kit.ts';
 import { freePort } from '../support/free-port.ts';
 import { launchChromium, noChromium } from './chromium.ts';
+import { describeUnless } from '../support/describe-unless.ts';
 
 /** A served app, and a run whose approval somebody has links to. */
 async function openShop() {
@@ -51,7 +52,7 @@ async function openShop() {
   return { links: await told.promise, run, refunds };
 }
 
-describe.skipIf(noChromium !== undefined)('the page behind a link, in Chromium without scripts', () => {
+describeUnless(noChromium, 'the page behind a link, in Chromium without scripts', () => {
   let browser: Browser;
   beforeAll(async () => {
     browser = await launchChromium();

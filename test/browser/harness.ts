@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import type { UIMessage } from 'ai';
 import { build } from 'esbuild';
 import type { BrowserContext } from 'playwright-core';
-import { describe } from 'vitest';
 import { everturn } from '../cli/everturn.ts';
 import type { Outcome } from '../cli/everturn.ts';
 import { chunksOf, messageOf } from '../server/kit.ts';
@@ -17,11 +16,11 @@ import { noChromium } from './chromium.ts';
 import { screenOf, shownParts } from './screen.ts';
 import type { Screen } from './screen.ts';
 import type { ApproveInCode, ServerOptions } from './server-process.ts';
+import { describeUnless } from '../support/describe-unless.ts';
 
 /** Skipped, visibly, where there is no Chromium; in CI that is a failure. */
 export function inBrowser(name: string, tests: () => void): void {
-  const title = noChromium === undefined ? name : `${name} (skipped: ${noChromium})`;
-  describe.skipIf(noChromium !== undefined)(title, { timeout: 60_000 }, tests);
+  describeUnless(noChromium, name, tests, { timeout: 60_000 });
 }
 
 /** What the server has of a thread; the parts of each message as `shownParts` writes them. */

@@ -2,13 +2,14 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { redisStore } from '../../src/redis.ts';
 import { parseStoreUrl } from '../../src/cli/store-url.ts';
 import { startOne } from '../../src/testing/store-suite/kit.ts';
-import { describeWithRedis, startRedis } from '../support/redis.ts';
+import { describeUnless } from '../support/describe-unless.ts';
+import { noRedis, startRedis } from '../support/redis.ts';
 import type { RedisServer } from '../support/redis.ts';
 import { callEverturn } from './everturn.ts';
 
 let server: RedisServer;
 
-describeWithRedis('the command line on Redis', () => {
+describeUnless(noRedis, 'the command line on Redis', () => {
   beforeAll(async () => {
     server = await startRedis();
   });

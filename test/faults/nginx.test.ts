@@ -1,16 +1,16 @@
 import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { inBrowser, openStage } from '../browser/harness.ts';
 import type { Screen } from '../browser/screen.ts';
 import { useTheatre, words } from '../browser/theatre.ts';
 import { userMessage } from '../server/kit.ts';
 import { noNginx, openNginx } from './nginx.ts';
 import type { Nginx } from './nginx.ts';
+import { describeUnless } from '../support/describe-unless.ts';
 
 const CLIENTS = ['durable', 'transport', 'stock'];
-const skipped = noNginx === undefined ? '' : ` (skipped: ${noNginx})`;
 
-describe.skipIf(noNginx !== undefined)(`behind nginx${skipped}`, () => {
+describeUnless(noNginx, 'behind nginx', () => {
   inBrowser('in Chromium', () => {
     const theatre = useTheatre({ access: 'cookie' });
     let nginx: Nginx;

@@ -2,7 +2,8 @@ import type { Store } from 'everturn';
 import { redisStore } from 'everturn/redis';
 import { Cluster } from 'ioredis';
 import { expect, it } from 'vitest';
-import { describeWithRedis } from '../support/redis.ts';
+import { describeUnless } from '../support/describe-unless.ts';
+import { noRedis } from '../support/redis.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
 import type { RedisCluster } from '../support/redis-cluster.ts';
 import { openTraffic } from '../workers/traffic.ts';
@@ -19,7 +20,7 @@ async function namespacesOf(cluster: RedisCluster): Promise<Map<number, string>>
   return found;
 }
 
-describeWithRedis('a cluster of three masters with a replica each', () => {
+describeUnless(noRedis, 'a cluster of three masters with a replica each', () => {
   it('goes on with all runs of each namespace after a master was killed under load', async () => {
     const cluster = await startRedisCluster();
     const clients: Cluster[] = [];

@@ -14,6 +14,7 @@ import { emptyProject, install, oldestNode, packEverturn, run } from '../consume
 import { openSocket } from '../server/kit.ts';
 import type { Site } from '../server/kit.ts';
 import { collect } from '../support/collect.ts';
+import { describeUnless } from '../support/describe-unless.ts';
 
 const CHUNKS = 600;
 const RUNTIMES = ['deno@2.9.6', 'bun@1.4.5', 'miniflare@4.20260730.0'];
@@ -144,7 +145,7 @@ describe('readStream reads all of a stream over cut connections', () => {
     }
   });
 
-  describe.skipIf(noChromium !== undefined)('in Chromium', () => {
+  describeUnless(noChromium, 'in Chromium', () => {
     it('on a page, and in a worker of it', async () => {
       const browser = await launchChromium();
       try {

@@ -6,7 +6,8 @@ import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { emptyProject, install, packEverturn, run, versions } from '../consumer/consumer.ts';
-import { describeWithRedis, startRedis } from '../support/redis.ts';
+import { describeUnless } from '../support/describe-unless.ts';
+import { noRedis, startRedis } from '../support/redis.ts';
 import type { RedisServer } from '../support/redis.ts';
 import { startUpstashProxy } from '../support/upstash-proxy.ts';
 import type { UpstashProxy } from '../support/upstash-proxy.ts';
@@ -73,7 +74,7 @@ const WORKER = `
 `;
 const ANSWER = { text: 'It is sunny.', streamed: 'It is sunny.', turns: 2, looks: 1 };
 
-describeWithRedis('an agent on upstashStore', () => {
+describeUnless(noRedis, 'an agent on upstashStore', () => {
   let project = '';
   let server: RedisServer;
   let proxy: UpstashProxy;

@@ -1,13 +1,14 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { deathsOf, flawsAfter, killTrip, openWorld } from '../crash/trips.ts';
 import type { World } from '../crash/trips.ts';
-import { describeWithRedis, startRedis } from '../support/redis.ts';
+import { describeUnless } from '../support/describe-unless.ts';
+import { noRedis, startRedis } from '../support/redis.ts';
 import type { RedisServer } from '../support/redis.ts';
 
 /** A sample, since each death waits for the end of a lease; `EVERY_NTH=1` for all writes, which takes some minutes. */
 const EVERY_NTH = Number(process.env['EVERY_NTH'] ?? 6);
 
-describeWithRedis('an agent on Redis whose process gets SIGKILL', () => {
+describeUnless(noRedis, 'an agent on Redis whose process gets SIGKILL', () => {
   let server: RedisServer;
   let world: World;
   beforeAll(async () => {

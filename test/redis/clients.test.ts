@@ -5,7 +5,8 @@ import { redisStore } from '../../src/redis.ts';
 import type { Hint, Store } from '../../src/runtime/store.ts';
 import { emptyCommit, expectKind, newRun, only, startOne } from '../../src/testing/store-suite/kit.ts';
 import { upstashStore } from '../../src/upstash.ts';
-import { describeWithRedis, startRedis } from '../support/redis.ts';
+import { describeUnless } from '../support/describe-unless.ts';
+import { noRedis, startRedis } from '../support/redis.ts';
 import type { RedisServer } from '../support/redis.ts';
 import { startUpstashProxy } from '../support/upstash-proxy.ts';
 import type { UpstashProxy } from '../support/upstash-proxy.ts';
@@ -47,7 +48,7 @@ function hintsOf(store: Store): { next(kind: Hint['kind']): Promise<void> } {
 
 const wholeOf = (error: unknown): string => inspect(error, { depth: 10 });
 
-describeWithRedis('clients of Redis', () => {
+describeUnless(noRedis, 'clients of Redis', () => {
   it('tell no password and nothing that is stored in their errors', async () => {
     const { port } = await serve({ requirepass: 'right' });
     const wrong = opened(redisStore({ url: `redis://default:hidden-word@127.0.0.1:${port}` }));

@@ -6,7 +6,8 @@ import { Redis } from 'ioredis';
 import { expect, it } from 'vitest';
 import { z } from 'zod';
 import { startModelServer } from '../../examples/model-server/server.ts';
-import { describeWithRedis, startRedis } from '../support/redis.ts';
+import { describeUnless } from '../support/describe-unless.ts';
+import { noRedis, startRedis } from '../support/redis.ts';
 import { startUpstashProxy } from '../support/upstash-proxy.ts';
 
 /** About 60 tokens a second, as a model writes them. */
@@ -21,7 +22,7 @@ async function commandsOf(admin: Redis): Promise<number> {
   return calls.reduce((sum, [, name = '', count]) => (ours.has(name) ? sum : sum + Number(count)), 0);
 }
 
-describeWithRedis('what a turn of an agent costs at Upstash', () => {
+describeUnless(noRedis, 'what a turn of an agent costs at Upstash', () => {
   it('is a few requests, and as many commands as docs/redis.md says', async () => {
     const server = await startRedis();
     const proxy = await startUpstashProxy(server.url);

@@ -3,7 +3,8 @@ import { createRuntime, DurableError, getWritable, step, workflow } from 'evertu
 import type { Logger, Runtime } from 'everturn';
 import { upstashStore } from 'everturn/upstash';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { describeWithRedis, startRedis } from '../support/redis.ts';
+import { describeUnless } from '../support/describe-unless.ts';
+import { noRedis, startRedis } from '../support/redis.ts';
 import type { RedisServer } from '../support/redis.ts';
 import { startUpstashProxy } from '../support/upstash-proxy.ts';
 import type { Fate, UpstashProxy } from '../support/upstash-proxy.ts';
@@ -38,63 +39,67 @@ function lossy(): () => Fate {
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
-describeWithRedis('a network that loses 15% of requests and of answers, and all subscriptions every 300 ms', () => {
-  let server: RedisServer;
-  let proxy: UpstashProxy;
-  let runtimes: Runtime[];
-  beforeEach(async () => {
-    server = await startRedis();
-    proxy = await startUpstashProxy(server.url);
-    runtimes = [];
-  });
-  afterEach(async () => {
-    proxy.fate = () => 'go';
-    for (const runtime of runtimes) await runtime.close();
-    await proxy.close();
-    await server.remove();
-  });
-
-  const open = (worker: boolean): Runtime => {
-    const store = upstashStore({ url: proxy.url, token: proxy.token });
-    const runtime = createRuntime({
-      store,
-      workflows: [counting],
-      logger: silent,
-      ...(worker ? {} : { worker: false }),
+describeUnless(
+  noRedis,
+  'a network that loses 15% of requests and of answers, and all subscriptions every 300 ms',
+  () => {
+    let server: RedisServer;
+    let proxy: UpstashProxy;
+    let runtimes: Runtime[];
+    beforeEach(async () => {
+      server = await startRedis();
+      proxy = await startUpstashProxy(server.url);
+      runtimes = [];
     });
-    runtimes.push(runtime);
-    return runtime;
-  };
-  const readAll = async (runtime: Runtime, id: string): Promise<number[]> => {
-    const found: number[] = [];
-    while (found.length < CHUNKS) {
-      try {
-        for await (const count of runtime.getRun(id).stream<number>({ from: found.length })) found.push(count);
-        break;
-      } catch (error) {
-        if (!DurableError.is(error, 'store_unavailable')) throw error;
-        // What the network lost the reader asks for again, where it was.
-        await delay(20);
-      }
-    }
-    return found;
-  };
+    afterEach(async () => {
+      proxy.fate = () => 'go';
+      for (const runtime of runtimes) await runtime.close();
+      await proxy.close();
+      await server.remove();
+    });
 
-  it('leaves 500 chunks exactly once and in order to their writer, a live reader and one that reads again', async () => {
-    const writer = open(true);
-    const reader = open(false);
-    await writer.start(counting, { id: 'r' });
-    proxy.fate = lossy();
-    const killing = setInterval(() => proxy.killSubscriptions(), KILL_EVERY_MS);
-    try {
-      const live = await readAll(reader, 'r');
-      const own = await readAll(writer, 'r');
-      const again = await readAll(reader, 'r');
-      const expected = Array.from({ length: CHUNKS }, (_, count) => count);
-      expect([live, own, again]).toEqual([expected, expected, expected]);
-      expect(proxy.counted.subscriptions).toBeGreaterThan(2);
-    } finally {
-      clearInterval(killing);
-    }
-  }, 60_000);
-});
+    const open = (worker: boolean): Runtime => {
+      const store = upstashStore({ url: proxy.url, token: proxy.token });
+      const runtime = createRuntime({
+        store,
+        workflows: [counting],
+        logger: silent,
+        ...(worker ? {} : { worker: false }),
+      });
+      runtimes.push(runtime);
+      return runtime;
+    };
+    const readAll = async (runtime: Runtime, id: string): Promise<number[]> => {
+      const found: number[] = [];
+      while (found.length < CHUNKS) {
+        try {
+          for await (const count of runtime.getRun(id).stream<number>({ from: found.length })) found.push(count);
+          break;
+        } catch (error) {
+          if (!DurableError.is(error, 'store_unavailable')) throw error;
+          // What the network lost the reader asks for again, where it was.
+          await delay(20);
+        }
+      }
+      return found;
+    };
+
+    it('leaves 500 chunks exactly once and in order to their writer, a live reader and one that reads again', async () => {
+      const writer = open(true);
+      const reader = open(false);
+      await writer.start(counting, { id: 'r' });
+      proxy.fate = lossy();
+      const killing = setInterval(() => proxy.killSubscriptions(), KILL_EVERY_MS);
+      try {
+        const live = await readAll(reader, 'r');
+        const own = await readAll(writer, 'r');
+        const again = await readAll(reader, 'r');
+        const expected = Array.from({ length: CHUNKS }, (_, count) => count);
+        expect([live, own, again]).toEqual([expected, expected, expected]);
+        expect(proxy.counted.subscriptions).toBeGreaterThan(2);
+      } finally {
+        clearInterval(killing);
+      }
+    }, 60_000);
+  },
+);

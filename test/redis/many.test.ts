@@ -17,7 +17,8 @@ import {
 } from '../../src/testing/store-suite/kit.ts';
 import type { Holder } from '../../src/testing/store-suite/kit.ts';
 import { manualClock } from '../../src/testing/manual-clock.ts';
-import { describeWithRedis, startRedis } from '../support/redis.ts';
+import { describeUnless } from '../support/describe-unless.ts';
+import { noRedis, startRedis } from '../support/redis.ts';
 import type { RedisServer } from '../support/redis.ts';
 
 const LEASE_MS = 1_000;
@@ -70,7 +71,7 @@ async function hold(store: Store, change: Parameters<typeof newRun>[0]): Promise
   return holder(store, { run: started.run, token: started.token });
 }
 
-describeWithRedis('much in one Redis', () => {
+describeUnless(noRedis, 'much in one Redis', () => {
   beforeAll(async () => {
     server = await startRedis();
     admin = new Redis(server.url);

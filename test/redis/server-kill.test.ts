@@ -2,7 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createRuntime, getWritable, step, workflow } from 'everturn';
 import { redisStore } from 'everturn/redis';
 import { expect, it } from 'vitest';
-import { describeWithRedis, startRedis } from '../support/redis.ts';
+import { describeUnless } from '../support/describe-unless.ts';
+import { noRedis, startRedis } from '../support/redis.ts';
 
 const RUNS = 24;
 const STEPS = 24;
@@ -35,7 +36,7 @@ function counting() {
 
 const VALUES = Array.from({ length: STEPS }, (_, index) => index);
 
-describeWithRedis('a Redis that is killed under load, with its file synced once a second', () => {
+describeUnless(noRedis, 'a Redis that is killed under load, with its file synced once a second', () => {
   it.each([
     ['loses nothing', 0],
     ['loses what it acknowledged last', LOST_BYTES],

@@ -5,7 +5,8 @@ import type { Store } from '../../src/runtime/store.ts';
 import { startOne } from '../../src/testing/store-suite/kit.ts';
 import { upstashStore } from '../../src/upstash.ts';
 import { freePort } from '../support/free-port.ts';
-import { describeWithRedis, startRedis } from '../support/redis.ts';
+import { describeUnless } from '../support/describe-unless.ts';
+import { noRedis, startRedis } from '../support/redis.ts';
 import type { RedisServer } from '../support/redis.ts';
 import { startUpstashProxy } from '../support/upstash-proxy.ts';
 
@@ -27,7 +28,7 @@ function opened(store: Store): Store {
 
 const unavailable = { code: 'store_unavailable' };
 
-describeWithRedis('a Redis that gives trouble', () => {
+describeUnless(noRedis, 'a Redis that gives trouble', () => {
   it('refuses wrong credentials, and says so', async () => {
     const { port } = await serve({ requirepass: 'right' });
     const wrong = opened(redisStore({ url: `redis://:wrong@127.0.0.1:${port}` }));

@@ -3,7 +3,8 @@ import type { Store } from '../../src/runtime/store.ts';
 import { bytes, COMPLETED, emptyCommit, expectKind, holder, newRun, only } from '../../src/testing/store-suite/kit.ts';
 import type { Holder } from '../../src/testing/store-suite/kit.ts';
 import { upstashStore } from '../../src/upstash.ts';
-import { describeWithRedis, startRedis } from '../support/redis.ts';
+import { describeUnless } from '../support/describe-unless.ts';
+import { noRedis, startRedis } from '../support/redis.ts';
 import type { RedisServer } from '../support/redis.ts';
 import { startUpstashProxy } from '../support/upstash-proxy.ts';
 import type { UpstashProxy } from '../support/upstash-proxy.ts';
@@ -19,7 +20,7 @@ async function hold(store: Store, id: string): Promise<Holder> {
 
 const noise = (length: number): Uint8Array => Uint8Array.from({ length }, (_, at) => (at * at + (at >> 3)) & 0xff);
 
-describeWithRedis('the limit of 1 MB on requests of Upstash', () => {
+describeUnless(noRedis, 'the limit of 1 MB on requests of Upstash', () => {
   let server: RedisServer;
   let proxy: UpstashProxy;
   let store: Store;

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { describeStore } from '../../src/testing/store-suite/store-suite.ts';
+import { describeUnless } from '../support/describe-unless.ts';
 import { noPgBouncer, startPgBouncer } from '../support/pgbouncer.ts';
 import type { PgBouncer } from '../support/pgbouncer.ts';
 import { startPostgres } from '../support/postgres.ts';
@@ -11,22 +12,19 @@ let server: PostgresServer;
 let bouncer: PgBouncer;
 let schemas: PostgresSchemas;
 
-describe.skipIf(noPgBouncer !== undefined)(
-  `on Postgres behind PgBouncer in transaction mode${noPgBouncer === undefined ? '' : ` (${noPgBouncer})`}`,
-  () => {
-    beforeAll(async () => {
-      server = await startPostgres();
-      bouncer = await startPgBouncer(server);
-      schemas = postgresSchemas(bouncer.url, server.url);
-    }, 60_000);
-    afterAll(async () => {
-      await schemas.close();
-      await bouncer.close();
-      await server.remove();
-    });
-    describeStore(
-      { describe, it },
-      suiteStores(() => schemas, { prepare: false }),
-    );
-  },
-);
+describeUnless(noPgBouncer, 'on Postgres behind PgBouncer in transaction mode', () => {
+  beforeAll(async () => {
+    server = await startPostgres();
+    bouncer = await startPgBouncer(server);
+    schemas = postgresSchemas(bouncer.url, server.url);
+  }, 60_000);
+  afterAll(async () => {
+    await schemas.close();
+    await bouncer.close();
+    await server.remove();
+  });
+  describeStore(
+    { describe, it },
+    suiteStores(() => schemas, { prepare: false }),
+  );
+});

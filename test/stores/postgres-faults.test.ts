@@ -16,6 +16,7 @@ import {
   startOne,
   texts,
 } from '../../src/testing/store-suite/kit.ts';
+import { describeUnless } from '../support/describe-unless.ts';
 import { noPostgres, startPostgres } from '../support/postgres.ts';
 import type { PostgresServer } from '../support/postgres.ts';
 
@@ -79,7 +80,7 @@ async function childrenOf(pid: number): Promise<number[]> {
   return stdout.trim().split(/\s+/).map(Number);
 }
 
-describe.skipIf(noPostgres !== undefined)(`Postgres${noPostgres === undefined ? '' : ` (${noPostgres})`}`, () => {
+describeUnless(noPostgres, 'Postgres', () => {
   beforeAll(async () => {
     server = await startPostgres();
   }, 60_000);

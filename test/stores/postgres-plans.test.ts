@@ -1,9 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { HookQuery, RunQuery } from '../../src/runtime/store.ts';
 import { DUE_QUERIES } from '../../src/stores/postgres/claim.ts';
 import { toJson, toText, toTextArray } from '../../src/stores/postgres/payloads.ts';
 import { hooksOf, runsOf } from '../../src/stores/postgres/read.ts';
 import { claimOne } from '../../src/testing/store-suite/kit.ts';
+import { describeUnless } from '../support/describe-unless.ts';
 import { noPostgres, startPostgres } from '../support/postgres.ts';
 import type { PostgresServer } from '../support/postgres.ts';
 import { postgresSchemas } from './postgres-schema.ts';
@@ -57,72 +58,69 @@ async function explain(sql: string, given: unknown[]): Promise<{ reads: string[]
   return { reads, rows: Math.max(...rows) };
 }
 
-describe.skipIf(noPostgres !== undefined)(
-  `of 100,000 runs that sleep in Postgres${noPostgres === undefined ? '' : ` (${noPostgres})`}`,
-  () => {
-    beforeAll(async () => {
-      server = await startPostgres({ max_wal_size: '2GB' });
-      schemas = postgresSchemas(server.url);
-      schema = await schemas.create();
-      await fill();
-    }, 120_000);
-    afterAll(async () => {
-      await schemas.close();
-      await server.remove();
-    });
+describeUnless(noPostgres, 'of 100,000 runs that sleep in Postgres', () => {
+  beforeAll(async () => {
+    server = await startPostgres({ max_wal_size: '2GB' });
+    schemas = postgresSchemas(server.url);
+    schema = await schemas.create();
+    await fill();
+  }, 120_000);
+  afterAll(async () => {
+    await schemas.close();
+    await server.remove();
+  });
 
-    it.each(Object.entries(DUE_QUERIES))('a claim finds what is %s by the index of due runs', async (_, sql) => {
-      const bound = sql
-        .replaceAll('q.queue', "'order@1'")
-        .replaceAll('q.lane', "''")
-        .replaceAll('now', '1')
-        .replaceAll('most', '10')
-        .replaceAll('greatest(of_suspects, 0)', '1')
-        .replaceAll('(held)', "('{1}'::bigint[])");
-      const { reads, rows } = await explain(bound, []);
-      expect([reads, rows < 20]).toEqual([['runs_due'], true]);
-    });
+  it.each(Object.entries(DUE_QUERIES))('a claim finds what is %s by the index of due runs', async (_, sql) => {
+    const bound = sql
+      .replaceAll('q.queue', "'order@1'")
+      .replaceAll('q.lane', "''")
+      .replaceAll('now', '1')
+      .replaceAll('most', '10')
+      .replaceAll('greatest(of_suspects, 0)', '1')
+      .replaceAll('(held)', "('{1}'::bigint[])");
+    const { reads, rows } = await explain(bound, []);
+    expect([reads, rows < 20]).toEqual([['runs_due'], true]);
+  });
 
-    it('a claim that finds nothing takes milliseconds', async () => {
-      const store = schema.store();
-      const times: number[] = [];
-      for (let index = 0; index < 30; index += 1) {
-        const before = performance.now();
-        const { claims } = await claimOne(store, { nonce: `n${index}`, queues: ['order@1'] });
-        times.push(performance.now() - before);
-        expect(claims).toEqual([]);
-      }
-      await store.close();
-      // The least of them: others use this machine too.
-      expect(Math.min(...times)).toBeLessThan(5);
-    });
+  it('a claim that finds nothing takes milliseconds', async () => {
+    const store = schema.store();
+    const times: number[] = [];
+    for (let index = 0; index < 30; index += 1) {
+      const before = performance.now();
+      const { claims } = await claimOne(store, { nonce: `n${index}`, queues: ['order@1'] });
+      times.push(performance.now() - before);
+      expect(claims).toEqual([]);
+    }
+    await store.close();
+    // The least of them: others use this machine too.
+    expect(Math.min(...times)).toBeLessThan(5);
+  });
 
-    it.each<[what: string, query: RunQuery]>([
-      ['a status', { status: ['parked'] }],
-      ['several statuses', { status: ['parked', 'ready'] }],
-      ['a thread', { thread: 'thread_500' }],
-      ['a tenant', { tenant: 'tenant_7' }],
-      ['a tenant and a status', { tenant: 'tenant_0', status: ['parked'] }],
-      ['a parent', { parent: 'parent_9' }],
-      ['an error', { errorCode: 'divergence' }],
-      ['nothing', {}],
-    ])('a page of runs by %s looks at few rows', async (_, query) => {
-      const { sql, values: given } = runsOf(values, query);
-      const { reads, rows } = await explain(`${sql} ORDER BY f.key DESC LIMIT 51`, given);
-      expect([reads.filter((read) => read.startsWith('all of')), rows <= 600]).toEqual([[], true]);
-    });
+  it.each<[what: string, query: RunQuery]>([
+    ['a status', { status: ['parked'] }],
+    ['several statuses', { status: ['parked', 'ready'] }],
+    ['a thread', { thread: 'thread_500' }],
+    ['a tenant', { tenant: 'tenant_7' }],
+    ['a tenant and a status', { tenant: 'tenant_0', status: ['parked'] }],
+    ['a parent', { parent: 'parent_9' }],
+    ['an error', { errorCode: 'divergence' }],
+    ['nothing', {}],
+  ])('a page of runs by %s looks at few rows', async (_, query) => {
+    const { sql, values: given } = runsOf(values, query);
+    const { reads, rows } = await explain(`${sql} ORDER BY f.key DESC LIMIT 51`, given);
+    expect([reads.filter((read) => read.startsWith('all of')), rows <= 600]).toEqual([[], true]);
+  });
 
-    it.each<[what: string, query: HookQuery]>([
-      ['open ones', { status: ['open'] }],
-      ['a run', { run: 'run_500' }],
-      ['a thread', { thread: 'thread_500' }],
-      ['a tenant', { tenant: 'tenant_500', kind: 'approval' }],
-      ['a tool', { tool: 'tool_10', status: ['open', 'resolved'] }],
-      ['nothing', {}],
-    ])('a page of hooks by %s looks at few rows', async (_, query) => {
-      const { sql, values: given } = hooksOf(values, query);
-      const { reads, rows } = await explain(`${sql} ORDER BY f.key DESC LIMIT 51`, given);
-      expect([reads.filter((read) => read.startsWith('all of')), rows <= 600]).toEqual([[], true]);
-    });
-  },
-);
+  it.each<[what: string, query: HookQuery]>([
+    ['open ones', { status: ['open'] }],
+    ['a run', { run: 'run_500' }],
+    ['a thread', { thread: 'thread_500' }],
+    ['a tenant', { tenant: 'tenant_500', kind: 'approval' }],
+    ['a tool', { tool: 'tool_10', status: ['open', 'resolved'] }],
+    ['nothing', {}],
+  ])('a page of hooks by %s looks at few rows', async (_, query) => {
+    const { sql, values: given } = hooksOf(values, query);
+    const { reads, rows } = await explain(`${sql} ORDER BY f.key DESC LIMIT 51`, given);
+    expect([reads.filter((read) => read.startsWith('all of')), rows <= 600]).toEqual([[], true]);
+  });
+});

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { describeStore } from '../../src/testing/store-suite/store-suite.ts';
+import { describeUnless } from '../support/describe-unless.ts';
 import { noPostgres, startPostgres } from '../support/postgres.ts';
 import type { PostgresServer } from '../support/postgres.ts';
 import { postgresSchemas, suiteStores } from './postgres-schema.ts';
@@ -8,7 +9,7 @@ import type { PostgresSchemas } from './postgres-schema.ts';
 let server: PostgresServer;
 let schemas: PostgresSchemas;
 
-describe.skipIf(noPostgres !== undefined)(`on Postgres${noPostgres === undefined ? '' : ` (${noPostgres})`}`, () => {
+describeUnless(noPostgres, 'on Postgres', () => {
   beforeAll(async () => {
     server = await startPostgres();
     schemas = postgresSchemas(server.url);

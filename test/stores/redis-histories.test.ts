@@ -3,7 +3,8 @@ import { afterAll, beforeAll, it } from 'vitest';
 import { redisStore } from '../../src/redis.ts';
 import type { Store } from '../../src/runtime/store.ts';
 import { upstashStore } from '../../src/upstash.ts';
-import { describeWithRedis, startRedis } from '../support/redis.ts';
+import { describeUnless } from '../support/describe-unless.ts';
+import { noRedis, startRedis } from '../support/redis.ts';
 import type { RedisServer } from '../support/redis.ts';
 import { startUpstashProxy } from '../support/upstash-proxy.ts';
 import type { UpstashProxy } from '../support/upstash-proxy.ts';
@@ -20,7 +21,7 @@ function taking(turns: [Store, Store]): Store {
   });
 }
 
-describeWithRedis('random histories', () => {
+describeUnless(noRedis, 'random histories', () => {
   let server: RedisServer;
   let proxy: UpstashProxy;
   let client: Redis;

@@ -2,10 +2,11 @@ import { afterAll, beforeAll, describe, it } from 'vitest';
 import { redisStore } from '../../src/redis.ts';
 import { manualClock } from '../../src/testing/manual-clock.ts';
 import { describeStore } from '../../src/testing/store-suite/store-suite.ts';
-import { describeWithRedis, startRedis } from '../support/redis.ts';
+import { describeUnless } from '../support/describe-unless.ts';
+import { noRedis, startRedis } from '../support/redis.ts';
 import type { RedisServer } from '../support/redis.ts';
 
-describeWithRedis('redis', () => {
+describeUnless(noRedis, 'redis', () => {
   let server: RedisServer;
   let made = 0;
   beforeAll(async () => void (server = await startRedis()));

@@ -2,12 +2,13 @@ import { afterAll, beforeAll, describe, it } from 'vitest';
 import { manualClock } from '../../src/testing/manual-clock.ts';
 import { describeStore } from '../../src/testing/store-suite/store-suite.ts';
 import { upstashStore } from '../../src/upstash.ts';
-import { describeWithRedis, startRedis } from '../support/redis.ts';
+import { describeUnless } from '../support/describe-unless.ts';
+import { noRedis, startRedis } from '../support/redis.ts';
 import type { RedisServer } from '../support/redis.ts';
 import { startUpstashProxy } from '../support/upstash-proxy.ts';
 import type { UpstashProxy } from '../support/upstash-proxy.ts';
 
-describeWithRedis('upstash', () => {
+describeUnless(noRedis, 'upstash', () => {
   let server: RedisServer;
   let proxy: UpstashProxy;
   let made = 0;

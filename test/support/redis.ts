@@ -7,7 +7,6 @@ import { cpSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe } from 'vitest';
 import { freePort } from './free-port.ts';
 
 const isInstalled = spawnSync('redis-server', ['--version']).status === 0;
@@ -15,9 +14,6 @@ const isRequired = process.env['CI'] !== undefined;
 
 /** Why tests with Redis are skipped; undefined where they run. CI has to have it. */
 export const noRedis: string | undefined = isInstalled || isRequired ? undefined : 'no redis-server here: install it';
-
-/** `describe` for what needs a `redis-server`: a visible skip where it is not installed, but a failure in CI. */
-export const describeWithRedis: typeof describe.skip = noRedis === undefined ? describe : describe.skip;
 
 export interface RedisServer {
   url: string;

@@ -1,7 +1,7 @@
 /** Each server that stores live on, for tests that kill it or stand between it and its clients. */
-import { describe } from 'vitest';
 import { noPostgres, startPostgres } from './postgres.ts';
 import { noRedis, startRedis } from './redis.ts';
+import { describeUnless } from './describe-unless.ts';
 
 export interface ServerPlace {
   port: number;
@@ -57,9 +57,6 @@ export function describeOnServers(
   body: (open: () => Promise<ServerPlace>, name: ServerName) => void,
 ): void {
   for (const { name, missing, open } of SERVERS) {
-    describe.skipIf(missing !== undefined)(
-      `${title}, with ${name}${missing === undefined ? '' : ` (${missing})`}`,
-      () => body(open, name),
-    );
+    describeUnless(missing, `${title}, with ${name}`, () => body(open, name));
   }
 }

@@ -2,13 +2,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe } from 'vitest';
 import { stopApartFrom } from '../crash/fleet.ts';
 import type { Child } from './child.ts';
 import { noPgBouncer, startPgBouncer } from './pgbouncer.ts';
 import { noPostgres, startPostgres } from './postgres.ts';
 import { noRedis, startRedis } from './redis.ts';
 import { startUpstashProxy } from './upstash-proxy.ts';
+import { describeUnless } from './describe-unless.ts';
 
 export interface StorePlace {
   /** As for `openStore`. */
@@ -95,8 +95,6 @@ const PLACES: ReadonlyArray<{ name: string; missing: string | undefined; open: (
 /** The tests of `body` for each kind of store; a skip with its reason where there is no server for it. */
 export function describeOnStores(title: string, body: (open: () => Promise<StorePlace>) => void): void {
   for (const { name, missing, open } of PLACES) {
-    describe.skipIf(missing !== undefined)(`${title}, on ${name}${missing === undefined ? '' : ` (${missing})`}`, () =>
-      body(open),
-    );
+    describeUnless(missing, `${title}, on ${name}`, () => body(open));
   }
 }

@@ -24,6 +24,17 @@ export const DUE_QUERIES = {
 /** So long a lock may last that a claim passed over. */
 const AGAIN_MS = 25;
 
+/** Takes the run of the row `c`, unless somebody has it locked; leaves the function where there is no room for it. */
+const TAKE = `IF jsonb_array_length(claims) >= most THEN
+      RETURN jsonb_build_object('claims', claims, 'next', 0, 'now', now);
+    END IF;
+    held := held || c.key;
+    PERFORM 1 FROM @.runs r WHERE r.key = c.key AND r.due_at <= now FOR UPDATE SKIP LOCKED;
+    passed_over := passed_over OR NOT FOUND;
+    CONTINUE WHEN NOT FOUND;
+    IF c.is_suspect THEN suspected := suspected + 1; END IF;
+    claims := claims || jsonb_build_array(@.take_run(c.key, of_nonce, lease));`;
+
 export const CLAIM_FUNCTIONS: string = `
 -- S5 to S9. Rows that others have locked are passed over: mostly they are being claimed, but somebody may just be writing to one.
 CREATE FUNCTION @.claim_runs(queues text[], most integer, of_suspects integer, of_nonce text, lease bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -70,15 +81,7 @@ BEGIN
     LOOP
       CONTINUE WHEN c.is_suspect AND suspected >= of_suspects;
       found_rows := found_rows + 1;
-      IF jsonb_array_length(claims) >= most THEN
-        RETURN jsonb_build_object('claims', claims, 'next', 0, 'now', now);
-      END IF;
-      held := held || c.key;
-      PERFORM 1 FROM @.runs r WHERE r.key = c.key AND r.due_at <= now FOR UPDATE SKIP LOCKED;
-      passed_over := passed_over OR NOT FOUND;
-      CONTINUE WHEN NOT FOUND;
-      IF c.is_suspect THEN suspected := suspected + 1; END IF;
-      claims := claims || jsonb_build_array(@.take_run(c.key, of_nonce, lease));
+      ${TAKE}
     END LOOP;
   END LOOP;
   RETURN jsonb_build_object('claims', claims, 'now', now, 'next', least(CASE WHEN passed_over THEN ${AGAIN_MS} END,
@@ -114,15 +117,7 @@ BEGIN
         CONTINUE;
       END IF;
     END IF;
-    IF jsonb_array_length(claims) >= most THEN
-      RETURN jsonb_build_object('claims', claims, 'next', 0, 'now', now);
-    END IF;
-    held := held || c.key;
-    PERFORM 1 FROM @.runs r WHERE r.key = c.key AND r.due_at <= now FOR UPDATE SKIP LOCKED;
-    passed_over := passed_over OR NOT FOUND;
-    CONTINUE WHEN NOT FOUND;
-    IF c.is_suspect THEN suspected := suspected + 1; END IF;
-    claims := claims || jsonb_build_array(@.take_run(c.key, of_nonce, lease));
+    ${TAKE}
   END LOOP;
   RETURN jsonb_build_object('claims', claims, 'now', now, 'next', CASE WHEN left_over THEN 0 ELSE least(CASE WHEN passed_over THEN now + ${AGAIN_MS} END, first_window,
     (SELECT min(d.due_at) FROM (SELECT e->>0 AS queue, (e->>1) COLLATE "C" AS lane FROM jsonb_array_elements(lanes) e) q,

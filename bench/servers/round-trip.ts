@@ -4,22 +4,23 @@
  */
 
 import { stepCountIs, ToolLoopAgent } from 'ai';
-import { DurableAgent, step, workflow } from 'everturn';
+import { DurableAgent } from 'everturn';
 import type { Runtime, Store } from 'everturn';
 import { postgresStore } from 'everturn/postgres';
 import { redisStore } from 'everturn/redis';
 import { Redis } from 'ioredis';
 import { Client } from 'pg';
-import { startPostgres } from '../test/support/postgres.ts';
-import { startRedis } from '../test/support/redis.ts';
-import { startTcpProxy } from '../test/support/tcp-proxy.ts';
-import type { TcpProxy } from '../test/support/tcp-proxy.ts';
-import { kilobyte } from './floors.ts';
-import { inTurns, median, timed } from './measure.ts';
-import { mockModel, promptFor } from './mock-model.ts';
-import { toFigure } from './report.ts';
-import type { Bench, BenchContext, Figure } from './report.ts';
-import { withRuntime } from './runtime.ts';
+import { startPostgres } from '../../test/support/postgres.ts';
+import { startRedis } from '../../test/support/redis.ts';
+import { startTcpProxy } from '../../test/support/tcp-proxy.ts';
+import type { TcpProxy } from '../../test/support/tcp-proxy.ts';
+import { kilobyte } from '../floors.ts';
+import { inTurns, median, timed } from '../measure.ts';
+import { mockModel, promptFor } from '../mock-model.ts';
+import { toFigure } from '../report.ts';
+import type { Bench, BenchContext, Figure, ServerName } from '../report.ts';
+import { measuredWorkflows, medianStep } from '../rounds.ts';
+import { withRuntime } from '../runtime.ts';
 
 const WAY_MS = 10;
 const STEPS = 30;
@@ -28,14 +29,6 @@ const TOKEN_MS = 1_000 / 60;
 
 let marks: number[] = [];
 
-const sequence = workflow('sequence', async () => {
-  for (let i = 0; i < STEPS; i += 1) {
-    await step('work', () => {
-      marks.push(performance.now());
-      return kilobyte(i);
-    });
-  }
-});
 const paced = mockModel(async () => {
   await new Promise((resolve) => setTimeout(resolve, TOKEN_MS));
   marks.push(performance.now());
@@ -87,7 +80,7 @@ async function overRedis(context: BenchContext): Promise<Figure[]> {
 }
 
 interface Far {
-  name: 'postgres' | 'redis';
+  name: ServerName;
   store: Store;
   proxy: TcpProxy;
   /** One write by the plain client, over the same way. */
@@ -96,11 +89,11 @@ interface Far {
 
 async function measure(context: BenchContext, { name, store, proxy, ask }: Far): Promise<Figure[]> {
   const rounds = context.quick ? 3 : 9;
-  const options = { store, workflows: [sequence], agents: { writer } };
+  const options = { store, workflows: measuredWorkflows, agents: { writer } };
   return withRuntime(options, async (runtime) => {
     await runtime.list();
     proxy.delayMs = WAY_MS;
-    const steps = await inTurns({ rounds, floor: () => medianAsk(ask), ours: () => medianStep(runtime) });
+    const steps = await inTurns({ rounds, floor: () => medianAsk(ask), ours: () => medianStep(runtime, STEPS) });
     const tokens = await inTurns({ rounds, warmUp: 1, floor: toPlainTokens, ours: () => toDurableTokens(runtime) });
     proxy.delayMs = 0;
     const far = { store: name, unit: 'ms' } as const;
@@ -123,12 +116,6 @@ async function medianAsk(ask: () => Promise<void>): Promise<number> {
   const times: number[] = [];
   for (let i = 0; i < STEPS; i += 1) times.push(await timed(ask));
   return median(times);
-}
-
-async function medianStep(runtime: Runtime): Promise<number> {
-  marks = [];
-  await (await runtime.start(sequence)).result();
-  return median(marks.slice(1).map((mark, index) => mark - (marks[index] ?? 0)));
 }
 
 /** From the first token to the last, as the model was asked for them. */

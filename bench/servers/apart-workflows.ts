@@ -1,10 +1,10 @@
-/** What the two processes of the Postgres bench execute and start. Moments are on the machine's clock, which both read. */
+/** What the two processes of these benches execute and start. Moments are on the machine's clock, which both read. */
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { createHook, getWritable, step, workflow } from 'everturn';
-import { machineNow } from './measure.ts';
+import { machineNow } from '../measure.ts';
 
-const RATE = 60;
+const RATE = 100;
 
 /** Its result is when its code went on. */
 export const resumed = workflow('resumed', async ({ token }: { token: string }) => {
@@ -13,7 +13,7 @@ export const resumed = workflow('resumed', async ({ token }: { token: string }) 
   return machineNow();
 });
 
-/** Chunks at a model's pace, each of them the moment at which it was written. */
+/** Chunks, each of them the moment at which it was written. */
 export const streamed = workflow('streamed', ({ count }: { count: number }) =>
   step('write', async () => {
     const writer = getWritable<number>().getWriter();

@@ -4,11 +4,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { MockLanguageModelV4 } from 'ai/test';
 import { DurableAgent } from 'everturn';
 import type { Runtime } from 'everturn';
-import { postgresStore } from 'everturn/postgres';
-import { quantile } from './measure.ts';
-import { toPlainFigure } from './report.ts';
-import type { BenchContext, Figure } from './report.ts';
-import { withRuntime } from './runtime.ts';
+import { openStore } from '../../test/support/open-store.ts';
+import { quantile } from '../measure.ts';
+import { toPlainFigure } from '../report.ts';
+import type { BenchContext, Figure, ServerName } from '../report.ts';
+import { withRuntime } from '../runtime.ts';
 
 const RUNS = 100;
 const RATE = 60;
@@ -23,11 +23,14 @@ const USAGE = {
   outputTokens: { total: 10, text: 10, reasoning: 0 },
 };
 
-export async function measureAgents(context: BenchContext, url: string): Promise<Figure> {
+export async function measureAgents(
+  context: BenchContext,
+  { name, url }: { name: ServerName; url: string },
+): Promise<Figure> {
   const words = RATE * (context.quick ? 3 : 10);
   const agent = new DurableAgent({ model: sayingModel(words) });
   const options = {
-    store: postgresStore({ connectionString: url }),
+    store: openStore(url),
     agents: { speaker: agent },
     worker: { concurrency: RUNS },
   };
@@ -39,7 +42,7 @@ export async function measureAgents(context: BenchContext, url: string): Promise
     });
   });
   return toPlainFigure(`word to reader in ${RUNS} agent runs of ${RATE} words/s, p95`, [quantile(latencies, 0.95)], {
-    store: 'postgres',
+    store: name,
     unit: 'ms',
     atMost: AT_MOST_MS,
   });

@@ -1,40 +1,41 @@
-/** Postgres between two processes: a hook that one resumes and the other waits for, a stream that one writes and the other reads. */
+/** One store between two processes: a hook that one resumes and the other waits for, a stream that one writes and the other reads. */
 
 import { createRuntime } from 'everturn';
 import type { Runtime } from 'everturn';
-import { postgresStore } from 'everturn/postgres';
-import { startProcess } from './child.ts';
-import { inTurns, machineNow, median } from './measure.ts';
-import { resumed, streamed } from './postgres-workflows.ts';
-import { toFigure } from './report.ts';
-import type { BenchContext, Figure } from './report.ts';
+import { openStore } from '../../test/support/open-store.ts';
+import { startProcess } from '../child.ts';
+import { inTurns, machineNow, median, timed } from '../measure.ts';
+import { resumed, streamed } from './apart-workflows.ts';
+import { toFigure } from '../report.ts';
+import type { BenchContext, Figure, ServerName } from '../report.ts';
+import type { Floor } from './figures.ts';
 
 const AT_MOST_MS = 3;
 const CHUNKS = 120;
 
-/** `insert`: how long the floor takes, once. */
 export async function measureApart(
   context: BenchContext,
-  { url, insert }: { url: string; insert: () => Promise<number> },
+  { name, url, floor }: { name: ServerName; url: string; floor: Floor },
 ): Promise<Figure[]> {
-  const other = startProcess(new URL('postgres-process.ts', import.meta.url), { url });
+  const other = startProcess(new URL('apart-process.ts', import.meta.url), { url });
   const runtime = createRuntime({
-    store: postgresStore({ connectionString: url }),
+    store: openStore(url),
     workflows: [resumed, streamed],
     worker: false,
   });
   try {
     await other.answer();
-    const options = { store: 'postgres', unit: 'ms', floor: 'insert and commit', atMost: AT_MOST_MS } as const;
+    const options = { store: name, unit: 'ms', floor: floor.what, atMost: AT_MOST_MS };
+    const write = (): Promise<number> => timed(floor.write);
     const hooks = await inTurns({
       rounds: context.quick ? 15 : 60,
       warmUp: 5,
-      floor: insert,
+      floor: write,
       ours: () => resumeThere(runtime),
     });
     const streams = await inTurns({
       rounds: context.quick ? 2 : 5,
-      floor: insert,
+      floor: write,
       ours: () => readFromThere(runtime),
     });
     return [
