@@ -18,6 +18,7 @@ export const DUE_QUERIES = {
     WHERE r.queue = q.queue AND r.lane = '' AND r.due_at <= now AND ${IS_SUSPECT} ORDER BY r.due_at, r.key LIMIT greatest(of_suspects, 0)`,
   later: `SELECT r.due_at FROM @.runs r WHERE r.queue = q.queue AND r.lane = q.lane AND r.due_at > now AND NOT r.key = ANY (held)
     ORDER BY r.due_at LIMIT 1`,
+  first: `SELECT r.due_at FROM @.runs r WHERE r.queue = q.queue AND r.lane = '' AND r.due_at IS NOT NULL ORDER BY r.due_at LIMIT 1`,
   lane: `SELECT r.lane FROM @.runs r WHERE r.queue = q.queue AND r.lane > q.lane AND r.due_at IS NOT NULL ORDER BY r.lane LIMIT 1`,
 };
 
@@ -46,8 +47,17 @@ DECLARE
   c record;
   found_rows integer := most + 1;
   passed_over boolean := false;
+  has_lanes boolean;
+  first_due bigint;
   lanes jsonb;
 BEGIN
+  queues := ARRAY(SELECT DISTINCT unnest(queues));
+  -- Mostly nothing is due.
+  SELECT coalesce(bool_or(EXISTS (${DUE_QUERIES.lane})), false), min((${DUE_QUERIES.first})) INTO has_lanes, first_due
+    FROM (SELECT unnest(queues) AS queue, '' COLLATE "C" AS lane) q;
+  IF NOT has_lanes AND (first_due > now) IS NOT FALSE AND NOT EXISTS (SELECT 1 FROM @.runs WHERE nonce = of_nonce AND status = 'running') THEN
+    RETURN jsonb_build_object('claims', '[]'::jsonb, 'next', first_due - now, 'now', now);
+  END IF;
   -- S6: the same claim may be under way.
   PERFORM @.lock_names(ARRAY['claim ' || of_nonce]);
   SELECT array_agg(key ORDER BY key), count(*) FILTER (WHERE attempts >= 3), jsonb_agg(to_jsonb(f) ORDER BY key)
@@ -60,14 +70,13 @@ BEGIN
   held := coalesce(held, '{}');
   claims := coalesce(claims, '[]');
   suspected := 0;
-  queues := ARRAY(SELECT DISTINCT unnest(queues));
   -- From one lane to the next by the index.
-  WITH RECURSIVE q (queue, lane) AS (
-    SELECT u, (SELECT '' COLLATE "C") FROM unnest(queues) u
-    UNION ALL
-    SELECT q.queue, (${DUE_QUERIES.lane}) FROM q WHERE q.lane IS NOT NULL
-  ) SELECT jsonb_agg(jsonb_build_array(queue, lane)) INTO lanes FROM q WHERE lane IS NOT NULL;
-  IF jsonb_array_length(lanes) > cardinality(queues) THEN
+  IF has_lanes THEN
+    WITH RECURSIVE q (queue, lane) AS (
+      SELECT u, (SELECT '' COLLATE "C") FROM unnest(queues) u
+      UNION ALL
+      SELECT q.queue, (${DUE_QUERIES.lane}) FROM q WHERE q.lane IS NOT NULL
+    ) SELECT jsonb_agg(jsonb_build_array(queue, lane)) INTO lanes FROM q WHERE lane IS NOT NULL;
     RETURN @.claim_in_lanes(lanes, most, of_suspects, of_nonce, lease, held, claims);
   END IF;
   -- A row is locked only if it is taken: none is kept from another claim that has room for it.

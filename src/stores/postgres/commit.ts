@@ -6,14 +6,14 @@ import { ChunkPacker } from '../packing.ts';
 import type { Database } from './database.ts';
 import { toJsonLedger } from './ledger.ts';
 import { Blobs, toMillis } from './payloads.ts';
+import { isPlain, prepareSingle } from './plain-commit.ts';
 import { toHints, toMessage } from './rows.ts';
 import type { JsonRow } from './rows.ts';
 import { toJsonStart } from './start.ts';
-
-/** A row of a pack is read whole for any of its chunks: some pages of Postgres. */
-export const ROW_BYTES = 16_000;
+import { ROW_BYTES } from './streams.ts';
 
 interface CommitRow {
+  at: string;
   kind: CommitResult['kind'];
   holder: string | null;
   head: string | null;
@@ -34,21 +34,36 @@ interface More {
 
 export function prepareCommit(db: Database): (batch: Commit[]) => Promise<CommitResult[]> {
   const packer = new ChunkPacker();
+  const commitSingle = prepareSingle(db, packer);
+  const commitAll = prepareAll(db, packer);
   return async (batch) => {
-    if (batch.length === 0) return [];
-    const blobs = new Blobs();
-    const commits = batch.map((commit) => toJsonCommit(commit, { blobs, packer }));
-    const wide = wideOf(batch);
-    const rows = await db.rows<CommitRow>('commit_runs', [
-      db.json(commits),
-      blobs.bytes(),
-      wide === null ? null : db.json(wide),
-    ]);
     const hints: Hint[] = [];
-    const results = rows.map((row, index) => toCommitResult(db, { row, commit: batch[index] as Commit, hints }));
+    const [first] = batch;
+    if (first === undefined) return [];
+    const single = batch.length === 1 ? await commitSingle(first) : null;
+    if (single !== null) gatherHints(hints, { commit: first, told: [] });
+    const results = single === null ? await commitAll(batch, hints) : [single];
     keepFresh(db.fresh, { batch, results, hints });
     db.tell(hints);
     return results;
+  };
+}
+
+function prepareAll(db: Database, packer: ChunkPacker): (batch: Commit[], hints: Hint[]) => Promise<CommitResult[]> {
+  return async (batch, hints) => {
+    const blobs = new Blobs();
+    const runs = new Set<string>();
+    const commits = batch.map((commit) => {
+      // The second one of a run waits for what the first one does.
+      const plain = isPlain(commit) && !runs.has(commit.run);
+      runs.add(commit.run);
+      return { plain, ...toJsonCommit(commit, { blobs, packer }) };
+    });
+    const wide = wideOf(batch);
+    const values = [db.json(commits), blobs.bytes(), wide === null ? null : db.json(wide)];
+    const rows = await db.rows<CommitRow>('commit_runs', values);
+    rows.sort((a, b) => Number(a.at) - Number(b.at));
+    return rows.map((row, index) => toCommitResult(db, { row, commit: batch[index] as Commit, hints }));
   };
 }
 

@@ -22,6 +22,8 @@ import { toHints } from './rows.ts';
 import type { JsonRow } from './rows.ts';
 
 export interface Database {
+  /** Whether statements are prepared. */
+  readonly isPrepared: boolean;
   /** A function that answers JSON; its hints are told. */
   transition<T>(name: string, values: unknown[]): Promise<T>;
   /** A function that answers rows. */
@@ -80,6 +82,10 @@ export class PostgresDatabase implements Database {
     this.#options = options;
     this.#prefix = schemaPrefix(options.schema);
     this.tell = options.tell;
+  }
+
+  get isPrepared(): boolean {
+    return this.#options.prepare;
   }
 
   async transition<T>(name: string, values: unknown[]): Promise<T> {

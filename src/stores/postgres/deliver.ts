@@ -16,10 +16,12 @@ DECLARE
   answers jsonb := '[]';
   hints jsonb := '[]';
 BEGIN
-  PERFORM 1 FROM @.runs WHERE id IN (
-      SELECT e->>'run' FROM jsonb_array_elements(deliveries) e WHERE e->>'run' IS NOT NULL
-      UNION SELECT r.id FROM jsonb_array_elements(deliveries) e JOIN @.hooks h ON h.token_hash = e->>'hook' JOIN @.runs r ON r.key = h.run)
-    ORDER BY id FOR UPDATE;
+  IF jsonb_array_length(deliveries) > 1 THEN
+    PERFORM 1 FROM @.runs WHERE id IN (
+        SELECT e->>'run' FROM jsonb_array_elements(deliveries) e WHERE e->>'run' IS NOT NULL
+        UNION SELECT r.id FROM jsonb_array_elements(deliveries) e JOIN @.hooks h ON h.token_hash = e->>'hook' JOIN @.runs r ON r.key = h.run)
+      ORDER BY id FOR UPDATE;
+  END IF;
   FOR d IN SELECT e FROM jsonb_array_elements(deliveries) e LOOP
     answer := @.deliver_one(d, substring(data FROM (d->'body'->>0)::integer + 1 FOR (d->'body'->>1)::integer), claim);
     hints := hints || coalesce(answer->'hints', '[]');
@@ -33,17 +35,12 @@ CREATE FUNCTION @.deliver_one(d jsonb, body bytea, claim jsonb) RETURNS jsonb LA
 DECLARE
   r @.runs;
   h @.hooks;
+  takes boolean;
   answer jsonb;
 BEGIN
   IF d->>'run' IS NOT NULL THEN
     SELECT * INTO r FROM @.runs WHERE id = d->>'run' FOR UPDATE;
     IF NOT FOUND THEN RETURN '{"kind":"not_found"}'; END IF;
-    IF EXISTS (SELECT 1 FROM @.messages WHERE id = d->>'id' AND run = r.key) THEN
-      RETURN jsonb_build_object('kind', 'duplicate', 'run', r.id);
-    END IF;
-    IF r.ended_at IS NOT NULL THEN RETURN jsonb_build_object('kind', 'gone', 'run', r.id); END IF;
-    answer := jsonb_build_object('kind', 'ok', 'run', r.id, 'hints', @.append_message(r.key,
-      d || jsonb_build_object('kind', coalesce(d->>'kind', 'wake'), 'key', NULL), body));
   ELSE
     -- The hook may have gone to another run while its run was waited for.
     LOOP
@@ -51,33 +48,42 @@ BEGIN
       IF NOT FOUND OR (h.kind = 'approval') <> (d->'decision' IS NOT NULL) THEN RETURN '{"kind":"not_found"}'; END IF;
       SELECT * INTO r FROM @.runs WHERE key = h.run FOR UPDATE;
       IF NOT FOUND THEN RETURN '{"kind":"not_found"}'; END IF;
-      EXIT WHEN EXISTS (SELECT 1 FROM @.hooks k WHERE k.key = h.key AND k.run = h.run);
+      SELECT * INTO h FROM @.hooks k WHERE k.key = h.key AND k.run = r.key;
+      EXIT WHEN FOUND;
     END LOOP;
-    answer := @.deliver_to_hook(d, body, h.key);
-    answer := answer || jsonb_build_object('run', r.id, 'hook', (SELECT to_jsonb(f) FROM @.full_hooks f WHERE f.key = h.key));
   END IF;
-  IF answer->>'kind' <> 'ok' OR claim IS NULL THEN RETURN answer; END IF;
-  SELECT * INTO r FROM @.runs WHERE id = answer->>'run';
-  IF r.status = 'ready' AND r.limits IS NULL AND claim->'queues' ? r.queue AND (r.attempts + CASE WHEN r.origin IN ('start', 'lease') THEN 1 ELSE 0 END < 3) THEN
-    -- Nobody else has to look for it.
-    answer := answer || jsonb_build_object('claimed', @.take_run(r.key, claim->>'nonce', (claim->>'leaseMs')::bigint),
-      'messages', @.messages_from(r.key, r.seen),
-      'hints', (SELECT jsonb_agg(t) FROM jsonb_array_elements(answer->'hints') t WHERE t->>'kind' <> 'due'));
+  -- Then nobody else has to look for it.
+  takes := claim IS NOT NULL AND r.status IN ('ready', 'waiting') AND r.limits IS NULL AND claim->'queues' ? r.queue
+    AND r.attempts + CASE WHEN r.origin IN ('start', 'lease') THEN 1 ELSE 0 END < 3;
+  IF h.key IS NULL THEN
+    answer := @.deliver_to_run(d, body, r, NOT takes);
+  ELSE
+    answer := @.deliver_to_hook(d, body, h, NOT takes);
+    answer := answer || jsonb_build_object('hook', (SELECT to_jsonb(f) FROM @.full_hooks f WHERE f.key = h.key));
   END IF;
-  RETURN answer;
+  answer := answer || jsonb_build_object('run', r.id);
+  -- An approval that wants more answers wakes nobody.
+  IF NOT takes OR answer->>'kind' <> 'ok' OR answer->'hints' IS NULL THEN RETURN answer; END IF;
+  RETURN answer || jsonb_build_object('claimed', @.take_run(r.key, claim->>'nonce', (claim->>'leaseMs')::bigint), 'messages', @.messages_from(r.key, r.seen));
 END $$;
 
--- S21: an approval is decided here, not by its run. The run is locked.
-CREATE FUNCTION @.deliver_to_hook(d jsonb, body bytea, of_hook bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE FUNCTION @.deliver_to_run(d jsonb, body bytea, r @.runs, wakes boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM @.messages WHERE id = d->>'id' AND run = r.key) THEN RETURN '{"kind":"duplicate"}'; END IF;
+  IF r.ended_at IS NOT NULL THEN RETURN '{"kind":"gone"}'; END IF;
+  RETURN jsonb_build_object('kind', 'ok', 'hints',
+    @.append_message(r.key, d || jsonb_build_object('kind', coalesce(d->>'kind', 'wake'), 'key', NULL), body, wakes));
+END $$;
+
+-- S21: an approval is decided here, not by its run. The run is locked, the hook read after that.
+CREATE FUNCTION @.deliver_to_hook(d jsonb, body bytea, h @.hooks, wakes boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  h @.hooks;
   now bigint := @.now_ms();
   approved boolean := coalesce((d->'decision'->>'approved')::boolean, true);
   by_whom text := d->>'by';
   all_answers jsonb;
   hints jsonb;
 BEGIN
-  SELECT * INTO h FROM @.hooks WHERE key = of_hook;
   IF EXISTS (SELECT 1 FROM @.messages WHERE id = d->>'id' AND run = h.run)
     OR EXISTS (SELECT 1 FROM jsonb_array_elements(h.answers) a WHERE a->>'id' = d->>'id') THEN RETURN '{"kind":"duplicate"}'; END IF;
   IF h.status <> 'open' THEN RETURN '{"kind":"gone"}'; END IF;
@@ -94,7 +100,8 @@ BEGIN
   IF h.kind = 'approval' OR h.once THEN
     UPDATE @.hooks SET status = 'resolved', resolved_at = now WHERE key = h.key;
   END IF;
-  hints := @.append_message(h.run, d || jsonb_build_object('kind', CASE WHEN h.kind = 'approval' THEN 'decision' ELSE 'hook' END, 'key', h.target), body);
+  hints := @.append_message(h.run,
+    d || jsonb_build_object('kind', CASE WHEN h.kind = 'approval' THEN 'decision' ELSE 'hook' END, 'key', h.target), body, wakes);
   RETURN jsonb_build_object('kind', 'ok', 'hints', hints);
 END $$;
 `;

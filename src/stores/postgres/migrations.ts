@@ -12,6 +12,7 @@ import { DELIVER_FUNCTIONS } from './deliver.ts';
 import { LEDGER_FUNCTIONS } from './ledger.ts';
 import { LIMIT_FUNCTIONS } from './limits.ts';
 import { PARTS_FUNCTIONS } from './parts.ts';
+import { PLAN_SETTINGS } from './plans.ts';
 import { RETENTION_FUNCTIONS } from './retention.ts';
 import { START_FUNCTIONS } from './start.ts';
 import { TABLES } from './tables.ts';
@@ -32,6 +33,7 @@ export const MIGRATIONS: readonly string[] = [
     PARTS_FUNCTIONS,
     UPKEEP_FUNCTIONS,
     RETENTION_FUNCTIONS,
+    PLAN_SETTINGS,
   ].join('\n'),
 ];
 

@@ -2,10 +2,10 @@
 
 import { ChunkPacker, unpackChunks } from '../packing.ts';
 import type { Payload, TrimRequest, TrimResult } from '../../runtime/store.ts';
-import { ROW_BYTES } from './commit.ts';
 import type { Database } from './database.ts';
 import { Blobs, toMillis } from './payloads.ts';
 import { toBytes } from './rows.ts';
+import { ROW_BYTES } from './streams.ts';
 
 /** Rows that one pass of `trim` removes at most. */
 const MOST_REMOVED = 256;

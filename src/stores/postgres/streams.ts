@@ -7,6 +7,8 @@ import type { Database } from './database.ts';
 import { toInteger } from './payloads.ts';
 import { toBytes } from './rows.ts';
 
+/** A row of a pack is read whole for any of its chunks: some pages of Postgres. */
+export const ROW_BYTES = 16_000;
 /** Rows read at once: there is one for each flush until the stream is compacted. */
 const ROWS_AT_ONCE = 256;
 

@@ -10,7 +10,18 @@
  * Each function that changes runs answers the hints for watchers, as a JSON array.
  */
 
-export const TRANSITIONS = `
+/** The row of a new run: of its JSON `n`, and as take_run would leave it if there is a `claim`. */
+export const NEW_RUN = {
+  columns: `id, status, due_at, epoch, nonce, attempts, queue, workflow, version, thread, tenant, input_hash, parent_run, parent_key,
+      supersedes, limits, created_at, updated_at`,
+  values: `n->>'id', CASE WHEN claim IS NULL THEN of_status ELSE 'running' END,
+      CASE WHEN claim IS NOT NULL THEN now + (claim->>'leaseMs')::bigint WHEN of_status = 'ready' THEN now END,
+      CASE WHEN claim IS NULL THEN 0 ELSE 1 END, claim->>'nonce', CASE WHEN claim IS NULL THEN 0 ELSE 1 END, n->>'queue', n->>'workflow', n->>'version', n->>'thread', n->>'tenant',
+      n->>'inputHash', n->'parent'->>'run', n->'parent'->>'key', n->>'supersedes',
+      CASE WHEN jsonb_array_length(n->'limits') > 0 THEN n->'limits' END, now, now`,
+};
+
+export const TRANSITIONS: string = `
 -- S3: the clock of the store.
 CREATE FUNCTION @.now_ms() RETURNS bigint LANGUAGE sql VOLATILE AS
 $$ SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint $$;
@@ -63,19 +74,13 @@ CREATE FUNCTION @.is_thread_busy(of_thread text, of_tenant text) RETURNS boolean
     AND status IN ('ready', 'running', 'waiting', 'parked'))
 $$;
 
--- Null if there is a run of that id. With a claim it is made as take_run would leave it.
+-- Null if there is a run of that id.
 CREATE FUNCTION @.insert_run(n jsonb, data bytea, of_status text, claim jsonb DEFAULT NULL) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   now bigint := @.now_ms();
   made bigint;
 BEGIN
-  INSERT INTO @.runs (id, status, due_at, epoch, nonce, attempts, queue, workflow, version, thread, tenant, input_hash, parent_run, parent_key,
-      supersedes, limits, created_at, updated_at)
-    VALUES (n->>'id', CASE WHEN claim IS NULL THEN of_status ELSE 'running' END,
-      CASE WHEN claim IS NOT NULL THEN now + (claim->>'leaseMs')::bigint WHEN of_status = 'ready' THEN now END,
-      CASE WHEN claim IS NULL THEN 0 ELSE 1 END, claim->>'nonce', CASE WHEN claim IS NULL THEN 0 ELSE 1 END, n->>'queue', n->>'workflow', n->>'version', n->>'thread', n->>'tenant',
-      n->>'inputHash', n->'parent'->>'run', n->'parent'->>'key', n->>'supersedes',
-      CASE WHEN jsonb_array_length(n->'limits') > 0 THEN n->'limits' END, now, now)
+  INSERT INTO @.runs (${NEW_RUN.columns}) VALUES (${NEW_RUN.values})
     ON CONFLICT (id) DO NOTHING RETURNING key INTO made;
   IF made IS NOT NULL THEN
     INSERT INTO @.payloads (run, input, attributes) VALUES (made, data, n->'attributes');
@@ -87,20 +92,19 @@ CREATE FUNCTION @.created_hints(made bigint) RETURNS jsonb LANGUAGE sql VOLATILE
   SELECT CASE WHEN r.status = 'ready' THEN '[{"kind":"due"}]'::jsonb ELSE '[]'::jsonb END || @.thread_hint(r) FROM @.runs r WHERE key = made
 $$;
 
--- S20: the run is locked; the caller has looked for duplicates and for its end.
-CREATE FUNCTION @.append_message(of_run bigint, m jsonb, body bytea) RETURNS jsonb LANGUAGE plpgsql AS $$
+-- S20: the run is locked; the caller has looked for duplicates and for its end. A run that the caller takes at once need not be made ready.
+CREATE FUNCTION @.append_message(of_run bigint, m jsonb, body bytea, wakes boolean DEFAULT true) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  r @.runs;
+  before @.runs;
   now bigint := @.now_ms();
 BEGIN
-  SELECT * INTO r FROM @.runs WHERE key = of_run;
+  UPDATE @.runs t SET inbox_head = t.inbox_head + 1, updated_at = now, status = CASE WHEN wakes AND t.status = 'waiting' THEN 'ready' ELSE t.status END,
+      due_at = CASE WHEN wakes AND t.status = 'waiting' THEN now ELSE t.due_at END
+    FROM @.runs b WHERE t.key = of_run AND b.key = of_run RETURNING b.* INTO before;
   INSERT INTO @.messages (run, seq, id, kind, target, payload, status, input_hash, sender, at)
-    VALUES (r.key, r.inbox_head, m->>'id', m->>'kind', m->>'key', body, m->>'status', m->>'inputHash', m->>'by', now);
-  UPDATE @.runs SET inbox_head = inbox_head + 1, updated_at = now WHERE key = r.key;
-  IF r.status = 'waiting' THEN
-    RETURN jsonb_build_array(jsonb_build_object('kind', 'run', 'run', r.id)) || @.make_ready(r);
-  END IF;
-  RETURN jsonb_build_array(jsonb_build_object('kind', 'run', 'run', r.id));
+    VALUES (of_run, before.inbox_head, m->>'id', m->>'kind', m->>'key', body, m->>'status', m->>'inputHash', m->>'by', now);
+  RETURN jsonb_build_array(jsonb_build_object('kind', 'run', 'run', before.id))
+    || CASE WHEN before.status = 'waiting' THEN CASE WHEN wakes THEN '[{"kind":"due"}]'::jsonb ELSE '[]' END || @.thread_hint(before) ELSE '[]' END;
 END $$;
 
 -- S18
