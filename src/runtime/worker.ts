@@ -6,6 +6,7 @@
  *     is replayed when something happens to it.
  *  W3 A lease is extended by commits and heartbeats. A worker that cannot extend it gives the run up before it ends; one
  *     that stalled past it writes nothing until a claim tells who holds the run.
+ *  W4 A place that gets free is for a run that a claim has left behind. What became due since then is told by a hint.
  */
 
 import type { StandardSchemaV1 } from '@standard-schema/spec';
@@ -49,6 +50,8 @@ export class Worker implements HeldRunHost {
   #state: 'idle' | 'open' | 'closing' | 'closed' = 'idle';
   #polling = false;
   #pollAgain = false;
+  /** The last claim may have left due runs behind. */
+  #hasLeftBehind = true;
   #cancelPoll: (() => void) | undefined;
   #cancelTick: (() => void) | undefined;
   #cancelSweep: (() => void) | undefined;
@@ -155,7 +158,7 @@ export class Worker implements HeldRunHost {
     if (dueAt !== null) this.#parts.left?.({ run: held.id, dueAt });
     if (this.#state === 'open') this.#keepWarm(held);
     else held.drop('runtime_closed', `The run "${held.id}" waits; it goes on in another process.`);
-    this.look();
+    this.#lookForNext();
   }
 
   /** W2 */
@@ -169,7 +172,13 @@ export class Worker implements HeldRunHost {
     if (how === 'lost' && this.#warm.peek(held.id) === held) this.#warm.delete(held.id);
     this.#remove(held);
     if (how === 'yielded') this.#parts.left?.({ run: held.id, dueAt: this.#parts.clock.now() });
-    else this.look();
+    else this.#lookForNext();
+  }
+
+  /** W4. Without hints it is looked anyway, and where somebody waits for there being nothing more to do. */
+  #lookForNext(): void {
+    const { store, idle } = this.#parts;
+    if (this.#hasLeftBehind || store.watch === undefined || idle !== undefined) this.look();
   }
 
   stale(held: HeldRun): void {
@@ -270,6 +279,7 @@ export class Worker implements HeldRunHost {
     const { queues, clock } = this.#parts;
     const limit = this.#options.concurrency - this.#executing.size - this.#loading.size + this.#staleCount();
     if (queues.length === 0) return { claims: [], nextDueInMs: null, now: 0 };
+    this.#hasLeftBehind = true;
     if (limit <= 0 || this.#state !== 'open') return null;
     const claimedAt = clock.monotonic();
     const suspects = this.#hasSuspect() ? 0 : 1;
@@ -281,6 +291,8 @@ export class Worker implements HeldRunHost {
         this.admission.keep(nonce);
         throw error;
       });
+    const hasSuspect = suspects === 0 || result.claims.some(({ run }) => run.attempts >= SUSPECT_ATTEMPTS);
+    this.#hasLeftBehind = hasSuspect || result.nextDueInMs === 0;
     for (const claim of result.claims) this.#track(this.#take(claim, { claimedAt, now: result.now }));
     if (this.#staleCount() > 0) await this.#dropTakenOver();
     return result;
