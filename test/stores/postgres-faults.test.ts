@@ -199,6 +199,19 @@ describeUnless(noPostgres, 'Postgres', () => {
       expect(await store.get('run_1')).toBeNull();
     });
 
+    it('is used by who may read and write its tables and call its functions, and nothing else', async () => {
+      const schema = newSchema();
+      await migratePostgres({ connectionString: server.url, schema });
+      await server.query(`CREATE ROLE app_of_${schema} LOGIN`);
+      await server.query(`GRANT USAGE ON SCHEMA ${schema} TO app_of_${schema}`);
+      await server.query(`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${schema} TO app_of_${schema}`);
+      const connectionString = server.url.replace('postgres@', `app_of_${schema}@`);
+      const store = open({ schema, migrate: false, connectionString });
+      const answers = await store.start([newRun({ id: 'a' }), newRun({ id: 'b' })]);
+      const inThread = await store.start([newRun({ id: 'c', thread: 't' })]);
+      expect([...answers, ...inThread].map((answer) => answer.kind)).toEqual(['created', 'created', 'created']);
+    });
+
     it('of a newer release is refused and left as it is', async () => {
       const schema = newSchema();
       await migratePostgres({ connectionString: server.url, schema });
@@ -536,6 +549,58 @@ describeUnless(noPostgres, 'Postgres', () => {
     expect((await Promise.all(others)).map(([answer]) => answer?.kind)).toEqual(['created', 'created']);
     await store.close();
     await close();
+  });
+
+  it('runs asked for at once are one statement, each answered in its place, and what cannot be read fails alone', async () => {
+    const schema = newSchema();
+    const { client, sent, close } = countingClient();
+    const store = open({ schema, client });
+    const ids = Array.from({ length: 20 }, (_, index) => `run_${index} "{,}" \0`);
+    await store.start(ids.map((id) => newRun({ id })));
+    sent.length = 0;
+    const asked = [...ids.toReversed(), 'none', ...ids];
+    const found = await Promise.all(asked.map((id) => store.get(id)));
+    expect(found.map((run) => run?.id)).toEqual(asked.map((id) => (id === 'none' ? undefined : id)));
+    expect(sent).toHaveLength(1);
+    await store.start([newRun({ id: 'damaged' })]);
+    await server.query(
+      `CREATE OR REPLACE VIEW ${schema}.full_runs AS SELECT r.*, p.input, p.attributes, p.result, p.error,
+        (CASE WHEN r.id = 'damaged' THEN 1 / (length(r.id) - 7) END)::text AS park_code, p.park_details
+        FROM ${schema}.runs r JOIN ${schema}.payloads p ON p.run = r.key`,
+    );
+    const damaged = store.get('damaged');
+    const others = [store.get(ids[0] ?? ''), store.get('none')];
+    expect((await failure(() => damaged)).code).toBe('store_unavailable');
+    expect((await Promise.all(others)).map((run) => run?.id)).toEqual([ids[0], undefined]);
+    await store.close();
+    await close();
+  });
+
+  it('processes that start the same runs at once, in other orders, wait for each other and do not collide', async () => {
+    const schema = newSchema();
+    await migratePostgres({ connectionString: server.url, schema });
+    const blocker = new Pool({ connectionString: server.url, max: 1 });
+    const session = await blocker.connect();
+    await session.query(`BEGIN; INSERT INTO ${schema}.runs (id, status, queue, workflow, version, input_hash, created_at, updated_at)
+      VALUES ('b', 'ready', 'q', 'w', '1', '', 0, 0)`);
+    const processes = [countingClient(), countingClient()];
+    const orders = [
+      ['a', 'b', 'c'],
+      ['c', 'b', 'a'],
+    ];
+    const started = processes.map(async ({ client }, index) =>
+      open({ schema, client }).start((orders[index] ?? []).map((id) => newRun({ id }))),
+    );
+    await eventually(async () => (await waitingFor('%start_runs%')) === 2 || undefined);
+    await session.query('ROLLBACK');
+    session.release();
+    await blocker.end();
+    const kinds = (await Promise.all(started)).map((answers) => answers.map((answer) => answer.kind).join(' '));
+    expect(kinds.toSorted()).toEqual(['created created created', 'exists exists exists']);
+    // One that had collided would have been sent again.
+    expect(processes.flatMap(({ sent }) => sent.filter((text) => text.includes('start_runs')))).toHaveLength(2);
+    await Promise.all(stores.map((store) => store.close()));
+    await Promise.all(processes.map(({ close }) => close()));
   });
 
   it('a step is one round trip', async () => {

@@ -80,7 +80,7 @@ export function postgresStore(options: PostgresStoreOptions): Store {
       flushMs: 10,
       maxRequestBytes: 1_048_576,
     },
-    ...guardAll(prepareReads(db), guard),
+    ...guardAll(prepareReads(db, clock), guard),
     ...guardAll(prepareLedger(db), guard),
     ...guardAll(prepareParts(db), guard),
     ...guardAll(prepareRetention(db), guard),

@@ -1,9 +1,11 @@
 /** Questions about runs: they change nothing, and each is one statement, so that it sees one moment. */
 
+import type { Clock } from '../../runtime/clock.ts';
 import { isEnded } from '../../runtime/store.ts';
 import type { Backlog, Hook, HookQuery, Loaded, Page, Payload, Run, RunQuery } from '../../runtime/store.ts';
 import { pageSize } from '../rules.ts';
 import type { Database } from './database.ts';
+import { prepareGathering } from './gathering.ts';
 import { Filter, ITEMS_PER_PAGE, toPage } from './paging.ts';
 import { toInteger } from './payloads.ts';
 import { toBytes, toHook, toMessage, toRun } from './rows.ts';
@@ -31,6 +33,11 @@ const LOAD = `
     UNION ALL SELECT 2, e.seq, NULL, e.data FROM r JOIN @.events e ON e.run = r.key AND e.seq >= coalesce($2, r.checkpoint)
   ) parts ORDER BY part, seq`;
 
+/** A row for each id, in their order. For ids in an array Postgres would plan anew each time, since it counts on as many rows. */
+const GET = `
+  SELECT (SELECT to_json(f) FROM @.full_runs f WHERE f.id = asked.id) AS row
+    FROM jsonb_array_elements_text($1) WITH ORDINALITY asked (id, at) ORDER BY at`;
+
 /** `hasBegun`, in SQL. */
 const HAS_BEGUN = "status <> 'queued' AND (ended_at IS NULL OR epoch > 0)";
 
@@ -55,7 +62,7 @@ interface Part {
   data: string | null;
 }
 
-export function prepareReads(db: Database): Reads {
+export function prepareReads(db: Database, clock: Pick<Clock, 'defer'>): Reads {
   const rows = async (name: string, sql: string, values: unknown[]): Promise<JsonRow[]> =>
     (await db.query<{ row: string }>(name, sql, values)).map(({ row }) => db.parse(row) as JsonRow);
   return {
@@ -65,10 +72,10 @@ export function prepareReads(db: Database): Reads {
         await db.query<Part>('load', LOAD, [db.text(id), from === undefined ? null : toInteger(from)]),
       );
     },
-    async get(id) {
-      const [row] = await rows('get', 'SELECT to_jsonb(f) AS row FROM @.full_runs f WHERE id = $1', [db.text(id)]);
-      return row === undefined ? null : toRun(row);
-    },
+    get: prepareGathering(clock, async (ids: string[]) => {
+      const found = await db.query('get', GET, [db.json(ids)]);
+      return found.map(({ row }) => (typeof row === 'string' ? toRun(db.parse(row) as JsonRow) : null));
+    }),
     async list(query) {
       const size = pageSize(query.limit, ITEMS_PER_PAGE);
       const { sql, values } = runsOf(db, query);

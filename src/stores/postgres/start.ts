@@ -1,16 +1,17 @@
 /** Starting runs. */
 
 import type { Clock } from '../../runtime/clock.ts';
-import { DurableError } from '../../runtime/errors.ts';
 import type { ClaimOptions, NewRun, Run, StartResult } from '../../runtime/store.ts';
 import type { Database } from './database.ts';
+import { prepareGathering } from './gathering.ts';
 import { Blobs, toMillis } from './payloads.ts';
 import { toRun } from './rows.ts';
 import type { JsonRow } from './rows.ts';
+import { NEW_RUN } from './transitions.ts';
 
-export const START_FUNCTIONS = `
+export const START_FUNCTIONS: string = `
 -- S10 to S13. Each start is a run with \`body\`, where its input stands in \`data\`, and perhaps with \`claim\`.
-CREATE FUNCTION @.start_runs(news jsonb, data bytea) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE FUNCTION @.start_runs(news jsonb, data bytea) RETURNS json LANGUAGE plpgsql AS $$
 DECLARE
   n jsonb;
   answers jsonb := '[]';
@@ -18,20 +19,50 @@ DECLARE
   answer jsonb;
   actives text[];
 BEGIN
-  IF EXISTS (SELECT 1 FROM jsonb_array_elements(news) e WHERE e->>'thread' IS NOT NULL) THEN
-    PERFORM @.lock_names(ARRAY(SELECT @.thread_name(e->>'thread', e->>'tenant') FROM jsonb_array_elements(news) e WHERE e->>'thread' IS NOT NULL));
-    actives := ARRAY(SELECT r.id FROM jsonb_array_elements(news) e JOIN @.runs r ON r.thread = e->>'thread' AND r.tenant IS NOT DISTINCT FROM e->>'tenant'
-      WHERE e->>'whenBusy' = 'interrupt' AND r.status IN ('ready', 'running', 'waiting', 'parked'));
-    PERFORM @.lock_wide(ARRAY(SELECT r.id FROM jsonb_array_elements(news) e JOIN @.runs r ON r.thread = e->>'thread' AND r.tenant IS NOT DISTINCT FROM e->>'tenant'
-      WHERE e->>'whenBusy' = 'steer' AND r.status IN ('ready', 'running', 'waiting', 'parked')), '{}', actives, '{}');
-  END IF;
+  IF NOT EXISTS (SELECT 1 FROM jsonb_array_elements(news) e WHERE e->>'thread' IS NOT NULL) THEN RETURN @.start_apart(news, data); END IF;
+  PERFORM @.lock_names(ARRAY(SELECT @.thread_name(e->>'thread', e->>'tenant') FROM jsonb_array_elements(news) e WHERE e->>'thread' IS NOT NULL));
+  actives := ARRAY(SELECT r.id FROM jsonb_array_elements(news) e JOIN @.runs r ON r.thread = e->>'thread' AND r.tenant IS NOT DISTINCT FROM e->>'tenant'
+    WHERE e->>'whenBusy' = 'interrupt' AND r.status IN ('ready', 'running', 'waiting', 'parked'));
+  PERFORM @.lock_wide(ARRAY(SELECT r.id FROM jsonb_array_elements(news) e JOIN @.runs r ON r.thread = e->>'thread' AND r.tenant IS NOT DISTINCT FROM e->>'tenant'
+    WHERE e->>'whenBusy' = 'steer' AND r.status IN ('ready', 'running', 'waiting', 'parked')), '{}', actives, '{}');
   FOR n IN SELECT e FROM jsonb_array_elements(news) e LOOP
     answer := @.start_run(n, substring(data FROM (n->'body'->>0)::integer + 1 FOR (n->'body'->>1)::integer), n->'claim');
     hints := hints || coalesce(answer->'hints', '[]');
     answers := answers || jsonb_build_array(answer - 'hints');
   END LOOP;
-  RETURN jsonb_build_object('answers', answers, 'hints', hints, 'now', @.now_ms());
+  RETURN json_build_object('answers', answers, 'hints', hints, 'now', @.now_ms());
 END $$;
+
+-- Hot: runs of no thread, which are nothing to each other, all at once; and whole runs are written faster as json than as jsonb. Another start
+-- of the same ids may be under way, so they are inserted in the order of their ids (T1), but with keys in the order of the request, which queues
+-- and lists go by.
+CREATE FUNCTION @.start_apart(news jsonb, data bytea) RETURNS json LANGUAGE plpgsql AS $$
+DECLARE
+  now bigint := @.now_ms();
+  of_status text := 'ready';
+  keys bigint[] := @.new_keys(jsonb_array_length(news));
+  answers json;
+  hints json;
+BEGIN
+  INSERT INTO @.runs (key, ${NEW_RUN.columns}) OVERRIDING SYSTEM VALUE
+    SELECT key, ${NEW_RUN.values}
+      FROM (SELECT keys[at] AS key, n, CASE WHEN jsonb_array_length(n->'limits') = 0 THEN n->'claim' END AS claim
+        FROM jsonb_array_elements(news) WITH ORDINALITY e (n, at) ORDER BY (n->>'id') COLLATE "C", at) asked
+    ON CONFLICT (id) DO NOTHING;
+  INSERT INTO @.payloads (run, input, attributes)
+    SELECT keys[at], substring(data FROM (n->'body'->>0)::integer + 1 FOR (n->'body'->>1)::integer), n->'attributes'
+      FROM jsonb_array_elements(news) WITH ORDINALITY e (n, at) WHERE EXISTS (SELECT 1 FROM @.runs WHERE key = keys[at]);
+  SELECT json_agg(json_build_object('kind', CASE WHEN r.key = keys[at] THEN 'created' ELSE @.known_kind(n, r.workflow, r.input_hash) END,
+      'run', r.whole, 'claimed', r.key = keys[at] AND r.status = 'running') ORDER BY at),
+    coalesce(json_agg('{"kind":"due"}'::json) FILTER (WHERE r.key = keys[at] AND r.status = 'ready'), '[]')
+    INTO answers, hints FROM jsonb_array_elements(news) WITH ORDINALITY e (n, at)
+    LEFT JOIN LATERAL (SELECT f.key, f.status, f.workflow, f.input_hash, to_json(f) AS whole FROM @.full_runs f WHERE f.id = n->>'id' LIMIT 1) r ON true;
+  RETURN json_build_object('answers', answers, 'hints', hints, 'now', @.now_ms());
+END $$;
+
+-- As the owner: who inserts rows needs no right to the sequence of their keys.
+CREATE FUNCTION @.new_keys(how_many integer) RETURNS bigint[] LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$ SELECT ARRAY(SELECT nextval('@.runs_key_seq') FROM generate_series(1, how_many)) $$;
 
 CREATE FUNCTION @.run_row(of_id text) RETURNS jsonb LANGUAGE sql VOLATILE AS
 $$ SELECT to_jsonb(f) FROM @.full_runs f WHERE id = of_id $$;
@@ -80,10 +111,11 @@ BEGIN
   RETURN jsonb_build_object('kind', 'created', 'run', @.run_row(n->>'id'), 'claimed', claim IS NOT NULL, 'hints', hints);
 END $$;
 
-CREATE FUNCTION @.known_start(n jsonb, known jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
-  SELECT jsonb_build_object('kind', CASE WHEN known->>'workflow' = n->>'workflow' AND known->>'input_hash' = n->>'inputHash'
-    THEN 'exists' ELSE 'conflict' END, 'run', known)
-$$;
+CREATE FUNCTION @.known_kind(n jsonb, workflow text, input_hash text) RETURNS text LANGUAGE sql IMMUTABLE AS
+$$ SELECT CASE WHEN workflow = n->>'workflow' AND input_hash = n->>'inputHash' THEN 'exists' ELSE 'conflict' END $$;
+
+CREATE FUNCTION @.known_start(n jsonb, known jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS
+$$ SELECT jsonb_build_object('kind', @.known_kind(n, known->>'workflow', known->>'input_hash'), 'run', known) $$;
 `;
 
 interface StartAnswer {
@@ -107,49 +139,17 @@ interface Request {
   claim: ClaimOptions | undefined;
 }
 
-interface Waiting extends Request {
-  resolve: (results: StartResult[]) => void;
-  reject: (error: unknown) => void;
-}
-
-/** Calls that one statement takes. */
-const MOST_CALLS = 64;
-
-/** What a process starts in one macrotask is one statement. */
 export function prepareStart(
   db: Database,
   clock: Pick<Clock, 'defer'>,
 ): (runs: NewRun[], claim?: ClaimOptions) => Promise<StartResult[]> {
-  let waiting: Waiting[] = [];
-  const sendAll = (): void => {
-    const all = waiting;
-    waiting = [];
-    for (let at = 0; at < all.length; at += MOST_CALLS) void send(db, all.slice(at, at + MOST_CALLS));
-  };
-  return (runs, claim) => {
-    if (runs.length === 0) return Promise.resolve([]);
-    return new Promise((resolve, reject) => {
-      waiting.push({ runs, claim, resolve, reject });
-      if (waiting.length === 1) clock.defer(sendAll);
-    });
-  };
+  const start = prepareGathering(clock, (requests: Request[]) => startAll(db, requests));
+  return async (runs, claim) => (runs.length === 0 ? [] : start({ runs, claim }));
 }
 
-async function send(db: Database, calls: Waiting[]): Promise<void> {
-  try {
-    const results = await startAll(db, calls);
-    for (const { runs, resolve } of calls) resolve(results.splice(0, runs.length));
-  } catch (error) {
-    const isAway = DurableError.is(error) && error.retryable;
-    if (calls.length === 1 || isAway) for (const { reject } of calls) reject(error);
-    // One that cannot be stored fails alone.
-    else for (const call of calls) void send(db, [call]);
-  }
-}
-
-async function startAll(db: Database, calls: Request[]): Promise<StartResult[]> {
+async function startAll(db: Database, requests: Request[]): Promise<StartResult[][]> {
   const blobs = new Blobs();
-  const news = calls.flatMap(({ runs, claim }) =>
+  const news = requests.flatMap(({ runs, claim }) =>
     runs.map((run) => ({
       ...toJsonStart(run, blobs),
       ...(claim === undefined ? {} : { claim: toJsonClaim(claim) }),
@@ -157,7 +157,8 @@ async function startAll(db: Database, calls: Request[]): Promise<StartResult[]> 
   );
   const values = [db.json(news), blobs.bytes()];
   const { answers, now } = await db.transition<{ answers: StartAnswer[]; now: number }>('start_runs', values);
-  return answers.map((answer) => toStartResult(answer, now));
+  const results = answers.map((answer) => toStartResult(answer, now));
+  return requests.map(({ runs }) => results.splice(0, runs.length));
 }
 
 function toStartResult({ kind, run: row, claimed }: StartAnswer, now: number): StartResult {

@@ -10,6 +10,7 @@ import {
   LEASE_MS,
   newRun,
   only,
+  QUEUE,
   startOne,
   text,
 } from './kit.ts';
@@ -18,6 +19,7 @@ import type { DescribeOperation, Spec } from './kit.ts';
 /** Specs of `start`. */
 export const describeStart: DescribeOperation = describeOperation('start', (spec) => {
   identity(spec);
+  batches(spec);
   threads(spec);
   steering(spec);
   interrupts(spec);
@@ -64,20 +66,6 @@ function identity({ test }: Spec): void {
     assert.equal(answers.filter((answer) => only(answer).kind === 'exists').length, 19);
   });
 
-  test('a batch answers in its order, and a refused start does not hinder the others', async ({ store }) => {
-    await startOne(store, { id: 'taken' });
-    const answers = await store.start([
-      newRun({ id: 'a' }),
-      newRun({ id: 'taken', inputHash: 'other' }),
-      newRun({ id: 'b' }),
-    ]);
-    assert.deepEqual(
-      answers.map((answer) => answer.kind),
-      ['created', 'conflict', 'created'],
-    );
-    assert.equal((await getRun(store, 'b')).status, 'ready');
-  });
-
   test('payloads are opaque: any bytes come back as they were, none at all too', async ({ store }) => {
     const all = Uint8Array.from({ length: 256 }, (_, index) => index);
     await startOne(store, { id: 'all', input: all });
@@ -108,6 +96,66 @@ function freshColumns(now: number) {
     updatedAt: now,
     endedAt: null,
   };
+}
+
+function batches({ test }: Spec): void {
+  test('a batch answers in its order, and a refused start does not hinder the others', async ({ store }) => {
+    await startOne(store, { id: 'taken' });
+    const answers = await store.start([
+      newRun({ id: 'a' }),
+      newRun({ id: 'taken', inputHash: 'other' }),
+      newRun({ id: 'b' }),
+    ]);
+    assert.deepEqual(
+      answers.map((answer) => answer.kind),
+      ['created', 'conflict', 'created'],
+    );
+    assert.equal((await getRun(store, 'b')).status, 'ready');
+  });
+
+  test('a batch that has an id twice makes one run of it, and the second is answered as if it came later', async ({
+    store,
+  }) => {
+    const answers = await store.start([
+      newRun({ id: 'b', input: bytes('first') }),
+      newRun({ id: 'a' }),
+      newRun({ id: 'b', input: bytes('second') }),
+      newRun({ id: 'b', inputHash: 'other' }),
+    ]);
+    assert.deepEqual(
+      answers.map((answer) => answer.kind),
+      ['created', 'created', 'exists', 'conflict'],
+    );
+    for (const answer of answers.slice(2))
+      assert.deepEqual('run' in answer && answer.run, expectKind(answers[0], 'created').run);
+    assert.equal(text((await getRun(store, 'b')).input), 'first');
+  });
+
+  test('runs of a batch are claimed and listed in its order, whatever their ids', async ({ store }) => {
+    const ids = ['b', 'd', 'a', 'c'];
+    await store.start(ids.map((id) => newRun({ id })));
+    const listed = (await store.list({})).items.map((run) => run.id);
+    assert.deepEqual(listed.toReversed(), ids);
+    const { claims } = await store.claim({ queues: [QUEUE], limit: 4, suspects: 1, nonce: 'n', leaseMs: LEASE_MS });
+    assert.deepEqual(
+      claims.map(({ run }) => run.id),
+      ids,
+    );
+  });
+
+  test('a batch that claims gets what is new and has no limits', async ({ store }) => {
+    await startOne(store, { id: 'known' });
+    const news = [newRun({ id: 'z' }), newRun({ id: 'limited', limits: [{ key: 'k', most: 1 }] })];
+    const answers = await store.start([...news, newRun({ id: 'known' }), newRun({ id: 'a' })], {
+      nonce: 'n',
+      leaseMs: LEASE_MS,
+    });
+    assert.deepEqual(
+      answers.map((answer) => (answer.kind === 'created' ? [answer.run.status, answer.token?.epoch] : answer.kind)),
+      [['running', 1], ['ready', undefined], 'exists', ['running', 1]],
+    );
+    assert.equal((await getRun(store, 'known')).status, 'ready');
+  });
 }
 
 function threads({ test }: Spec): void {
