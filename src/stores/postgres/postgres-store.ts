@@ -77,7 +77,7 @@ export function postgresStore(options: PostgresStoreOptions): Store {
         return db.settings?.isDurable === true ? 'fsync' : 'async';
       },
       push: options.listen !== false,
-      flushMs: 10,
+      flushMs: 2,
       maxRequestBytes: 1_048_576,
     },
     ...guardAll(prepareReads(db, clock), guard),
