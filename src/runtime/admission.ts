@@ -7,7 +7,7 @@
 
 import type { Clock } from './clock.ts';
 import type { Ids } from './ids.ts';
-import type { Claim, Delivery, DeliverClaim, DeliverResult, Message, NewRun, StartResult, Store } from './store.ts';
+import type { Claim, Delivery, DeliverClaim, DeliverResult, NewRun, StartResult, Store } from './store.ts';
 
 /** How it was when a run was claimed. */
 export interface ClaimedAt {
@@ -15,8 +15,6 @@ export interface ClaimedAt {
   claimedAt: number;
   /** The store's time. */
   now: number;
-  /** Those that are not journaled, where the claim brought them. */
-  messages?: Message[];
 }
 
 export interface AdmissionOptions {
@@ -69,8 +67,8 @@ export class Admission {
     return this.#bring({ mayTake: this.#options.hasRoom() }, async (claim, claimedAt) => {
       const [answer] = await this.#options.store.deliver([delivery], claim);
       if (answer?.kind === 'ok' && answer.claimed !== undefined) {
-        const { claim: taken, ...rest } = answer.claimed;
-        this.#options.take(taken, { claimedAt, ...rest });
+        const { claim: taken, now } = answer.claimed;
+        this.#options.take(taken, { claimedAt, now });
       }
       return answer;
     });

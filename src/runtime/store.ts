@@ -61,8 +61,7 @@
  *  S20 Appends to the inbox under the run's lock, bumps inboxHead; a waiting run becomes ready, due now. Runs that are parked
  *      or queued keep it. `duplicate` if the run's inbox holds a message with that id. An ended run answers `gone`.
  *      With `claim`, a run that took a message (`ok`) and is ready then is claimed in the same transition (S6, S7), if it is of
- *      one of the queues, has no limits (S33), and would not have `attempts >= 3`. Beside the claim a store may answer the run's messages from
- *      its `seen` on, which saves the holder a `load`.
+ *      one of the queues, has no limits (S33), and would not have `attempts >= 3`.
  *  S21 To a hook: by token hash; kind `hook` needs a payload without decision, kind `approval` one with (else
  *      `not_found`). An open hook takes it as a message of its run with the hook's key. A `once` hook is then resolved,
  *      and `by`, if it is given, is its responder (`approved`); an approval is resolved when one responder denied or `needed` distinct
@@ -242,6 +241,8 @@ export interface Claim {
   run: Run;
   token: Token;
   from: 'start' | 'wait' | 'lease' | 'yield';
+  /** Those from the run's `seen` on. A store may answer them, which saves the holder a `load`. */
+  messages?: Message[];
 }
 
 export interface ClaimResult {
@@ -440,7 +441,7 @@ export interface DeliverClaim extends ClaimOptions {
 
 export type DeliverResult =
   /** `claimed`: only if the claim was asked for and made. */
-  | { kind: 'ok'; run: string; hook: Hook | null; claimed?: { claim: Claim; now: number; messages?: Message[] } }
+  | { kind: 'ok'; run: string; hook: Hook | null; claimed?: { claim: Claim; now: number } }
   | { kind: 'duplicate'; run: string; hook: Hook | null }
   | { kind: 'gone'; run: string; hook: Hook | null }
   | { kind: 'not_found' };

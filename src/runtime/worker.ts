@@ -361,7 +361,7 @@ export class Worker implements HeldRunHost {
     this.#warm.delete(claim.run.id);
     this.#executing.set(claim.run.id, held);
     const hasNews = claim.run.inboxHead > held.received;
-    const messages = hasNews ? (options.messages ?? (await this.#calls.messages(claim))) : [];
+    const messages = hasNews ? (claim.messages ?? (await this.#calls.messages(claim))) : [];
     if (held.state === 'finished') return;
     if (this.#state !== 'open') {
       held.drop('runtime_closed', `The run "${held.id}" waits; it goes on in another process.`);

@@ -31,7 +31,8 @@ export function takeRun(state: MemoryState, taken: { record: RunRecord; claim: C
 
 function toClaim(record: RunRecord): Claim {
   const run = copyRun(record.run);
-  return { run, token: { epoch: run.epoch, nonce: run.nonce ?? '' }, from: record.origin };
+  const token = { epoch: run.epoch, nonce: run.nonce ?? '' };
+  return { run, token, from: record.origin, messages: record.inbox.slice(run.seen) };
 }
 
 export function claim(state: MemoryState, request: ClaimRequest): ClaimResult {

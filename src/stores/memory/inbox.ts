@@ -36,8 +36,7 @@ export function deliver(
   if (answer.kind !== 'ok' || record === undefined || claim === undefined) return answer;
   const run = { ...record.run, hasLimits: record.run.limits.length > 0 };
   if (!isClaimedWithDelivery(run, { claim, origin: record.origin })) return answer;
-  const messages = record.inbox.slice(run.seen);
-  return { ...answer, claimed: { claim: takeRun(state, { record, claim }), now: state.clock.now(), messages } };
+  return { ...answer, claimed: { claim: takeRun(state, { record, claim }), now: state.clock.now() } };
 }
 
 function deliverToRun(state: MemoryState, to: { delivery: Delivery; run: string }): DeliverResult {

@@ -3,7 +3,7 @@
 import type { Claim, ClaimRequest, ClaimResult } from '../../runtime/store.ts';
 import type { Database } from './database.ts';
 import { toMillis } from './payloads.ts';
-import { toRun } from './rows.ts';
+import { toMessage, toRun } from './rows.ts';
 import type { JsonRow } from './rows.ts';
 import { tokenOf } from './start.ts';
 
@@ -60,7 +60,7 @@ BEGIN
   END IF;
   -- S6: the same claim may be under way.
   PERFORM @.lock_names(ARRAY['claim ' || of_nonce]);
-  SELECT array_agg(key ORDER BY key), count(*) FILTER (WHERE attempts >= 3), jsonb_agg(to_jsonb(f) ORDER BY key)
+  SELECT array_agg(key ORDER BY key), count(*) FILTER (WHERE attempts >= 3), jsonb_agg(to_jsonb(f) || jsonb_build_object('messages', @.messages_from(key, seen)) ORDER BY key)
     INTO held, suspected, claims FROM @.full_runs f WHERE nonce = of_nonce AND status = 'running';
   IF held IS NOT NULL THEN
     of_suspects := of_suspects - suspected;
@@ -147,5 +147,6 @@ export function prepareClaim(db: Database): (request: ClaimRequest) => Promise<C
 /** Of a row that was just claimed. */
 export function toClaim(row: JsonRow): Claim {
   const run = toRun(row);
-  return { run, token: tokenOf(run), from: row['origin'] as Claim['from'] };
+  const messages = (row['messages'] ?? []) as JsonRow[];
+  return { run, token: tokenOf(run), from: row['origin'] as Claim['from'], messages: messages.map(toMessage) };
 }

@@ -4,7 +4,7 @@ import type { Delivery, DeliverClaim, DeliverResult } from '../../runtime/store.
 import { toClaim } from './claim.ts';
 import type { Database } from './database.ts';
 import { Blobs } from './payloads.ts';
-import { toHook, toMessage } from './rows.ts';
+import { toHook } from './rows.ts';
 import type { JsonRow } from './rows.ts';
 import { toJsonClaim } from './start.ts';
 
@@ -64,7 +64,7 @@ BEGIN
   answer := answer || jsonb_build_object('run', r.id);
   -- An approval that wants more answers wakes nobody.
   IF NOT takes OR answer->>'kind' <> 'ok' OR answer->'hints' IS NULL THEN RETURN answer; END IF;
-  RETURN answer || jsonb_build_object('claimed', @.take_run(r.key, claim->>'nonce', (claim->>'leaseMs')::bigint), 'messages', @.messages_from(r.key, r.seen));
+  RETURN answer || jsonb_build_object('claimed', @.take_run(r.key, claim->>'nonce', (claim->>'leaseMs')::bigint));
 END $$;
 
 CREATE FUNCTION @.deliver_to_run(d jsonb, body bytea, r @.runs, wakes boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -111,7 +111,6 @@ interface DeliverAnswer {
   run?: string;
   hook?: JsonRow | null;
   claimed?: JsonRow;
-  messages?: JsonRow[];
 }
 
 export function prepareDeliver(db: Database): (messages: Delivery[], claim?: DeliverClaim) => Promise<DeliverResult[]> {
@@ -128,12 +127,9 @@ export function prepareDeliver(db: Database): (messages: Delivery[], claim?: Del
   };
 }
 
-function toDeliverResult(
-  { kind, run = '', hook: row, claimed, messages = [] }: DeliverAnswer,
-  now: number,
-): DeliverResult {
+function toDeliverResult({ kind, run = '', hook: row, claimed }: DeliverAnswer, now: number): DeliverResult {
   if (kind === 'not_found') return { kind };
   const hook = row === undefined || row === null ? null : toHook(row);
   if (kind !== 'ok' || claimed === undefined) return { kind, run, hook };
-  return { kind, run, hook, claimed: { claim: toClaim(claimed), now, messages: messages.map(toMessage) } };
+  return { kind, run, hook, claimed: { claim: toClaim(claimed), now } };
 }

@@ -24,7 +24,8 @@ const COMES_NEXT = `t.status = 'running' AND t.epoch = c.e AND t.nonce = c.n AND
       AND t.last_commit IS DISTINCT FROM c.i AND t.inbox_head <= c.v`;
 
 /** S17 */
-const NEXT_DUE = `CASE WHEN c.hb OR (t.due_at - c.now) * 3 < c.l * 2 THEN c.now + c.l ELSE t.due_at END`;
+const EXTENDS = '(coalesce(c.hb, false) OR (t.due_at - c.now) * 3 < c.l * 2)';
+const NEXT_DUE = `CASE WHEN ${EXTENDS} THEN c.now + c.l ELSE t.due_at END`;
 
 /**
  * The plain ones of a batch whose runs are locked, in PL/pgSQL. Answers those that it applied, and those that were applied before and bring no
@@ -38,7 +39,7 @@ export const PLAIN_COMMITS: string = `
         AS x (plain, r, e, n, x, i, m, l, s, v, ea, el, hb, st, at)
       WHERE plain
     ), next AS MATERIALIZED (
-      SELECT c.*, t.key, t.head, ${NEXT_DUE} AS due, t.due_at, t.cancel, coalesce(cardinality(c.el), 0) AS events
+      SELECT c.*, t.key, t.head, ${NEXT_DUE} AS due, ${EXTENDS} AS extends, t.cancel, coalesce(cardinality(c.el), 0) AS events
       FROM c JOIN @.runs t ON t.id = c.r
       WHERE ${COMES_NEXT} AND NOT EXISTS (
         SELECT 1 FROM jsonb_array_elements(c.st) w JOIN @.streams s ON s.run = t.key AND s.name = w->>'stream' AND s.closed WHERE (w->>'count')::integer > 0)
@@ -67,7 +68,7 @@ export const PLAIN_COMMITS: string = `
           FROM jsonb_array_elements(w->'packs') WITH ORDINALITY o (p, at)) p
       WHERE s.run = n.key AND s.name = w->>'stream'
     )
-    SELECT n.at::integer, 'applied', true, n.head + n.events, n.now, n.due <> n.due_at, n.cancel,
+    SELECT n.at::integer, 'applied', true, n.head + n.events, n.now, n.extends, n.cancel,
       CASE WHEN n.st IS NOT NULL THEN jsonb_build_object('tails', (SELECT jsonb_object_agg(s.name, s.tail) FROM written s WHERE s.run = n.key)) END
     FROM next n
     UNION ALL
@@ -81,7 +82,9 @@ const APPLIED = `UPDATE @.runs t SET head = t.head + CASE WHEN c.event IS NULL T
     attempts = CASE WHEN c.event IS NULL THEN t.attempts ELSE 0 END, suspects = CASE WHEN c.event IS NULL THEN t.suspects END,
     updated_at = c.now, due_at = ${NEXT_DUE}
   FROM ${GIVEN} c WHERE t.id = c.r AND ${COMES_NEXT}`;
-const AS_MOVED = 'RETURNING t.key, t.head, t.cancel, c.now, t.due_at = c.now + c.l AS extended';
+/** The row in the second query is still as it was before. */
+const AS_MOVED = `RETURNING t.key, t.head, t.cancel, c.now,
+    c.hb OR t.due_at <> (SELECT b.due_at FROM @.runs b WHERE b.key = t.key) AS extended`;
 const APPENDED = 'INSERT INTO @.events (run, seq, data) SELECT key, head - 1, $11 FROM moved WHERE $11 IS NOT NULL';
 
 const WITHOUT_STREAM = `

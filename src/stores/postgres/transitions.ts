@@ -175,7 +175,8 @@ BEGIN
       attempts = attempts + CASE WHEN status = 'running' OR origin IN ('start', 'lease') THEN 1 ELSE 0 END,
       origin = CASE WHEN status = 'running' THEN 'lease' ELSE origin END
     WHERE key = of_run;
-  SELECT to_jsonb(f) INTO answer FROM @.full_runs f WHERE key = of_run;
+  SELECT to_jsonb(f) || jsonb_build_object('messages', CASE WHEN f.inbox_head > f.seen THEN @.messages_from(of_run, f.seen) END) INTO answer
+    FROM @.full_runs f WHERE key = of_run;
   RETURN answer;
 END $$;
 `;

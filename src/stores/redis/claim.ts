@@ -2,6 +2,7 @@
 
 import type { Claim, ClaimRequest, ClaimResult } from '../../runtime/store.ts';
 import { SUSPECT_ATTEMPTS } from '../../runtime/store.ts';
+import { MESSAGES, toMessages } from './messages.ts';
 import { originOf, RUNS, toRun } from './runs.ts';
 import { toRequest, toScript } from './script.ts';
 import type { Reply, Request, Script } from './script.ts';
@@ -24,7 +25,7 @@ local function take(row, claim)
   local key = P .. 'n:' .. claim.nonce
   call('RPUSH', key, row.id)
   call('PEXPIRE', key, ${REMEMBERED_MS})
-  return wholeReply(row)
+  return {wholeReply(row), messagesFrom(row, row.se)}
 end
 `;
 
@@ -176,7 +177,7 @@ if #claims > 0 then
   local suspects = req.suspects
   for i, row in ipairs(claims) do
     if row.at >= ${SUSPECT_ATTEMPTS} then suspects = suspects - 1 end
-    claims[i] = toReply(row)
+    claims[i] = {toReply(row), messagesFrom(row, row.se)}
   end
   local _, next = takeDue(0, suspects)
   return finish({now, next, claims})
@@ -186,7 +187,7 @@ flush()
 return finish({now, next, taken})
 `;
 
-export const CLAIM: Script = toScript('claim', [RUNS, TAKE, CLAIM_SOURCE]);
+export const CLAIM: Script = toScript('claim', [RUNS, MESSAGES, TAKE, CLAIM_SOURCE]);
 
 export function describeClaim({ nonce, leaseMs, queues, limit, suspects }: ClaimRequest): Request {
   return toRequest(() => ({ nonce, leaseMs, queues, limit, suspects }));
@@ -198,6 +199,8 @@ export function toClaimResult(reply: Reply): ClaimResult {
 }
 
 export function toClaim(reply: Reply): Claim {
-  const run = toRun(reply);
-  return { run, token: { epoch: run.epoch, nonce: run.nonce ?? '' }, from: originOf(reply) };
+  const [row = null, messages = null] = reply as Reply[];
+  const run = toRun(row);
+  const token = { epoch: run.epoch, nonce: run.nonce ?? '' };
+  return { run, token, from: originOf(row), messages: toMessages(messages) };
 }

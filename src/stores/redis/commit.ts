@@ -4,8 +4,9 @@ import type { Commit, CommitResult, LedgerRow, Then } from '../../runtime/store.
 import type { ChunkPacker } from '../packing.ts';
 import { ENDINGS } from './end.ts';
 import { HOOKS } from './hooks.ts';
-import { INBOX, toMessages } from './inbox.ts';
+import { INBOX } from './inbox.ts';
 import { describeLedgerRow, LEDGER } from './ledger.ts';
+import { toMessages } from './messages.ts';
 import { toText } from './payloads.ts';
 import { describeRun, RUNS } from './runs.ts';
 import { toJson, toRequest, toScript } from './script.ts';

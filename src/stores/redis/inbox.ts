@@ -1,22 +1,15 @@
 /** Deliveries: the inbox of a run, hooks and approvals. */
 
-import type {
-  Delivery,
-  DeliverClaim,
-  DeliverResult,
-  EndStatus,
-  Hook,
-  Message,
-  MessageKind,
-} from '../../runtime/store.ts';
+import type { Delivery, DeliverClaim, DeliverResult, Hook } from '../../runtime/store.ts';
 import { TAKE, toClaim } from './claim.ts';
 import { HOOKS, toHook } from './hooks.ts';
-import { toPayload, toText } from './payloads.ts';
+import { MESSAGES } from './messages.ts';
+import { toText } from './payloads.ts';
 import { RUNS } from './runs.ts';
 import { toRequest, toScript } from './script.ts';
 import type { Reply, Request, Script } from './script.ts';
 
-export const INBOX = `
+export const INBOX: string = `${MESSAGES}
 local function hasMessage(row, id) return row.ih > 0 and call('HEXISTS', P .. 'd:' .. row.id, id) == 1 end
 
 local function rememberUser(row, id)
@@ -37,14 +30,6 @@ local function appendMessage(row, message, stored)
   put(row, 'up', now)
   hint('run', 'run', row.id)
   if row.st == 'waiting' then makeReady(row) end
-end
-
-local function messagesFrom(row, from)
-  if row.ih <= from then return {} end
-  local found = call('LRANGE', P .. 'i:' .. row.id, 2 * from, -1)
-  local messages = {}
-  for i = 1, #found, 2 do messages[#messages + 1] = {from + (i - 1) / 2, found[i], payload(found[i + 1])} end
-  return messages
 end
 `;
 
@@ -144,33 +129,5 @@ export function toDeliverResults(reply: Reply): DeliverResult[] {
     const run = toText(runReply);
     if (kind !== 'ok' || claimed === null) return { kind, run, hook };
     return { kind, run, hook, claimed: { claim: toClaim(claimed), now } };
-  });
-}
-
-interface Header {
-  id: string;
-  kind: MessageKind;
-  key?: string;
-  status?: EndStatus;
-  inputHash?: string;
-  by?: string;
-  at: number;
-}
-
-export function toMessages(reply: Reply): Message[] {
-  return (reply as Reply[]).map((message) => {
-    const [seq = null, header = null, payload = null] = message as Reply[];
-    const { id, kind, key, status, inputHash, by, at } = JSON.parse(toText(header)) as Header;
-    return {
-      seq: Number(seq),
-      id,
-      kind,
-      key: key ?? null,
-      payload: toPayload(payload),
-      status: status ?? null,
-      inputHash: inputHash ?? null,
-      by: by ?? null,
-      at,
-    };
   });
 }

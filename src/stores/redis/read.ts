@@ -3,7 +3,8 @@
 import { hasBegun } from '../../runtime/store.ts';
 import type { Backlog, Loaded, Page, Run, RunQuery, RunStatus } from '../../runtime/store.ts';
 import { pageSize } from '../rules.ts';
-import { INBOX, toMessages } from './inbox.ts';
+import { INBOX } from './inbox.ts';
+import { toMessages } from './messages.ts';
 import { ITEMS_PER_PAGE, PAGES, readPage } from './paging.ts';
 import type { Ask } from './paging.ts';
 import { toPayloads, toText } from './payloads.ts';

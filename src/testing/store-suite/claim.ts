@@ -213,6 +213,26 @@ function repeats({ test, timed }: Spec): void {
     assert.equal((await getRun(store, 'c')).status, 'ready');
   });
 
+  test('the messages that a store answers with a claim, and with its repetition, are those that loading the run brings', async ({
+    store,
+    hold,
+  }) => {
+    const held = await hold();
+    await store.deliver([{ to: { run: held.id }, id: 'before', payload: bytes('before') }]);
+    await held.apply({ seen: 1, received: 1, then: { kind: 'wait', dueAt: null } });
+    for (const id of ['first', 'second']) await store.deliver([{ to: { run: held.id }, id, payload: bytes(id) }]);
+    const claims = [only((await claimAll(store, 'n')).claims), only((await claimAll(store, 'n')).claims)];
+    const loaded = (await store.load(held.id))?.messages;
+    assert.deepEqual(
+      loaded?.map(({ seq, id }) => [seq, id]),
+      [
+        [1, 'first'],
+        [2, 'second'],
+      ],
+    );
+    for (const { messages } of claims) assert.deepEqual(messages ?? loaded, loaded);
+  });
+
   test('a repeated claim leaves out what its nonce does not hold any more', async ({ store }) => {
     await store.start([newRun({ id: 'a' }), newRun({ id: 'b' })]);
     const { claims } = await claimAll(store, 'n');

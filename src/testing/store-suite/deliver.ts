@@ -316,7 +316,7 @@ function claiming({ test }: Spec): void {
       loaded?.map(({ seq, id }) => [seq, id]),
       [[1, 'm']],
     );
-    assert.deepEqual(claimed?.messages ?? loaded, loaded);
+    assert.deepEqual(claimed?.claim.messages ?? loaded, loaded);
   });
 
   test('a claim that came with a message is answered again to its nonce', async ({ store, hold }) => {
