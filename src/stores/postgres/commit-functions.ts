@@ -3,7 +3,7 @@
 import { PLAIN_COMMITS } from './plain-commit.ts';
 
 /** Hot: the steps of 200 runs at once, the chunks of 100 (bench `postgres`). What is not plain goes one by one; it stands behind a check. */
-export const COMMIT_FUNCTIONS = `
+export const COMMIT_FUNCTIONS: string = `
 CREATE FUNCTION @.commit_runs(batch jsonb, data bytea, wide jsonb)
 RETURNS TABLE (at integer, kind text, holder boolean, head integer, now bigint, extended boolean, cancel boolean, more jsonb) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
