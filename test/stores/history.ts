@@ -267,8 +267,9 @@ function withoutMessages(result: DeliverResult): DeliverResult {
 }
 
 /** A store need not answer the messages. */
-function bare({ messages: _, ...claim }: Claim): Claim {
-  return claim;
+function bare(claim: Claim): Claim {
+  const { messages: _, ...rest } = claim;
+  return rest;
 }
 
 const controlMove = fc
