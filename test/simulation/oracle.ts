@@ -356,9 +356,10 @@ export class Oracle {
     if (row?.status === 'waiting') this.#world.fail(`${answer.run} waits on after a message`);
   }
 
-  /** At the end: what the store has is what was accepted. */
-  async verify(): Promise<void> {
+  /** At the end: what the store has is what was accepted. `isCalm`: nothing had failed, so nobody was silent for a lease. */
+  async verify({ isCalm = false }: { isCalm?: boolean } = {}): Promise<void> {
     for (const shadow of this.#shadows.values()) {
+      if (isCalm && shadow.takeovers > 0) this.#world.fail(`the holder of ${shadow.id} was silent for a lease`);
       const loaded = await this.#store.load(shadow.id, 0);
       if (loaded === null) continue;
       if (!isSame(loaded.events, shadow.events))

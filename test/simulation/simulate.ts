@@ -104,7 +104,7 @@ class Simulation {
     await world.drive(() => this.#clients.isDone && this.#closing === 0, limit);
     if (this.#closing > 0) world.fail('a runtime does not close');
     if (world.violation === undefined) await this.#untilAllEnded(limit);
-    if (world.violation === undefined) await this.#driven(this.#oracle.verify());
+    if (world.violation === undefined) await this.#driven(this.#oracle.verify({ isCalm }));
     if (world.violation === undefined) {
       this.#effects.verify({ exactlyOnce: isCalm });
       await this.#driven(
