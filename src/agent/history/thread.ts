@@ -19,8 +19,28 @@ export interface ThreadRun {
   result: unknown;
 }
 
+/** What ended runs of a thread, oldest first, leave for those after them. */
+export interface EarlierRuns {
+  /** Valid for every provider. */
+  messages: ModelMessage[];
+  /** Digests of calls that were approved for the whole thread. */
+  remembered: string[];
+  /** Raises of the thread's own budget. */
+  answers: BudgetAnswer[];
+}
+
 /** Throws `value_corrupt`, which names the run. */
-export function decodeThreadRun({ id, input, result }: Run): ThreadRun {
+export function readEarlierRuns(rows: readonly Run[]): EarlierRuns {
+  const runs = rows.map(decodeThreadRun);
+  const results = runs.map(readResult);
+  return {
+    messages: threadMessages(runs),
+    remembered: results.flatMap((result) => result?.remembered ?? []),
+    answers: results.flatMap((result) => answersForThread(result?.budget?.answers ?? [])),
+  };
+}
+
+function decodeThreadRun({ id, input, result }: Run): ThreadRun {
   try {
     return { id, input: decodeValue(input), result: result === null ? undefined : decodeValue(result) };
   } catch (cause) {
@@ -36,16 +56,6 @@ export function decodeThreadRun({ id, input, result }: Run): ThreadRun {
 /** The model messages of ended runs, oldest first, valid for every provider. Runs without a result add what started them. */
 export function threadMessages(runs: readonly ThreadRun[]): ModelMessage[] {
   return validHistory(runs.flatMap((run) => [...readInput(run).messages, ...(readResult(run)?.messages ?? [])]));
-}
-
-/** What was approved for the whole thread: digests of calls. */
-export function threadMemory(runs: readonly ThreadRun[]): string[] {
-  return runs.flatMap((run) => readResult(run)?.remembered ?? []);
-}
-
-/** Raises of the thread's own budget. */
-export function threadBudgetAnswers(runs: readonly ThreadRun[]): BudgetAnswer[] {
-  return runs.flatMap((run) => answersForThread(readResult(run)?.budget?.answers ?? []));
 }
 
 /** The UI messages of one run: what started it, and the agent's answer if it has one. */

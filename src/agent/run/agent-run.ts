@@ -23,12 +23,11 @@ import { DEFAULT_STREAM } from '../../streams/wire.ts';
 import { recordAbandonedTurn } from './abandoned-turn.ts';
 import type { StoredInput } from '../agent-input.ts';
 import { addUsage } from '../turn/usage.ts';
-import { initialState, toResult } from './agent-state.ts';
-import type { AgentResult, AgentState, PendingApproval, QueuedMessage } from './agent-state.ts';
+import { toResult } from './agent-state.ts';
+import type { AgentResult, AgentState, QueuedMessage } from './agent-state.ts';
 import { rememberedOf, unusedAnswers, waitForAnswers } from './approval-wait.ts';
 import type { Answered } from './approval-wait.ts';
 import { validHistory } from '../history/valid-history.ts';
-import { NO_TERMS } from '../tool/approval-terms.ts';
 import { createInDoubtAsk } from '../tool/in-doubt-ask.ts';
 import { foldStream, messageEnd, readMessageStream } from './message-stream.ts';
 import type { FoldedStream } from './message-stream.ts';
@@ -40,12 +39,12 @@ import { recordedStep } from './recorded-step.ts';
 import { runSegment, segmentPath, segmentPrefix } from './segment.ts';
 import type { RunnableAgent } from './segment.ts';
 import { hooksOf, readOutcome } from './segment-outcome.ts';
-import { applyChange, changeOf } from './state-change.ts';
+import { changeOf, restoredState } from './state-change.ts';
 import type { StateChange } from './state-change.ts';
 import { Steering, toQueued } from './steering.ts';
 import { shownChunks } from './ui-chunks.ts';
-import { decodeThreadRun, threadBudgetAnswers, threadMemory, threadMessages, toParts } from '../history/thread.ts';
-import type { BudgetAnswer } from '../budget-answer.ts';
+import { readEarlierRuns, toParts } from '../history/thread.ts';
+import type { EarlierRuns } from '../history/thread.ts';
 import type { BudgetBinding } from '../budget/budget-gate.ts';
 import { cheaperModelOf, withBudgetAnswers } from './run-budget.ts';
 import { callDigest } from '../tool/approval-memory.ts';
@@ -54,12 +53,6 @@ export interface AgentRunOptions {
   context: RunContext;
   agent: RunnableAgent;
   input: StoredInput;
-}
-
-interface EarlierRuns {
-  messages: ModelMessage[];
-  remembered: string[];
-  answers: BudgetAnswer[];
 }
 
 export class AgentRun {
@@ -91,12 +84,7 @@ export class AgentRun {
     this.#agent = agent;
     this.#input = input;
     this.#prepared = agent;
-    this.#state = withTerms(
-      context.checkpoints.reduce(
-        (state, { value }) => applyChange(state, value as StateChange),
-        initialState(context.run.id),
-      ),
-    );
+    this.#state = restoredState(context);
     this.#recovering = context.checkpoints.length > 0 || context.run.epoch > 1;
   }
 
@@ -209,11 +197,7 @@ export class AgentRun {
   }
 
   #thread(): Promise<EarlierRuns> {
-    this.#earlier ??= this.#context.threadRuns().then((rows) => {
-      const runs = rows.map(decodeThreadRun);
-      return { messages: threadMessages(runs), remembered: threadMemory(runs), answers: threadBudgetAnswers(runs) };
-    });
-    return this.#earlier;
+    return (this.#earlier ??= this.#context.threadRuns().then(readEarlierRuns));
   }
 
   /** A2. What was approved for the thread before the segment began. */
@@ -405,15 +389,6 @@ export class AgentRun {
 
 function withRemembered(state: AgentState, digests: readonly string[]): AgentState {
   return digests.length === 0 ? state : { ...state, remembered: [...(state.remembered ?? []), ...digests] };
-}
-
-function withTerms(state: AgentState): AgentState {
-  const pending = state.pending.map((call) =>
-    call.kind === 'approval' && (call as Partial<PendingApproval>).terms === undefined
-      ? { ...call, terms: NO_TERMS }
-      : call,
-  );
-  return { ...state, pending };
 }
 
 /** The SDK executes what is approved in the last message; those calls have no results yet. */

@@ -8,8 +8,11 @@
  */
 
 import type { ModelMessage, UIMessage } from 'ai';
+import type { RunContext } from '../../runtime/context.ts';
+import { NO_TERMS } from '../tool/approval-terms.ts';
 import { isSame } from '../turn/same-json.ts';
-import type { AgentState } from './agent-state.ts';
+import { initialState } from './agent-state.ts';
+import type { AgentState, PendingApproval } from './agent-state.ts';
 
 export interface StateChange extends Omit<AgentState, 'messages' | 'uiMessage'> {
   messages: ListChange<ModelMessage>;
@@ -39,6 +42,23 @@ export function applyChange(former: AgentState, change: StateChange): AgentState
     messages: changedList(former.messages, change.messages),
     uiMessage: { ...change.uiMessage, parts: changedList(former.uiMessage.parts, change.uiMessage.parts) },
   };
+}
+
+/** The state that a run's checkpoints make up. */
+export function restoredState({ checkpoints, run }: Pick<RunContext, 'checkpoints' | 'run'>): AgentState {
+  return withTerms(
+    checkpoints.reduce((state, { value }) => applyChange(state, value as StateChange), initialState(run.id)),
+  );
+}
+
+/** Approvals that were asked for before there were terms have none. */
+function withTerms(state: AgentState): AgentState {
+  const pending = state.pending.map((call) =>
+    call.kind === 'approval' && (call as Partial<PendingApproval>).terms === undefined
+      ? { ...call, terms: NO_TERMS }
+      : call,
+  );
+  return { ...state, pending };
 }
 
 /** D2 */
