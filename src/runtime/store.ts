@@ -546,7 +546,7 @@ export type Control = 'cancel' | 'resume' | 'terminate';
 export type ControlResult = { kind: 'ok'; run: Run } | { kind: 'refused'; run: Run } | { kind: 'not_found' };
 
 /**
- * A doorbell: something may have changed. `due`: work can be claimed; `run`: messages, cancel or end; `stream`: new chunks;
+ * A doorbell: something may have changed. `due`: work can be claimed, or a due time was set; `run`: messages, cancel or end; `stream`: new chunks;
  * `thread`: this run of it was created, became ready, waits, was parked or ended; `any`: not known what.
  */
 export type Hint =

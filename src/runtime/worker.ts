@@ -158,7 +158,8 @@ export class Worker implements HeldRunHost {
     if (dueAt !== null) this.#parts.left?.({ run: held.id, dueAt });
     if (this.#state === 'open') this.#keepWarm(held);
     else held.drop('runtime_closed', `The run "${held.id}" waits; it goes on in another process.`);
-    this.#lookForNext();
+    if (dueAt === null) this.#lookForNext();
+    else this.look();
   }
 
   /** W2 */
@@ -175,10 +176,10 @@ export class Worker implements HeldRunHost {
     else this.#lookForNext();
   }
 
-  /** W4. Without hints it is looked anyway, and where somebody waits for there being nothing more to do. */
+  /** W4. Without hints of what others do it is looked anyway, and where somebody waits for there being nothing more to do. */
   #lookForNext(): void {
     const { store, idle } = this.#parts;
-    if (this.#hasLeftBehind || store.watch === undefined || idle !== undefined) this.look();
+    if (this.#hasLeftBehind || !store.capabilities.push || idle !== undefined) this.look();
   }
 
   stale(held: HeldRun): void {

@@ -184,3 +184,6 @@ export function pageSize(limit: number | undefined, bounds: { normal: number; mo
 export function closedError(name: string): DurableError {
   return new DurableError('store_unavailable', `Cannot use the ${name} store: it was closed. Open a new one.`);
 }
+
+/** What a claim brings of a run's messages at most: it may bring many runs. */
+export const MOST_WITH_CLAIM = { messages: 16, bytes: 16_384 };

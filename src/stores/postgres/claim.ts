@@ -52,7 +52,7 @@ DECLARE
   lanes jsonb;
 BEGIN
   queues := ARRAY(SELECT DISTINCT unnest(queues));
-  -- Mostly nothing is due.
+  -- Mostly nothing is due. What the same claim, still under way, may be taking is due as far as this one sees.
   SELECT coalesce(bool_or(EXISTS (${DUE_QUERIES.lane})), false), min((${DUE_QUERIES.first})) INTO has_lanes, first_due
     FROM (SELECT unnest(queues) AS queue, '' COLLATE "C" AS lane) q;
   IF NOT has_lanes AND (first_due > now) IS NOT FALSE AND NOT EXISTS (SELECT 1 FROM @.runs WHERE nonce = of_nonce AND status = 'running') THEN
@@ -60,7 +60,7 @@ BEGIN
   END IF;
   -- S6: the same claim may be under way.
   PERFORM @.lock_names(ARRAY['claim ' || of_nonce]);
-  SELECT array_agg(key ORDER BY key), count(*) FILTER (WHERE attempts >= 3), jsonb_agg(to_jsonb(f) || jsonb_build_object('messages', @.messages_from(key, seen)) ORDER BY key)
+  SELECT array_agg(key ORDER BY key), count(*) FILTER (WHERE attempts >= 3), jsonb_agg(to_jsonb(f) || jsonb_build_object('messages', @.messages_with_claim(key, seen)) ORDER BY key)
     INTO held, suspected, claims FROM @.full_runs f WHERE nonce = of_nonce AND status = 'running';
   IF held IS NOT NULL THEN
     of_suspects := of_suspects - suspected;
@@ -147,6 +147,7 @@ export function prepareClaim(db: Database): (request: ClaimRequest) => Promise<C
 /** Of a row that was just claimed. */
 export function toClaim(row: JsonRow): Claim {
   const run = toRun(row);
-  const messages = (row['messages'] ?? []) as JsonRow[];
-  return { run, token: tokenOf(run), from: row['origin'] as Claim['from'], messages: messages.map(toMessage) };
+  const messages = row['messages'] as JsonRow[] | null;
+  const claim: Claim = { run, token: tokenOf(run), from: row['origin'] as Claim['from'] };
+  return messages === null ? claim : { ...claim, messages: messages.map(toMessage) };
 }

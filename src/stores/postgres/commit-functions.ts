@@ -1,5 +1,6 @@
 /** The holder's commit in the database: checks first, changes after them, so that a refusal has nothing to undo. */
 
+import { MOST_WITH_CLAIM } from '../rules.ts';
 import { PLAIN_COMMITS } from './plain-commit.ts';
 
 /** Hot: the steps of 200 runs at once, the chunks of 100 (bench `postgres`). What is not plain goes one by one; it stands behind a check. */
@@ -99,6 +100,9 @@ BEGIN
       IF c.th <> 'run' OR c.rest IS NOT NULL THEN hints := @.go_on(r.key, c.th, c.du, c.rest, data); END IF;
       IF c.th <> 'run' THEN holder := false; END IF;
       r.head := of_head;
+    ELSIF c.th <> 'run' OR c.rest IS NOT NULL THEN
+      -- What its first answer told may have been lost with it.
+      hints := '[{"kind":"any"}]';
     END IF;
     IF c.rest IS NOT NULL THEN
       SELECT t.inbox_head, t.cancel INTO r.inbox_head, r.cancel FROM @.runs t WHERE t.key = r.key;
@@ -122,6 +126,12 @@ $$;
 
 CREATE FUNCTION @.messages_from(of_run bigint, from_seq integer) RETURNS jsonb LANGUAGE sql VOLATILE AS $$
   SELECT coalesce(jsonb_agg(to_jsonb(m) ORDER BY m.seq), '[]') FROM @.messages m WHERE m.run = of_run AND m.seq >= from_seq
+$$;
+
+-- Null where a claim of many runs had better not bring them.
+CREATE FUNCTION @.messages_with_claim(of_run bigint, from_seq integer) RETURNS jsonb LANGUAGE sql VOLATILE AS $$
+  SELECT CASE WHEN count(*) <= ${MOST_WITH_CLAIM.messages} AND coalesce(sum(octet_length(m.payload)), 0) <= ${MOST_WITH_CLAIM.bytes}
+    THEN coalesce(jsonb_agg(to_jsonb(m) ORDER BY m.seq), '[]') END FROM @.messages m WHERE m.run = of_run AND m.seq >= from_seq
 $$;
 
 CREATE FUNCTION @.closes_unseen(of_run bigint, tokens jsonb, seen integer) RETURNS boolean LANGUAGE sql VOLATILE AS $$

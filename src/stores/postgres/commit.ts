@@ -127,8 +127,8 @@ function toJsonWrite({ stream, chunks, close }: StreamWrite, { blobs, packer }: 
 
 /** What seldom belongs to a commit. */
 function restOf({ ledger, starts, cancels, then }: Commit, blobs: Blobs): { rest?: Record<string, unknown> } {
-  const isPlain = then.kind === 'run' || then.kind === 'wait' || then.kind === 'yield';
-  if (isPlain && ledger.length + starts.length + cancels.length === 0) return {};
+  const isShort = then.kind === 'run' || then.kind === 'wait' || then.kind === 'yield';
+  if (isShort && ledger.length + starts.length + cancels.length === 0) return {};
   return {
     rest: {
       ...(ledger.length === 0 ? {} : { ledger: ledger.map((row) => toJsonLedger(row, blobs)) }),

@@ -1,7 +1,7 @@
 /**
  * The way of every call to the database.
  *
- *  D1 A call is one statement, so one round trip and one transaction.
+ *  D1 A call is one statement, so one round trip and one transaction (a commit that turns out not to be plain is two).
  *  D2 The schema is looked at before the first call, and again after a failure that says it is missing; until it is as this release
  *     needs it, calls fail.
  *  D3 A transaction that met another one (`40P01`, `40001`) is sent again: nothing of it was applied.

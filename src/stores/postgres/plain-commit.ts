@@ -59,18 +59,21 @@ export const PLAIN_COMMITS: string = `
       INSERT INTO @.streams AS s (run, name, tail)
       SELECT n.key, w->>'stream', (w->>'count')::integer FROM next n, jsonb_array_elements(n.st) w
       ON CONFLICT (run, name) DO UPDATE SET tail = s.tail + excluded.tail RETURNING s.key, s.run, s.name, s.tail
+    ), streams AS MATERIALIZED (
+      -- One object is looked into faster than two lists of hundreds are joined.
+      SELECT jsonb_object_agg(s.run || ' ' || s.name, jsonb_build_array(s.key, s.tail)) AS written FROM written s
     ), packed AS (
       INSERT INTO @.chunks (stream, first, count, bytes, at)
-      SELECT s.key, s.tail - (w->>'count')::integer + p.before, p.count, substring(data FROM p.begins + 1 FOR p.len), n.now
-      FROM next n, jsonb_array_elements(n.st) w, written s,
+      SELECT (place->>0)::bigint, (place->>1)::integer - (w->>'count')::integer + p.before, p.count, substring(data FROM p.begins + 1 FOR p.len), n.now
+      FROM next n, streams, jsonb_array_elements(n.st) w, LATERAL (SELECT streams.written->(n.key || ' ' || (w->>'stream')) AS place) found,
         LATERAL (SELECT (o.p->>0)::integer AS begins, (o.p->>1)::integer AS len, (o.p->>2)::integer AS count,
           (sum((o.p->>2)::integer) OVER (ORDER BY o.at) - (o.p->>2)::integer)::integer AS before
           FROM jsonb_array_elements(w->'packs') WITH ORDINALITY o (p, at)) p
-      WHERE s.run = n.key AND s.name = w->>'stream'
     )
     SELECT n.at::integer, 'applied', true, n.head + n.events, n.now, n.extends, n.cancel,
-      CASE WHEN n.st IS NOT NULL THEN jsonb_build_object('tails', (SELECT jsonb_object_agg(s.name, s.tail) FROM written s WHERE s.run = n.key)) END
-    FROM next n
+      CASE WHEN n.st IS NOT NULL THEN jsonb_build_object('tails',
+        (SELECT jsonb_object_agg(w->>'stream', streams.written->(n.key || ' ' || (w->>'stream'))->1) FROM jsonb_array_elements(n.st) w)) END
+    FROM next n, streams
     UNION ALL
     SELECT a.at::integer, 'applied', a.held, a.head, a.now, false, a.cancel, CASE WHEN a.st IS NOT NULL THEN jsonb_build_object('tails', @.tails_of(a.key, a.st)) END FROM again a`;
 

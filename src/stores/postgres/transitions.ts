@@ -10,7 +10,7 @@
  * Each function that changes runs answers the hints for watchers, as a JSON array.
  */
 
-/** The row of a new run: of its JSON `n`, and as take_run would leave it if there is a `claim`. */
+/** The row of a new run: of its JSON `n`, with `of_status` at `now`, and as take_run would leave it if there is a `claim`. */
 export const NEW_RUN = {
   columns: `id, status, due_at, epoch, nonce, attempts, queue, workflow, version, thread, tenant, input_hash, parent_run, parent_key,
       supersedes, limits, created_at, updated_at`,
@@ -175,7 +175,7 @@ BEGIN
       attempts = attempts + CASE WHEN status = 'running' OR origin IN ('start', 'lease') THEN 1 ELSE 0 END,
       origin = CASE WHEN status = 'running' THEN 'lease' ELSE origin END
     WHERE key = of_run;
-  SELECT to_jsonb(f) || jsonb_build_object('messages', CASE WHEN f.inbox_head > f.seen THEN @.messages_from(of_run, f.seen) END) INTO answer
+  SELECT to_jsonb(f) || jsonb_build_object('messages', CASE WHEN f.inbox_head > f.seen THEN @.messages_with_claim(of_run, f.seen) ELSE '[]' END) INTO answer
     FROM @.full_runs f WHERE key = of_run;
   RETURN answer;
 END $$;

@@ -25,7 +25,7 @@ local function take(row, claim)
   local key = P .. 'n:' .. claim.nonce
   call('RPUSH', key, row.id)
   call('PEXPIRE', key, ${REMEMBERED_MS})
-  return {wholeReply(row), messagesFrom(row, row.se)}
+  return {wholeReply(row), messagesWithClaim(row)}
 end
 `;
 
@@ -177,7 +177,7 @@ if #claims > 0 then
   local suspects = req.suspects
   for i, row in ipairs(claims) do
     if row.at >= ${SUSPECT_ATTEMPTS} then suspects = suspects - 1 end
-    claims[i] = {toReply(row), messagesFrom(row, row.se)}
+    claims[i] = {toReply(row), messagesWithClaim(row)}
   end
   local _, next = takeDue(0, suspects)
   return finish({now, next, claims})
@@ -202,5 +202,5 @@ export function toClaim(reply: Reply): Claim {
   const [row = null, messages = null] = reply as Reply[];
   const run = toRun(row);
   const token = { epoch: run.epoch, nonce: run.nonce ?? '' };
-  return { run, token, from: originOf(row), messages: toMessages(messages) };
+  return { run, token, from: originOf(row), ...(messages === null ? {} : { messages: toMessages(messages) }) };
 }

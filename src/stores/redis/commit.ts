@@ -172,7 +172,11 @@ end
 local function commit(one)
   local row = getRun(one.run)
   if not row then return {'fenced'} end
-  if row.lc == one.id then return applied(row, one, false) end
+  if row.lc == one.id then
+    -- What the first answer told may have been lost with it.
+    if one['then'].kind ~= 'run' or #one.starts + #one.cancels > 0 then hint('any') end
+    return applied(row, one, false)
+  end
   local refusal = refusalOf(row, one)
   if refusal then return refusal end
   return applied(row, one, apply(row, one))
