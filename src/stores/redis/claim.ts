@@ -108,8 +108,14 @@ local function isInLine(source, suspects)
   source.member, source.due = nil, nil
   if at == now then
     if source.isSuspect and suspects <= 0 then countLater(source.key) else source.member, source.due = first(source) end
-  elseif at and first(source) then
-    opens = math.min(opens or at, at)
+  else
+    -- What is not due yet is not blocked yet.
+    local member, due = first(source)
+    if member and due > now then
+      later = math.min(later or due, due)
+    elseif member and at then
+      opens = math.min(opens or at, at)
+    end
   end
   return source.member ~= nil
 end
