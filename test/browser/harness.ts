@@ -90,10 +90,14 @@ export async function openStage({ access = 'local' }: StageOptions = {}): Promis
     posts: () => linesOf(posts),
     stored: (thread) => readThread(request, thread),
     async pendingApproval(thread) {
-      const response = await request(`/api/approvals?status=pending&thread=${thread}`);
-      const { items } = (await response.json()) as { items: Array<{ id: string }> };
-      if (items[0] === undefined) throw new Error(`Nobody is asked in the thread "${thread}".`);
-      return items[0].id;
+      // A stock client shows the card with the model's chunk; the approval is stored with the end of the turn, just after.
+      for (let tries = 0; tries < 100; tries += 1) {
+        const response = await request(`/api/approvals?status=pending&thread=${thread}`);
+        const { items } = (await response.json()) as { items: Array<{ id: string }> };
+        if (items[0] !== undefined) return items[0].id;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      throw new Error(`Nobody is asked in the thread "${thread}".`);
     },
     approveInCode: (id) => child.send({ kind: 'approve', id } satisfies ApproveInCode),
     cli: (...args) => everturn(database, args),

@@ -41,6 +41,7 @@ it('runs for which there was no room are taken when there is', async () => {
   const { store } = countingClaims();
   runtime = createRuntime({ store, workflows: [waits], worker: { pollMs: POLL_MS, concurrency: 1 } });
   const tokens = ['a', 'b', 'c', 'd'];
-  await Promise.all(tokens.map((token) => runtime?.start(waits, { input: { token } })));
+  const { start } = runtime;
+  await Promise.all(tokens.map((token) => start(waits, { input: { token } })));
   await untilWaiting(4);
 });
