@@ -52,6 +52,9 @@ export async function startRedisCluster(): Promise<RedisCluster> {
     ports.map((port) => untilSaying(port, { command: ['CLUSTER', 'INFO'], words: /cluster_state:ok/ })),
   );
   await untilSaying(ports[0] ?? 0, { command: ['CLUSTER', 'NODES'], words: /(slave [^\n]*connected[^]*){3}/ });
+  // A replica that has no copy yet is not made a master.
+  const hasCopy = { command: ['INFO', 'replication'], words: /role:master|master_link_status:up/ };
+  await Promise.all(ports.map((port) => untilSaying(port, hasCopy)));
   return {
     ports,
     async masterOf(key) {
@@ -81,6 +84,7 @@ function launch(folder: string, port: number): ChildProcess {
     appendonly: 'yes',
     'cluster-enabled': 'yes',
     'cluster-node-timeout': String(NODE_TIMEOUT_MS),
+    'repl-diskless-sync-delay': '0',
     // A port of its own may be beyond the last one.
     'cluster-port': String(port > 50_000 ? port - 10_000 : port + 10_000),
   };
