@@ -26,7 +26,9 @@ BEGIN
       ARRAY(SELECT jsonb_array_elements_text(wide->'tokens'))
         || ARRAY(SELECT @.thread_name(t->>0, t->>1) FROM jsonb_array_elements(wide->'threads') t));
   ELSE
-    PERFORM 1 FROM @.runs WHERE id IN (SELECT e->>'r' FROM jsonb_array_elements(batch) e) ORDER BY id FOR UPDATE;
+    -- T1. One look into the index for each, however many runs there are.
+    PERFORM 1 FROM (SELECT DISTINCT (e->>'r') COLLATE "C" AS id FROM jsonb_array_elements(batch) e ORDER BY 1) x,
+      LATERAL (SELECT 1 FROM @.runs t WHERE t.id = x.id FOR UPDATE) locked;
   END IF;
   -- A statement of its own sees what is there after the last lock.
   IF batch @> '[{"plain":true}]' THEN
