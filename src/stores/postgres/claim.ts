@@ -55,13 +55,13 @@ BEGIN
   -- Mostly nothing is due. What the same claim, still under way, may be taking is due as far as this one sees.
   SELECT coalesce(bool_or(EXISTS (${DUE_QUERIES.lane})), false), min((${DUE_QUERIES.first})) INTO has_lanes, first_due
     FROM (SELECT unnest(queues) AS queue, '' COLLATE "C" AS lane) q;
-  IF NOT has_lanes AND (first_due > now) IS NOT FALSE AND NOT EXISTS (SELECT 1 FROM @.runs WHERE nonce = of_nonce AND status = 'running') THEN
+  IF NOT has_lanes AND (first_due > now) IS NOT FALSE AND NOT EXISTS (SELECT 1 FROM @.runs WHERE CASE WHEN status = 'running' THEN nonce END = of_nonce) THEN
     RETURN jsonb_build_object('claims', '[]'::jsonb, 'next', first_due - now, 'now', now);
   END IF;
   -- S6: the same claim may be under way.
   PERFORM @.lock_names(ARRAY['claim ' || of_nonce]);
   SELECT array_agg(key ORDER BY key), count(*) FILTER (WHERE attempts >= 3), jsonb_agg(to_jsonb(f) || jsonb_build_object('messages', @.messages_with_claim(key, seen)) ORDER BY key)
-    INTO held, suspected, claims FROM @.full_runs f WHERE nonce = of_nonce AND status = 'running';
+    INTO held, suspected, claims FROM @.full_runs f WHERE CASE WHEN status = 'running' THEN nonce END = of_nonce;
   IF held IS NOT NULL THEN
     of_suspects := of_suspects - suspected;
     most := 0;
