@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { HookQuery, RunQuery } from '../../src/runtime/store.ts';
-import { DUE_QUERIES } from '../../src/stores/postgres/claim.ts';
+import { DUE_QUERIES, IS_HELD } from '../../src/stores/postgres/claim.ts';
 import { toJson, toText, toTextArray } from '../../src/stores/postgres/payloads.ts';
 import { hooksOf, runsOf } from '../../src/stores/postgres/read.ts';
 import { claimOne } from '../../src/testing/store-suite/kit.ts';
@@ -80,6 +80,11 @@ describeUnless(noPostgres, 'of 100,000 runs that sleep in Postgres', () => {
       .replaceAll('(held)', "('{1}'::bigint[])");
     const { reads, rows } = await explain(bound, []);
     expect([reads, rows < 20]).toEqual([['runs_due'], true]);
+  });
+
+  it('what a claim got before is found by an index of its own, not among all runs that run', async () => {
+    const { reads, rows } = await explain(`SELECT 1 FROM @.runs WHERE ${IS_HELD.replace('of_nonce', "'n'")}`, []);
+    expect([reads, rows < 20]).toEqual([['runs_held'], true]);
   });
 
   it('a claim that finds nothing takes milliseconds', async () => {

@@ -22,6 +22,9 @@ export const DUE_QUERIES = {
   lane: `SELECT r.lane FROM @.runs r WHERE r.queue = q.queue AND r.lane > q.lane AND r.due_at IS NOT NULL ORDER BY r.lane LIMIT 1`,
 };
 
+/** S6, in SQL, as its index has it: what the same claim got before. */
+export const IS_HELD = "CASE WHEN status = 'running' THEN nonce END = of_nonce";
+
 /** So long a lock may last that a claim passed over. */
 const AGAIN_MS = 25;
 
@@ -55,13 +58,13 @@ BEGIN
   -- Mostly nothing is due. What the same claim, still under way, may be taking is due as far as this one sees.
   SELECT coalesce(bool_or(EXISTS (${DUE_QUERIES.lane})), false), min((${DUE_QUERIES.first})) INTO has_lanes, first_due
     FROM (SELECT unnest(queues) AS queue, '' COLLATE "C" AS lane) q;
-  IF NOT has_lanes AND (first_due > now) IS NOT FALSE AND NOT EXISTS (SELECT 1 FROM @.runs WHERE CASE WHEN status = 'running' THEN nonce END = of_nonce) THEN
+  IF NOT has_lanes AND (first_due > now) IS NOT FALSE AND NOT EXISTS (SELECT 1 FROM @.runs WHERE ${IS_HELD}) THEN
     RETURN jsonb_build_object('claims', '[]'::jsonb, 'next', first_due - now, 'now', now);
   END IF;
   -- S6: the same claim may be under way.
   PERFORM @.lock_names(ARRAY['claim ' || of_nonce]);
   SELECT array_agg(key ORDER BY key), count(*) FILTER (WHERE attempts >= 3), jsonb_agg(to_jsonb(f) || jsonb_build_object('messages', @.messages_with_claim(key, seen)) ORDER BY key)
-    INTO held, suspected, claims FROM @.full_runs f WHERE CASE WHEN status = 'running' THEN nonce END = of_nonce;
+    INTO held, suspected, claims FROM @.full_runs f WHERE ${IS_HELD};
   IF held IS NOT NULL THEN
     of_suspects := of_suspects - suspected;
     most := 0;
