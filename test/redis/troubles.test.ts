@@ -1,13 +1,15 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterEach, expect, it } from 'vitest';
 import { redisStore } from '../../src/redis.ts';
-import type { Store } from '../../src/runtime/store.ts';
+import type { Hint, Store } from '../../src/runtime/store.ts';
 import { startOne } from '../../src/testing/store-suite/kit.ts';
 import { upstashStore } from '../../src/upstash.ts';
 import { freePort } from '../support/free-port.ts';
 import { describeUnless } from '../support/describe-unless.ts';
 import { noRedis, startRedis } from '../support/redis.ts';
 import type { RedisServer } from '../support/redis.ts';
+import { startTcpProxy } from '../support/tcp-proxy.ts';
 import { startUpstashProxy } from '../support/upstash-proxy.ts';
 
 const endings: Array<() => Promise<unknown>> = [];
@@ -81,6 +83,33 @@ describeUnless(noRedis, 'a Redis that gives trouble', () => {
     await server.restart();
     await expect.poll(() => store.get('run_1').catch(() => null)).toMatchObject({ status: 'ready' });
     await startOne(store, { id: 'run_2' });
+  });
+
+  it('is closed while its subscription begins again, and nobody is left with a failure', async () => {
+    const server = await serve();
+    const proxy = await startTcpProxy(server.port);
+    endings.push(proxy.close);
+    const store = opened(redisStore({ url: `redis://127.0.0.1:${proxy.port}` }));
+    const failures: unknown[] = [];
+    const failed = (error: unknown): void => void failures.push(error);
+    process.on('unhandledRejection', failed);
+    endings.push(async () => process.off('unhandledRejection', failed));
+    const heard: Hint[] = [];
+    store.watch?.((hint) => heard.push(hint));
+    await expect.poll(() => heard).toContainEqual({ kind: 'any' });
+    // The last that it hears after it has connected again, before it asks for the channel.
+    proxy.cutsAnswer = (answer) => {
+      proxy.loses.toClient ||= answer.includes('redis_version');
+      return false;
+    };
+    const admin = new Redis(server.url);
+    await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    await admin.quit();
+    await expect.poll(() => proxy.loses.toClient).toBe(true);
+    await delay(50);
+    await store.close();
+    await delay(50);
+    expect(failures).toEqual([]);
   });
 
   it('is opened though it was not there at first', async () => {

@@ -1,4 +1,4 @@
-/** A TCP proxy before a server, with the ways in which a network fails. It knows nothing of what passes. */
+/** A TCP proxy before a server, with the ways in which a network fails. */
 
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
@@ -13,7 +13,7 @@ export interface TcpProxy {
    */
   loses: { toServer: boolean; toClient: boolean };
   /** Asked for each piece of the server's: true swallows it and cuts the connection at both ends. */
-  cutsAnswer: () => boolean;
+  cutsAnswer: (answer: Buffer) => boolean;
   /** Connections that were cut so. */
   readonly cuts: number;
   /** From now on the connections that there are carry nothing, either way, and neither end is told. New ones do. */
@@ -49,7 +49,7 @@ export async function startTcpProxy(target: number): Promise<TcpProxy> {
     from.on('data', (data: Buffer) => {
       if (proxy.loses[way]) link.dead[way] = true;
       if (link.dead[way]) return;
-      if (way === 'toClient' && proxy.cutsAnswer()) cut(link);
+      if (way === 'toClient' && proxy.cutsAnswer(data)) cut(link);
       else pass(() => to.write(data));
     });
     from.on('error', () => from.destroy());

@@ -17,7 +17,7 @@ export interface RedisClient {
   /** "wait" for one that connects with its first command. */
   status?: string;
   connect?(): Promise<unknown>;
-  readonly options?: { keyPrefix?: string | undefined };
+  readonly options?: { keyPrefix?: string | undefined; autoResubscribe?: boolean | undefined };
   quit(): Promise<unknown>;
   disconnect(): void;
 }
@@ -89,10 +89,11 @@ function subscribeOver(
     const made = (await client()).duplicate();
     if (isOver) return made.disconnect();
     used = made;
+    // It would subscribe again by itself as well, and nobody waits for that: a failure of it would end the process.
+    if (made.options !== undefined) made.options.autoResubscribe = false;
     // It stands before the keys of scripts, and so before what they publish on.
     const prefix = made.options?.keyPrefix ?? '';
     made.on('message', (_, text) => subscriber.message(String(text)));
-    // The client subscribes again when it has connected again; until then it does not hear.
     made.on('ready', () => void made.subscribe(prefix + channel).then(() => subscriber.open(), ignored));
     made.on('close', () => subscriber.lost());
     made.on('error', ignored);
