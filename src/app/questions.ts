@@ -7,7 +7,7 @@
 
 import { checkBySchema, fromStoredSchema } from '../agent/tool/edited-input.ts';
 import { checkPayload } from '../hooks/check-payload.ts';
-import { isQuestion, QUESTION_MARK, readQuestionDetails } from '../hooks/question.ts';
+import { readQuestionDetails } from '../hooks/question.ts';
 import type { QuestionDetails } from '../hooks/question.ts';
 import { whyNoOption } from '../hooks/question-form.ts';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
@@ -99,7 +99,7 @@ async function list(parts: QuestionsParts, { status = 'pending', ...query }: Que
     );
   }
   const store = await parts.store();
-  const asked: HookQuery = { ...query, kind: 'hook', tool: QUESTION_MARK };
+  const asked: HookQuery = { ...query, kind: 'question' };
   const rows = await store.listHooks(status === 'all' ? asked : { ...asked, status: STATUSES[status] });
   const items = await Promise.all(rows.items.map((hook) => readQuestion(parts, hook)));
   return { ...rows, items: items.filter((question) => question !== undefined) };
@@ -157,7 +157,7 @@ async function answer(parts: QuestionsParts, id: string, { answer, by }: AnswerO
   const payload = encodeValue(answer, `the answer to question "${id}"`);
   const repeatable = `answer:${sha256Hex(JSON.stringify([id, by, answer]))}`;
   for (const delivery of [repeatable, parts.ids.next()]) {
-    const outcome = await parts.deliver({ to: { hook: hook.tokenHash }, id: delivery, payload, by });
+    const outcome = await parts.deliver({ to: { hook: hook.tokenHash, kind: 'question' }, id: delivery, payload, by });
     const now = await toQuestion(parts, await findHook(parts, id));
     // The same answer was refused before by the code that asks, and counts as a new one.
     if (outcome?.kind === 'duplicate' && now.status === 'pending') continue;
@@ -199,7 +199,7 @@ function toIssue({ path, message }: { path: string; message: string }): { path: 
 
 async function findHook({ store }: QuestionsParts, id: string): Promise<Hook> {
   const hook = await (await store()).hook(sha256Hex(id));
-  if (hook !== null && isQuestion(hook)) return hook;
+  if (hook?.kind === 'question') return hook;
   throw questionNotFound(id);
 }
 

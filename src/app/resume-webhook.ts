@@ -66,22 +66,6 @@ interface Webhook {
   details: WebhookDetails;
 }
 
-const WEBHOOK_KEY = /(?:^|\/)webhook(?:[:#][^/]*)?$/;
-
-/** Only HTTP requests resume it. */
-export function isWebhook({ kind, key }: Hook): boolean {
-  return kind === 'hook' && WEBHOOK_KEY.test(key);
-}
-
-/** A payload that somebody makes up would pass for a request that was verified. */
-export function takesRequests({ key, run }: Hook): DurableError {
-  return new DurableError(
-    'invalid_argument',
-    `Cannot resume "${key}" of run "${run}" with a payload: it is a webhook. Send an HTTP request to its URL, or pass one to resumeWebhook(token, request).`,
-    { details: { run, key } },
-  );
-}
-
 /** See `Runtime`. */
 export async function resumeWebhook(
   parts: WebhookParts,
@@ -89,7 +73,7 @@ export async function resumeWebhook(
   options: ResumeWebhookOptions & { token: string },
 ): Promise<Response> {
   const hook = await parts.store.hook(sha256Hex(options.token));
-  if (hook === null || !isWebhook(hook)) throw hookNotFound();
+  if (hook?.kind !== 'webhook') throw hookNotFound();
   const { webhook: details } = decodeValue(hook.details) as { webhook?: WebhookDetails };
   if (details === undefined) throw hookNotFound();
   const webhook = { hook, details };
@@ -173,7 +157,7 @@ async function deliver(
     body,
   };
   const answer = await deliver({
-    to: { hook: hook.tokenHash },
+    to: { hook: hook.tokenHash, kind: 'webhook' },
     id: `webhook:${delivery}`,
     payload: encodeValue(payload, 'the request of a webhook'),
     ...(details.verify === null ? {} : { by: details.verify }),

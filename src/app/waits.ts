@@ -4,7 +4,7 @@ import { readApprovalDetails } from '../agent/tool/approval.ts';
 import type { ApprovalDetails } from '../agent/tool/approval.ts';
 import { whereOf } from '../agent/tool/approval-origin.ts';
 import type { ClientToolDetails } from '../agent/run/segment-outcome.ts';
-import { isQuestion, readQuestionDetails } from '../hooks/question.ts';
+import { readQuestionDetails } from '../hooks/question.ts';
 import type { QuestionDetails } from '../hooks/question.ts';
 import { decodeValue } from '../runtime/codec.ts';
 import { DurableError } from '../runtime/errors.ts';
@@ -124,7 +124,7 @@ function toWait(hook: Hook, ofRun: string): Wait {
     const { needed, responders: answers } = hook;
     return { kind: 'approval', approvalId, ...details, run, path, isInner, needed, answers };
   }
-  if (isQuestion(hook)) {
+  if (hook.kind === 'question') {
     const asked = unlessCorrupt(() => readQuestionDetails(hook));
     if (asked === undefined) return { kind: 'hook', key: hook.key };
     const { id: questionId, ...details } = asked;

@@ -16,7 +16,7 @@ import { QUESTION_PART } from '../streams/wire.ts';
 import type { QuestionData, QuestionOption } from '../streams/wire.ts';
 import { openHook } from './open-hook.ts';
 import type { OpenHook } from './open-hook.ts';
-import { QUESTION_MARK, QUESTION_PREFIX } from './question.ts';
+import { QUESTION_PREFIX } from './question.ts';
 import type { QuestionDetails } from './question.ts';
 import { toForm } from './question-form.ts';
 import type { OptionInput } from './question-form.ts';
@@ -83,10 +83,9 @@ async function askQuestion({ prompt, schema, options, expiresIn, metadata }: Unt
     metadata,
   });
   const hook = openHook<unknown>(context, {
-    name: 'question',
+    kind: 'question',
     prefix: QUESTION_PREFIX,
     token: undefined,
-    tool: QUESTION_MARK,
     many: false,
     expiresIn,
     schema: form.check,

@@ -30,5 +30,5 @@ export function createHook<T = unknown>(options: HookOptions<T> = {}): Hook<T> {
   const { token, many = false, expiresIn, schema, metadata } = options;
   const read = (payload: unknown): T => payload as T;
   const context = requireContext('createHook()');
-  return openHook<T>(context, { name: 'hook', token, many, expiresIn, schema, details: { metadata }, read });
+  return openHook<T>(context, { kind: 'hook', token, many, expiresIn, schema, details: { metadata }, read });
 }

@@ -78,7 +78,7 @@ export function createWebhook(options: WebhookOptions = {}): Webhook {
   const webhook = toDetails(options);
   let url = '';
   const hook = openHook<WebhookRequest>(context, {
-    name: 'webhook',
+    kind: 'webhook',
     token,
     many,
     expiresIn,

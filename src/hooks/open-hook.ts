@@ -14,7 +14,7 @@ import { requireContext } from '../runtime/context.ts';
 import type { MessageBuffer, RunContext } from '../runtime/context.ts';
 import { momentOf } from '../runtime/duration.ts';
 import type { Duration } from '../runtime/duration.ts';
-import type { NewHook } from '../runtime/store.ts';
+import type { HookKind, NewHook } from '../runtime/store.ts';
 import { DurableError } from '../runtime/errors.ts';
 import { sha256Hex } from '../runtime/signature.ts';
 import { checkPayload } from './check-payload.ts';
@@ -36,13 +36,11 @@ export interface OpenHook<T> extends Hook<T> {
 }
 
 export interface OpenHookOptions<T> {
-  /** What keys begin with. */
-  name: 'hook' | 'webhook' | 'question';
+  /** Keys begin with it. */
+  kind: Exclude<HookKind, 'approval'>;
   token: string | undefined;
   /** What tokens that are made here begin with. */
   prefix?: string;
-  /** Of a question: what tells it from other hooks. */
-  tool?: string;
   many: boolean;
   expiresIn: Duration | Date | undefined;
   schema: StandardSchemaV1<unknown, T> | undefined;
@@ -96,18 +94,18 @@ export function openHook<T>(context: RunContext, options: OpenHookOptions<T>): O
 
 function newRow(
   context: RunContext,
-  options: Pick<OpenHookOptions<unknown>, 'name' | 'many' | 'details' | 'token' | 'prefix' | 'tool'>,
+  options: Pick<OpenHookOptions<unknown>, 'kind' | 'many' | 'details' | 'token' | 'prefix'>,
 ): { token: string; row: NewHook } {
-  const { name, many, details, token: given, prefix = '', tool = null } = options;
-  const key = context.nextKey(given === undefined ? name : `${name}:${sha256Hex(given).slice(0, 16)}`);
+  const { kind, many, details, token: given, prefix = '' } = options;
+  const key = context.nextKey(given === undefined ? kind : `${kind}:${sha256Hex(given).slice(0, 16)}`);
   const token = given ?? prefix + context.sign(`hook\n${context.run.id}\n${key}`);
   const row: NewHook = {
     tokenHash: sha256Hex(token),
     key,
-    kind: 'hook',
+    kind,
     once: !many,
     needed: 1,
-    tool,
+    tool: null,
     details: encodeValue(typeof details === 'function' ? details(token) : details, `the details of hook "${key}"`),
   };
   return { token, row };

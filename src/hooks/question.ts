@@ -21,15 +21,8 @@ export interface QuestionDetails {
   metadata: unknown;
 }
 
-/** In the column `tool` of a question's row; no tool has this name. */
-export const QUESTION_MARK = '?';
 /** What ids begin with. */
 export const QUESTION_PREFIX = 'qst_';
-
-/** Whoever has the token of a hook may resume it; who may answer a question is the application's to say. */
-export function isQuestion({ kind, tool }: Pick<Hook, 'kind' | 'tool'>): boolean {
-  return kind === 'hook' && tool === QUESTION_MARK;
-}
 
 /** Throws `value_corrupt`. */
 export function readQuestionDetails(hook: Hook): QuestionDetails {

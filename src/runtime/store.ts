@@ -62,8 +62,8 @@
  *      or queued keep it. `duplicate` if the run's inbox holds a message with that id. An ended run answers `gone`.
  *      With `claim`, a run that took a message (`ok`) and is ready then is claimed in the same transition (S6, S7), if it is of
  *      one of the queues, has no limits (S33), and would not have `attempts >= 3`.
- *  S21 To a hook: by token hash; kind `hook` needs a payload without decision, kind `approval` one with (else
- *      `not_found`). An open hook takes it as a message of its run with the hook's key. A `once` hook is then resolved,
+ *  S21 To a hook: by token hash, of the kind that the delivery is for: `approval` with a decision, else the one that it names, else
+ *      `hook`. A hook of another kind is `not_found`. An open hook takes it as a message of its run with the hook's key. A `once` hook is then resolved,
  *      and `by`, if it is given, is its responder (`approved`); an approval is resolved when one responder denied or `needed` distinct
  *      responders approved, and only then is the message appended (one: that of the deciding answer). Answers of a responder who answered already are `duplicate`.
  *      A resolved or closed hook answers `gone` with the hook (its responders say who and when), but a repeated id `duplicate`.
@@ -279,11 +279,14 @@ export interface Loaded {
   now: number;
 }
 
+/** What a hook takes: payloads from whoever has its token, an answer of a person, HTTP requests, decisions of persons. */
+export type HookKind = 'hook' | 'question' | 'webhook' | 'approval';
+
 export interface NewHook {
   /** Hex SHA-256 of the token. */
   tokenHash: string;
   key: string;
-  kind: 'hook' | 'approval';
+  kind: HookKind;
   /** Takes one payload. An approval always does. */
   once: boolean;
   /** Of an approval: how many must approve. */
@@ -423,7 +426,7 @@ export type CommitResult =
   | { kind: 'stream_closed'; stream: string };
 
 export interface Delivery {
-  to: { run: string } | { hook: string };
+  to: { run: string } | { hook: string; kind?: Exclude<HookKind, 'approval'> };
   id: string;
   /** To a run: `wake` or `user`. */
   kind?: 'wake' | 'user';
@@ -507,7 +510,7 @@ export interface RunQuery {
 }
 
 export interface HookQuery {
-  kind?: 'hook' | 'approval';
+  kind?: HookKind;
   status?: Array<Hook['status']>;
   run?: string;
   thread?: string;
@@ -578,7 +581,7 @@ export interface Store {
   claim(request: ClaimRequest): Promise<ClaimResult>;
   /** Null if there is no such run. `from` defaults to the run's checkpoint; only then there are `checkpoints`. */
   load(run: string, from?: number): Promise<Loaded | null>;
-  /** At most one commit per run in a batch; answers in the order of the batch. */
+  /** At most one commit per run in a batch. They are applied in any order; the answers are in that of the batch. */
   commit(batch: Commit[]): Promise<CommitResult[]>;
   deliver(messages: Delivery[], claim?: DeliverClaim): Promise<DeliverResult[]>;
   control(run: string, control: Control): Promise<ControlResult>;

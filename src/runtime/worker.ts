@@ -114,6 +114,12 @@ export class Worker implements HeldRunHost {
     return (this.#executing.get(run) ?? this.#warm.peek(run))?.core.hookSchemas.get(tokenHash);
   }
 
+  /** Whether a run in this process's memory has, or had, a hook of this token with a schema. */
+  hasHookSchema(tokenHash: string): boolean {
+    const inMemory = [...this.#executing.values(), ...this.#warm.values()];
+    return inMemory.some(({ core }) => core.hookSchemas.has(tokenHash));
+  }
+
   /** Stops claiming, yields at boundaries, after `graceMs` aborts what runs and yields. */
   async close(graceMs: number): Promise<void> {
     if (this.#state === 'closed') return;

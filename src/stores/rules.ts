@@ -6,7 +6,9 @@ import type {
   Claim,
   Commit,
   DeliverClaim,
+  Delivery,
   EndStatus,
+  HookKind,
   Limit,
   LimitUse,
   Message,
@@ -90,6 +92,12 @@ export function claimedFrom(status: RunStatus, origin: Origin): Origin {
 /** S7 */
 export function attemptsAfterClaim(attempts: number, from: Origin): number {
   return from === 'start' || from === 'lease' ? attempts + 1 : attempts;
+}
+
+/** S21: what a hook must be to take a delivery. */
+export function hookKindFor({ to, decision }: Pick<Delivery, 'to' | 'decision'>): HookKind {
+  if (decision !== undefined) return 'approval';
+  return ('hook' in to ? to.kind : undefined) ?? 'hook';
 }
 
 /** S20: whether the run that took a message goes to the one who brought it. */

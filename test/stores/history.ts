@@ -14,6 +14,7 @@ import type {
   Then,
   Token,
 } from '../../src/runtime/store.ts';
+import { isPlain } from '../../src/stores/postgres/plain-commit.ts';
 import type { ManualClock } from '../../src/testing/manual-clock.ts';
 
 const RUNS = ['r0', 'r1', 'r2', 'r3', 'r4', 'r5'];
@@ -76,7 +77,7 @@ const newRun: fc.Arbitrary<NewRun> = fc.record({
 const newHook: fc.Arbitrary<NewHook> = fc.record({
   tokenHash: fc.constantFrom(...TOKENS),
   key: fc.constantFrom('k0', 'k1'),
-  kind: fc.constantFrom('hook', 'approval'),
+  kind: fc.constantFrom('hook', 'approval', 'webhook'),
   once: fc.boolean(),
   needed: fc.integer({ min: 1, max: 2 }),
   tool: maybe(fc.constant('refund')),
@@ -230,13 +231,17 @@ const commitMove = fc
         const row = await replica.store.get(draft.run);
         batch.push(toCommit(draft, { row, tokens: replica.tokens.get(draft.run) ?? [], index, now: clock.now() }));
       }
-      return replica.store.commit(batch);
+      // Of two that touch each other a store may apply either first; Postgres begins with the plain ones.
+      return replica.store.commit(batch.toSorted((a, b) => Number(isPlain(b)) - Number(isPlain(a))));
     },
   }));
 
 const delivery = fc.record(
   {
-    to: fc.oneof(fc.record({ run }), fc.record({ hook: fc.constantFrom(...TOKENS) })),
+    to: fc.oneof(
+      fc.record({ run }),
+      fc.record({ hook: fc.constantFrom(...TOKENS), kind: fc.constantFrom('hook' as const, 'webhook' as const) }),
+    ),
     id: fc.constantFrom(...MESSAGES),
     kind: fc.constantFrom('wake' as const, 'user' as const),
     payload,

@@ -27,8 +27,8 @@ async function fill(): Promise<void> {
       FROM generate_series(1, ${RUNS}) n;
     INSERT INTO ${name}.payloads (run, input, attributes) SELECT key, '', '{}' FROM ${name}.runs;
     INSERT INTO ${name}.hooks (token_hash, run, target, kind, once, needed, tool, details, status, answers, created_at)
-      SELECT 'token_' || n, key, 'k', CASE WHEN n % 10 = 0 THEN 'approval' ELSE 'hook' END, true, 1, CASE WHEN n % 10 = 0 THEN 'tool_' || n % 500 END, '',
-        CASE WHEN n % 200 = 0 THEN 'open' ELSE 'resolved' END, '[]', n
+      SELECT 'token_' || n, key, 'k', CASE WHEN n % 10 = 0 THEN 'approval' WHEN n % 400 = 1 THEN 'question' ELSE 'hook' END, true, 1, CASE WHEN n % 10 = 0 THEN 'tool_' || n % 500 END, '',
+        CASE WHEN n % 200 < 2 THEN 'open' ELSE 'resolved' END, '[]', n
       FROM (SELECT key, row_number() OVER () AS n FROM ${name}.runs) r;
     ANALYZE ${name}.runs; ANALYZE ${name}.payloads; ANALYZE ${name}.hooks;`);
 }
@@ -117,7 +117,9 @@ describeUnless(noPostgres, 'of 100,000 runs that sleep in Postgres', () => {
   });
 
   it.each<[what: string, query: HookQuery]>([
-    ['open ones', { status: ['open'] }],
+    ['a kind', { kind: 'question' }],
+    ['a kind that is open', { kind: 'question', status: ['open'] }],
+    ['a kind that is settled', { kind: 'approval', status: ['resolved', 'closed'] }],
     ['a run', { run: 'run_500' }],
     ['a thread', { thread: 'thread_500' }],
     ['a tenant', { tenant: 'tenant_500', kind: 'approval' }],

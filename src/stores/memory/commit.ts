@@ -162,7 +162,7 @@ function writeHooks(state: MemoryState, { record, commit: request }: Pair): void
   for (const created of request.hooks.create) {
     const stored = state.hooks.get(created.tokenHash)?.hook;
     if (stored !== undefined && !isFree(state, stored)) {
-      if (stored.status === 'resolved' && stored.kind === 'hook') reopen(stored);
+      if (stored.status === 'resolved' && stored.kind !== 'approval') reopen(stored);
       continue;
     }
     const hook = {

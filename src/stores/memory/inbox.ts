@@ -2,7 +2,7 @@
 
 import { isEnded } from '../../runtime/store.ts';
 import type { Delivery, DeliverClaim, DeliverResult, Message } from '../../runtime/store.ts';
-import { isClaimedWithDelivery, isDecided } from '../rules.ts';
+import { isClaimedWithDelivery, isDecided, hookKindFor } from '../rules.ts';
 import { takeRun } from './claim.ts';
 import { copyHook, makeReady } from './state.ts';
 import type { HookRecord, MemoryState, RunRecord } from './state.ts';
@@ -61,8 +61,7 @@ function deliverToRun(state: MemoryState, to: { delivery: Delivery; run: string 
 function deliverToHook(state: MemoryState, to: { delivery: Delivery; token: string }): DeliverResult {
   const { delivery, token } = to;
   const found = state.hooks.get(token);
-  if (found === undefined || (found.hook.kind === 'approval') !== (delivery.decision !== undefined))
-    return { kind: 'not_found' };
+  if (found === undefined || found.hook.kind !== hookKindFor(delivery)) return { kind: 'not_found' };
   const record = state.runs.get(found.hook.run);
   if (record === undefined) return { kind: 'not_found' };
   const answer = (kind: 'ok' | 'duplicate' | 'gone'): DeliverResult => ({

@@ -211,7 +211,7 @@ BEGIN
       VALUES (n->>'tokenHash', of_run, n->>'key', n->>'kind', (n->>'once')::boolean, (n->>'needed')::integer, n->>'tool',
         substring(data FROM (n->'body'->>0)::integer + 1 FOR (n->'body'->>1)::integer), 'open', '[]', now)
       ON CONFLICT (token_hash) DO UPDATE SET status = 'open', resolved_at = NULL, answers = '[]'
-        WHERE h.run = of_run AND h.status = 'resolved' AND h.kind = 'hook';
+        WHERE h.run = of_run AND h.status = 'resolved' AND h.kind <> 'approval';
   END LOOP;
 END $$;
 

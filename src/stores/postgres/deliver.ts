@@ -2,6 +2,7 @@
 
 import type { Delivery, DeliverClaim, DeliverResult } from '../../runtime/store.ts';
 import { toClaim } from './claim.ts';
+import { hookKindFor } from '../rules.ts';
 import type { Database } from './database.ts';
 import { Blobs } from './payloads.ts';
 import { toHook } from './rows.ts';
@@ -45,7 +46,7 @@ BEGIN
     -- The hook may have gone to another run while its run was waited for.
     LOOP
       SELECT * INTO h FROM @.hooks WHERE token_hash = d->>'hook';
-      IF NOT FOUND OR (h.kind = 'approval') <> (d->'decision' IS NOT NULL) THEN RETURN '{"kind":"not_found"}'; END IF;
+      IF NOT FOUND OR h.kind <> d->>'hookKind' THEN RETURN '{"kind":"not_found"}'; END IF;
       SELECT * INTO r FROM @.runs WHERE key = h.run FOR UPDATE;
       IF NOT FOUND THEN RETURN '{"kind":"not_found"}'; END IF;
       SELECT * INTO h FROM @.hooks k WHERE k.key = h.key AND k.run = r.key;
@@ -117,7 +118,13 @@ export function prepareDeliver(db: Database): (messages: Delivery[], claim?: Del
   return async (messages, claim) => {
     if (messages.length === 0) return [];
     const blobs = new Blobs();
-    const deliveries = messages.map(({ to, payload, ...rest }) => ({ ...rest, ...to, body: blobs.add(payload) }));
+    const deliveries = messages.map(({ to, kind, payload, ...rest }) => ({
+      ...rest,
+      ...to,
+      kind,
+      hookKind: hookKindFor({ to, ...rest }),
+      body: blobs.add(payload),
+    }));
     const { answers, now } = await db.transition<{ answers: DeliverAnswer[]; now: number }>('deliver_all', [
       db.json(deliveries),
       blobs.bytes(),

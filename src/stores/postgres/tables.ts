@@ -103,7 +103,8 @@ CREATE TABLE @.hooks (
   resolved_at bigint
 );
 CREATE INDEX hooks_run ON @.hooks (run, key);
-CREATE INDEX hooks_status ON @.hooks (status, key);
+CREATE INDEX hooks_kind ON @.hooks (kind, key);
+CREATE INDEX hooks_status ON @.hooks (kind, status, key);
 CREATE INDEX hooks_tool ON @.hooks (tool, key) WHERE tool IS NOT NULL;
 CREATE TABLE @.notes (key bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, hook bigint NOT NULL, note bytea NOT NULL);
 CREATE INDEX notes_hook ON @.notes (hook, key);

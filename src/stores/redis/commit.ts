@@ -70,7 +70,7 @@ const CHANGES = `
 local function createHook(row, new)
   local old = getHook(new.token)
   if old and not isFree(old) then
-    if old.st == 'resolved' and old.kind == 'hook' then
+    if old.st == 'resolved' and old.kind ~= 'approval' then
       call('HDEL', P .. 'h:' .. new.token, 'rs')
       old.rs = nil
       changeHook(old, {st = 'open', ans = '[]'})

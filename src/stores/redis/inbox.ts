@@ -1,6 +1,7 @@
 /** Deliveries: the inbox of a run, hooks and approvals. */
 
 import type { Delivery, DeliverClaim, DeliverResult, Hook } from '../../runtime/store.ts';
+import { hookKindFor } from '../rules.ts';
 import { TAKE, toClaim } from './claim.ts';
 import { HOOKS, toHook } from './hooks.ts';
 import { MESSAGES } from './messages.ts';
@@ -80,7 +81,7 @@ end
 
 local function toHook(one)
   local hook = getHook(one.hook)
-  if not hook or (hook.kind == 'approval') ~= (one.approved ~= nil) then return {'not_found'} end
+  if not hook or hook.kind ~= one.hookKind then return {'not_found'} end
   local row = getRun(hook.run)
   if not row then return {'not_found'} end
   local kind = takeForHook(row, hook, one)
@@ -106,6 +107,7 @@ export function describeDelivery(messages: Delivery[], claim: DeliverClaim | und
       ...message.to,
       id: message.id,
       kind: message.kind,
+      hookKind: hookKindFor(message),
       payload: place(message.payload),
       hash: message.inputHash,
       by: message.by,

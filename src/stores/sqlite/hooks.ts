@@ -70,7 +70,7 @@ function prepareChanges({ db, clock }: OpenFile): Pick<Hooks, 'holder' | 'create
   const drop = db.prepare(`DELETE FROM hooks WHERE ${freed}`);
   // S15: a hook that its own run creates again.
   const reopen = db.prepare(
-    "UPDATE hooks SET status = 'open', resolved_at = NULL, answers = '[]' WHERE token_hash = ? AND run = ? AND status = 'resolved' AND kind = 'hook'",
+    "UPDATE hooks SET status = 'open', resolved_at = NULL, answers = '[]' WHERE token_hash = ? AND run = ? AND status = 'resolved' AND kind <> 'approval'",
   );
   const close = db.prepare("UPDATE hooks SET status = 'closed' WHERE token_hash = ? AND run = ? AND status = 'open'");
   const closeAll = db.prepare("UPDATE hooks SET status = 'closed' WHERE run = ? AND status = 'open'");

@@ -2,7 +2,7 @@
 
 import { isEnded } from '../../runtime/store.ts';
 import type { Delivery, DeliverClaim, DeliverResult, Hook, Message } from '../../runtime/store.ts';
-import { isClaimedWithDelivery, isDecided } from '../rules.ts';
+import { isClaimedWithDelivery, isDecided, hookKindFor } from '../rules.ts';
 import type { Claims } from './claim.ts';
 import type { Hooks } from './hooks.ts';
 import { toAnswers } from './rows.ts';
@@ -149,7 +149,7 @@ function prepareHookDeliveries(
     const row = find.get(token);
     const run = hook === null ? undefined : runs.brief(hook.run);
     if (hook === null || row === undefined || run === undefined) return { kind: 'not_found' };
-    if ((hook.kind === 'approval') !== (delivery.decision !== undefined)) return { kind: 'not_found' };
+    if (hook.kind !== hookKindFor(delivery)) return { kind: 'not_found' };
     const kind = take({ run, hook, row, delivery });
     return { kind, run: run.id, hook: hooks.get(token) };
   };

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { SUSPECT_ATTEMPTS } from '../../runtime/store.ts';
-import type { Delivery, DeliverResult, NewHook, Store } from '../../runtime/store.ts';
+import type { Delivery, DeliverResult, NewHook, NewRun, Store } from '../../runtime/store.ts';
 import {
   bytes,
   claimOne,
@@ -25,6 +25,7 @@ export const describeDeliver: DescribeOperation = describeOperation('deliver', (
   toRuns(spec);
   statuses(spec);
   toHooks(spec);
+  toOthers(spec);
   toApprovals(spec);
   toSharedApprovals(spec);
   claiming(spec);
@@ -133,8 +134,8 @@ function statuses({ test }: Spec): void {
   });
 }
 
-async function holdHook(kit: Kit, change: Partial<NewHook> = {}) {
-  const held = await kit.hold();
+async function holdHook(kit: Kit, change: Partial<NewHook> = {}, run: Partial<NewRun> = {}) {
+  const held = await kit.hold(run);
   await held.apply({ hooks: { create: [newHook(change)], close: [] } });
   return held;
 }
@@ -180,20 +181,40 @@ function toHooks({ test }: Spec): void {
     assert.equal((await kit.store.hook('token_1'))?.status, 'open');
   });
 
-  test('an unknown token, and a payload of the wrong kind, are not found', async (kit) => {
-    await holdHook(kit);
-    assert.equal((await deliver(kit.store, { to: { hook: 'unknown' } })).kind, 'not_found');
-    assert.equal(
-      (await deliver(kit.store, { to: { hook: 'token_1' }, decision: { approved: true } })).kind,
-      'not_found',
-    );
-  });
-
   test('a payload wakes a waiting run', async (kit) => {
     const held = await holdHook(kit);
     await held.apply({ then: { kind: 'wait', dueAt: null } });
     await deliver(kit.store, { to: { hook: 'token_1' } });
     assert.equal((await getRun(kit.store, held.id)).status, 'ready');
+  });
+}
+
+function toOthers({ test }: Spec): void {
+  test('an unknown token is not found', async (kit) => {
+    await holdHook(kit);
+    assert.equal((await deliver(kit.store, { to: { hook: 'unknown' } })).kind, 'not_found');
+  });
+
+  test('a hook takes nothing that is meant for one of another kind', async (kit) => {
+    const decision = { approved: true };
+    const deliveries = {
+      hook: { to: { hook: 'token_1' } },
+      question: { to: { hook: 'token_1', kind: 'question' } },
+      webhook: { to: { hook: 'token_1', kind: 'webhook' } },
+      approval: { to: { hook: 'token_1' }, decision },
+    } as const;
+    for (const kind of ['hook', 'question', 'webhook', 'approval'] as const) {
+      const held = await holdHook(kit, { kind }, { id: kind });
+      for (const [other, delivery] of Object.entries(deliveries)) {
+        if (other === kind) continue;
+        assert.equal((await deliver(kit.store, delivery)).kind, 'not_found', `${other} to ${kind}`);
+      }
+      assert.equal((await deliver(kit.store, deliveries[kind])).kind, 'ok');
+      await held.apply({
+        seen: 1,
+        then: { kind: 'end', status: 'completed', result: null, error: null, errorCode: null },
+      });
+    }
   });
 }
 
