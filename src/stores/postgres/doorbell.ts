@@ -9,6 +9,7 @@
 
 import type { Clock } from '../../runtime/clock.ts';
 import type { Hint } from '../../runtime/store.ts';
+import { createLingering } from '../lingering.ts';
 import { attend } from './client.ts';
 import type { PostgresSession } from './client.ts';
 import { fromJson, toJson } from './payloads.ts';
@@ -37,6 +38,8 @@ export interface DoorbellOptions {
   warn: (message: string) => void;
 }
 
+/** It is a transaction that writes; its commit need not wait for the disk, as no notification outlives the server. */
+const NOTIFY = "SELECT pg_notify($1, $2), set_config('synchronous_commit', 'off', true)";
 /** Postgres takes less than 8,000 bytes. */
 const MOST_BYTES = 7_900;
 const RETRY_MS = { first: 100, most: 5_000 };
@@ -51,6 +54,7 @@ export function createDoorbell(options: DoorbellOptions): Doorbell {
   };
   const sender = createSender(options);
   const ear = createEar(options, tellAll);
+  const listening = createLingering({ ...ear, clock: options.clock });
   return {
     tell(hints) {
       if (hints.length === 0) return;
@@ -60,16 +64,15 @@ export function createDoorbell(options: DoorbellOptions): Doorbell {
     },
     watch(listener) {
       listeners.add(listener);
-      if (listeners.size === 1) ear.open();
+      if (listeners.size === 1) listening.enter();
       return () => {
-        listeners.delete(listener);
-        if (listeners.size === 0) ear.close();
+        if (listeners.delete(listener) && listeners.size === 0) listening.leave();
       };
     },
     settled: sender.settled,
     close() {
       listeners.clear();
-      ear.close();
+      listening.end();
     },
   };
 }
@@ -87,7 +90,7 @@ function createSender({ channel, origin, ask }: DoorbellOptions): {
       const hints = isLost ? [{ kind: 'any' as const }] : [...waiting.values()];
       waiting = new Map();
       // Hints may be lost; the next one that gets through is general, and behind all is a poll.
-      isLost = await ask('notify', 'SELECT pg_notify($1, $2)', [channel, message(origin, hints)]).then(
+      isLost = await ask('notify', NOTIFY, [channel, message(origin, hints)]).then(
         () => false,
         () => true,
       );
@@ -218,7 +221,7 @@ class Listening {
       }
       this.#lost(session);
     }, ANSWER_MS);
-    ask('notify', 'SELECT pg_notify($1, $2)', [channel, message(origin, [])]).then(
+    ask('notify', NOTIFY, [channel, message(origin, [])]).then(
       () => (rang = true),
       () => undefined,
     );

@@ -19,8 +19,11 @@ export function isPlain({ then, hooks, starts, cancels, ledger, checkpoint, susp
   );
 }
 
-/** In SQL: a commit of the holder that comes next, and brings no news to it (S14). `t` is the run's row, `c` the commit. */
-const COMES_NEXT = `t.status = 'running' AND t.epoch = c.e AND t.nonce = c.n AND t.head = c.x AND (c.m IS NULL OR t.commits = c.m - 1)
+/**
+ * In SQL: a commit of the holder that comes next, and brings no news to it (S14). `t` is the run's row, `c` the commit. `IS TRUE` keeps it from
+ * the index of statuses: while there are few runs, all that run would be looked at.
+ */
+const COMES_NEXT = `(t.status = 'running') IS TRUE AND t.epoch = c.e AND t.nonce = c.n AND t.head = c.x AND (c.m IS NULL OR t.commits = c.m - 1)
       AND t.last_commit IS DISTINCT FROM c.i AND t.inbox_head <= c.v`;
 
 /** S17 */

@@ -4,11 +4,13 @@
  */
 
 export const TABLES = `
--- S31, as limits.ts has it: runs of one queue with the same lane are blocked together.
-CREATE FUNCTION @.lane_of(limits jsonb, origin text, attempts integer) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-  SELECT coalesce(CASE WHEN origin = 'start' AND attempts >= 2 THEN 's' ELSE 'h' END
-    || hashtextextended((SELECT jsonb_agg(l->'key') FROM jsonb_array_elements(limits) l WHERE origin = 'start' OR l->'perMs' IS NULL)::text, 0)::text, '')
-$$;
+-- S31, as limits.ts has it: runs of one queue with the same lane are blocked together. In SQL it would be put into the column's expression and
+-- planned with each update of a run.
+CREATE FUNCTION @.lane_of(limits jsonb, origin text, attempts integer) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  RETURN coalesce(CASE WHEN origin = 'start' AND attempts >= 2 THEN 's' ELSE 'h' END
+    || hashtextextended((SELECT jsonb_agg(l->'key') FROM jsonb_array_elements(limits) l WHERE origin = 'start' OR l->'perMs' IS NULL)::text, 0)::text, '');
+END $$;
 
 CREATE TABLE @.runs (
   key bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

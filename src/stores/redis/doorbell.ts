@@ -9,6 +9,7 @@
 
 import type { Clock } from '../../runtime/clock.ts';
 import type { Hint } from '../../runtime/store.ts';
+import { createLingering } from '../lingering.ts';
 import type { Connection } from './connection.ts';
 import { ToldTails } from './told-tails.ts';
 
@@ -43,16 +44,16 @@ export function createDoorbell(options: DoorbellOptions): Doorbell {
     });
   };
   const line = openLine(options, ring);
+  const listening = createLingering({ open: line.start, close: line.stop, clock: options.clock });
   return {
     get hears() {
       return line.hears;
     },
     watch(listener) {
       listeners.add(listener);
-      line.start();
+      listening.enter();
       return () => {
-        listeners.delete(listener);
-        if (listeners.size === 0) line.stop();
+        if (listeners.delete(listener) && listeners.size === 0) listening.leave();
       };
     },
     tell(hints) {
@@ -66,7 +67,7 @@ export function createDoorbell(options: DoorbellOptions): Doorbell {
     },
     close() {
       listeners.clear();
-      line.stop();
+      listening.end();
     },
   };
 }
