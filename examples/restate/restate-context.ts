@@ -182,6 +182,7 @@ function runRow(id: string, startedAt: number): Run {
     dueAt: null,
     epoch: 1,
     nonce: null,
+    lastCommit: null,
     head: 0,
     checkpoint: 0,
     inboxHead: 0,

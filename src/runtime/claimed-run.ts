@@ -2,17 +2,13 @@
 
 import type { Clock } from './clock.ts';
 import { decodeValue } from './codec.ts';
+import { DurableError } from './errors.ts';
 import type { HeldRun } from './held-run.ts';
 import { Journal } from './journal.ts';
 import { LargeValues } from './large-values.ts';
 import { isReference } from './reference.ts';
 import type { StoreCalls } from './store-calls.ts';
-import type { Claim, Loaded, Run, Store } from './store.ts';
-
-/** The continuation in this process is the one that the claim is for. */
-export function goesOn(held: HeldRun, claim: Claim): boolean {
-  return held.state !== 'finished' && claim.token.epoch === held.epoch + 1 && claim.run.head === held.head;
-}
+import type { Loaded, Run, Store } from './store.ts';
 
 export interface ClaimedRun {
   journal: Journal;
@@ -36,6 +32,7 @@ export interface ReadClaimedOptions {
 /** Throws `value_corrupt`, and what the store throws when the claim is over. */
 export async function readClaimed(run: Run, options: ReadClaimedOptions): Promise<ClaimedRun> {
   const { store, clock, calls, loaded, claimedAt, leaseMs, held } = options;
+  if (loaded !== null) assertWhole(loaded);
   const isWorthIt = (): boolean => {
     const holder = held();
     return holder === undefined ? clock.monotonic() - claimedAt < leaseMs : holder.state !== 'finished';
@@ -50,4 +47,16 @@ export async function readClaimed(run: Run, options: ReadClaimedOptions): Promis
   if (preparing !== undefined) await preparing;
   const input = isReference(run.input) ? await values.expand(run.input) : run.input;
   return { journal, values, input: decodeValue(input) };
+}
+
+/** Otherwise the store applied a part of a transaction, or lost a part of one. */
+function assertWhole({ run: { id, head, checkpoint }, events }: Loaded): void {
+  const found = checkpoint + events.length;
+  if (found === head) return;
+  throw new DurableError(
+    'value_corrupt',
+    `Cannot go on with the run "${id}": its row counts ${head} events, and its journal has ${found}. The store has restored a part of a transaction: ` +
+      'restore it from a backup, or terminate the run and start it again.',
+    { details: { run: id, head, events: found } },
+  );
 }

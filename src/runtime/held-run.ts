@@ -3,7 +3,8 @@
  *
  *  E1 At most one commit of the run is in flight. Nothing is sent under a token whose lease has run out.
  *  E2 `wait`, `yield` and `end` carry all that is pending; they are sent when nothing else is in flight.
- *  E3 A suspended continuation stays usable; it goes on in place if the next claim's epoch is its own plus one.
+ *  E3 A suspended continuation stays usable; it goes on in place if the next claim's epoch is its own plus one, and the run is as it left it:
+ *     a store that does not sync each commit may have lost the last ones.
  *  E4 After a lost lease nothing of it is awaited, written or counted.
  *  E5 A failure of the run's own machinery parks it; the process and its other runs do not notice.
  *  E6 Code that awaits something plain while a durable wait is open cannot be seen. The run is looked at again after a while, and
@@ -115,8 +116,9 @@ export class HeldRun implements CommitSource {
     return this.#holding.epoch;
   }
 
-  get head(): number {
-    return this.#holding.head;
+  /** E3 */
+  goesOnWith(claim: Claim): boolean {
+    return this.#state !== 'finished' && this.#holding.isFollowedBy(claim);
   }
 
   get received(): number {

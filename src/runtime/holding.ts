@@ -26,6 +26,10 @@ export class Holding {
   #seen: number;
   #leaseFrom: number;
   #commits = 0;
+  /** Id of the commit that was applied last, as far as is known here. */
+  #lastApplied: string | null;
+  /** Of one that has no answer it is not known. */
+  #lastSent: string | null;
   /** Commits that were applied under the token. */
   #applied = 0;
 
@@ -35,6 +39,8 @@ export class Holding {
     this.#head = claim.run.head;
     this.#seen = claim.run.seen;
     this.#leaseFrom = claimedAt;
+    this.#lastApplied = claim.run.lastCommit;
+    this.#lastSent = claim.run.lastCommit;
   }
 
   get epoch(): number {
@@ -43,6 +49,12 @@ export class Holding {
 
   get head(): number {
     return this.#head;
+  }
+
+  /** The claim is the next one of the run as it is known here: neither did it go on elsewhere, nor has the store lost what it acknowledged. */
+  isFollowedBy({ run, token }: Claim): boolean {
+    const isWhole = run.lastCommit === this.#lastApplied || run.lastCommit === this.#lastSent;
+    return token.epoch === this.epoch + 1 && run.head === this.#head && isWhole;
   }
 
   /** The same run under a new claim; head and messages are as they were. */
@@ -67,11 +79,12 @@ export class Holding {
     extra: { run: string; received: number; cancelSeen: boolean; suspects: string[] | undefined },
   ): Commit {
     const { pending, writes, then } = sent;
+    this.#lastSent = `${this.#token.nonce}:${this.#token.epoch}:${(this.#commits += 1)}`;
     return {
       run: extra.run,
       token: this.#token,
       expect: this.#head,
-      id: `${this.#token.nonce}:${this.#token.epoch}:${(this.#commits += 1)}`,
+      id: this.#lastSent,
       number: this.#applied + 1,
       leaseMs: this.#leaseMs,
       events: pending.events.map(({ payload }) => payload),
@@ -91,6 +104,7 @@ export class Holding {
 
   applied(sent: InFlight, answer: Extract<CommitResult, { kind: 'applied' }>, sentAt: number): void {
     this.#applied += 1;
+    this.#lastApplied = this.#lastSent;
     this.#head += sent.pending.events.length;
     this.#seen += messagesIn(sent.pending);
     if (answer.extended) this.#leaseFrom = sentAt;

@@ -198,6 +198,8 @@ export interface Run extends Omit<NewRun, 'whenBusy'> {
   dueAt: number | null;
   epoch: number;
   nonce: string | null;
+  /** Id of the commit that was applied last (S14). */
+  lastCommit: string | null;
   /** Number of journal events. */
   head: number;
   /** Seq of the event where loading starts. */

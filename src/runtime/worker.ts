@@ -13,7 +13,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { LRUCache } from 'lru-cache';
 import { Admission } from './admission.ts';
 import type { ClaimedAt } from './admission.ts';
-import { goesOn, readClaimed } from './claimed-run.ts';
+import { readClaimed } from './claimed-run.ts';
 import { Committer } from './committer.ts';
 import type { DurableError } from './errors.ts';
 import { HeldRun } from './held-run.ts';
@@ -342,7 +342,7 @@ export class Worker implements HeldRunHost {
     this.#loading.set(run.id, run.attempts);
     try {
       await held?.leaving();
-      if (held !== undefined && goesOn(held, claim)) await this.#continue(held, claim, options);
+      if (held?.goesOnWith(claim) === true) await this.#continue(held, claim, options);
       else await this.#begin(claim, options);
     } catch (error) {
       this.#parts.logger.error({ run: run.id, code: codeOf(error), err: error }, 'a claimed run could not be loaded');

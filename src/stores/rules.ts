@@ -67,6 +67,7 @@ export function createdRun(start: NewRun, at: { now: number; status: 'ready' | '
     dueAt: at.status === 'ready' ? at.now : null,
     epoch: 0,
     nonce: null,
+    lastCommit: null,
     head: 0,
     checkpoint: 0,
     inboxHead: 0,

@@ -54,6 +54,26 @@ it.each(['step_completed', 'message_received'])(
   },
 );
 
+it('a run whose journal has more events than its row counts is parked, and says so', async () => {
+  const { clock, inner, open, settle } = processes();
+  const first = open({ workflows: [flow] });
+  const run = await first.start(flow, { id: 'run' });
+  await settle();
+  first.kill();
+  const { load } = inner;
+  inner.load = async (...call) => {
+    const loaded = await load.apply(inner, call);
+    return loaded === null ? null : { ...loaded, events: [...loaded.events, ...loaded.events.slice(-1)] };
+  };
+  const second = open({ workflows: [flow] });
+  await second.resumeHook('answer', 'yes');
+  await clock.advance('1 minute');
+  expect(await inner.get(run.id)).toMatchObject({ status: 'parked', parked: { code: 'value_corrupt' } });
+  await expect(second.getRun(run.id).info()).resolves.toMatchObject({
+    parked: { details: { message: expect.stringContaining('row counts 2 events, and its journal has 3') } },
+  });
+});
+
 it('a run whose bookkeeping fails is parked; the process and the other runs go on', async () => {
   const { clock, inner, logs, open, settle } = processes();
   const { commit } = inner;

@@ -3,7 +3,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -124,5 +124,39 @@ function cutAppendFile(folder: string, bytes: number): void {
   for (const name of readdirSync(files).filter((file) => file.endsWith('.incr.aof'))) {
     const file = join(files, name);
     truncateSync(file, Math.max(0, statSync(file).size - bytes));
+    truncateSync(file, endOfWhole(readFileSync(file)));
   }
+}
+
+/**
+ * Where the last whole command or transaction ends. Servers of 2026 cut a torn file there; older ones leave the beginning of the transaction, and
+ * apply it at the next start but one (docs/redis.md).
+ */
+function endOfWhole(file: Buffer): number {
+  let [at, end, isInTransaction] = [0, 0, false];
+  const line = (): string => {
+    const until = file.indexOf('\r\n', at);
+    if (until < 0) throw new RangeError('torn');
+    const text = file.toString('latin1', at, until);
+    at = until + 2;
+    return text;
+  };
+  const word = (): string => {
+    const length = Number(line().slice(1));
+    const text = file.toString('latin1', at, at + Math.min(length, 5));
+    at += length + 2;
+    if (at > file.length) throw new RangeError('torn');
+    return text;
+  };
+  try {
+    while (at < file.length) {
+      const [command] = Array.from({ length: Number(line().slice(1)) }, word);
+      if (command === 'MULTI') isInTransaction = true;
+      if (command === 'EXEC') isInTransaction = false;
+      if (!isInTransaction) end = at;
+    }
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+  }
+  return end;
 }

@@ -12,7 +12,7 @@ import type { MemoryState, RunRecord } from './state.ts';
 export function commit(state: MemoryState, request: Commit): CommitResult {
   const record = state.runs.get(request.run);
   if (record === undefined) return { kind: 'fenced' };
-  if (record.lastCommit === request.id) return applied(state, { record, commit: request, extended: false });
+  if (record.run.lastCommit === request.id) return applied(state, { record, commit: request, extended: false });
   const refusal = refusalOf(state, { record, commit: request });
   if (refusal !== null) return refusal;
   return applied(state, { record, commit: request, extended: apply(state, { record, commit: request }) });
@@ -102,7 +102,7 @@ function messagesFrom({ record, commit: request }: Pair): Message[] {
 function apply(state: MemoryState, pair: Pair): boolean {
   const { record, commit: request } = pair;
   const { run } = record;
-  record.lastCommit = request.id;
+  record.run.lastCommit = request.id;
   record.commits += 1;
   record.events.push(...request.events);
   run.head += request.events.length;

@@ -25,7 +25,6 @@ export interface RunRecord {
   /** Where it stands in line; null while it is not due by itself. */
   lane: Lane | null;
   origin: Origin;
-  lastCommit: string | null;
   /** Commits applied under the token. */
   commits: number;
   events: Payload[];
@@ -212,7 +211,6 @@ export function insertRun(state: MemoryState, created: { start: NewRun; status: 
     slot: -1,
     lane: null,
     origin: 'start',
-    lastCommit: null,
     commits: 0,
     events: [],
     checkpoints: new Set(),

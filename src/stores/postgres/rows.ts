@@ -44,6 +44,7 @@ export function toRun(row: JsonRow): Run {
     dueAt: row['due_at'] as number | null,
     epoch: row['epoch'] as number,
     nonce: row['nonce'] as string | null,
+    lastCommit: row['last_commit'] as string | null,
     head: row['head'] as number,
     checkpoint: row['checkpoint'] as number,
     inboxHead: row['inbox_head'] as number,

@@ -194,6 +194,7 @@ export function toRun(reply: Reply, input?: Payload): Run {
     dueAt: cell.numberOrNull('due'),
     epoch: cell.number('ep'),
     nonce: cell.textOrNull('no'),
+    lastCommit: cell.textOrNull('lc'),
     head: cell.number('h'),
     checkpoint: cell.number('cp'),
     inboxHead: cell.number('ih'),

@@ -87,6 +87,7 @@ export function toRun(row: Row): Run {
     dueAt: numberOrNull(row['due_at']),
     epoch: Number(row['epoch']),
     nonce: textOrNull(row['nonce']),
+    lastCommit: textOrNull(row['last_commit']),
     head: Number(row['head']),
     checkpoint: Number(row['checkpoint']),
     inboxHead: Number(row['inbox_head']),

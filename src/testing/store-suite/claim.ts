@@ -28,6 +28,15 @@ function tokens({ test, timed }: Spec): void {
     assert.deepEqual(await getRun(store, run.id), run);
   });
 
+  test('a claim says which commit was applied last', async ({ store, hold }) => {
+    const held = await hold();
+    assert.equal((await getRun(store, held.id)).lastCommit, null);
+    await held.apply({ id: 'first' });
+    await held.apply({ id: 'second', then: { kind: 'yield' } });
+    const { claims } = await claimOne(store, { nonce: 'next' });
+    assert.equal(only(claims).run.lastCommit, 'second');
+  });
+
   test('of many claims at once one gets the run', async ({ store }) => {
     await startOne(store);
     const answers = await Promise.all(

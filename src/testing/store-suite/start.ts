@@ -81,6 +81,7 @@ function freshColumns(now: number) {
     dueAt: now,
     epoch: 0,
     nonce: null,
+    lastCommit: null,
     head: 0,
     checkpoint: 0,
     inboxHead: 0,

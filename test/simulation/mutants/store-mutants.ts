@@ -168,7 +168,7 @@ export const STORE_MUTANTS: Record<string, StoreMutant> = {
   'commit ids are not compared': {
     commit: (state, request) => {
       const record = state.runs.get(request.run);
-      if (record !== undefined) record.lastCommit = null;
+      if (record !== undefined) record.run.lastCommit = null;
       return commit(state, request);
     },
   },
