@@ -49,14 +49,14 @@ export async function readClaimed(run: Run, options: ReadClaimedOptions): Promis
   return { journal, values, input: decodeValue(input) };
 }
 
-/** Otherwise the store applied a part of a transaction, or lost a part of one. */
+/** Otherwise the store has lost or restored a part of a transaction. */
 function assertWhole({ run: { id, head, checkpoint }, events }: Loaded): void {
   const found = checkpoint + events.length;
   if (found === head) return;
   throw new DurableError(
     'value_corrupt',
-    `Cannot go on with the run "${id}": its row counts ${head} events, and its journal has ${found}. The store has restored a part of a transaction: ` +
-      'restore it from a backup, or terminate the run and start it again.',
+    `Cannot go on with the run "${id}": its row counts ${head} events, and its journal has ${found}: the store has lost or restored a part of a transaction. ` +
+      'Restore the store from a backup, or cancel the run and start another one.',
     { details: { run: id, head, events: found } },
   );
 }

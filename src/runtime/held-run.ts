@@ -20,7 +20,7 @@ import { drainLeftovers, mayWait, takePending, withEnd } from './run-commit.ts';
 import type { Outcome } from './run-end.ts';
 import { RunEnding } from './run-ending.ts';
 import { Holding } from './holding.ts';
-import type { HoldingOptions, InFlight } from './holding.ts';
+import type { Applied, HoldingOptions, InFlight } from './holding.ts';
 import type { HeldRunHost } from './held-run-host.ts';
 import { withHookConflict } from './hook-conflict.ts';
 import { Intake } from './intake.ts';
@@ -32,7 +32,7 @@ import { LiveRunContext } from './run-context.ts';
 import type { RunCore } from './run-core.ts';
 import { Staging } from './staging.ts';
 import { stepsAtStall } from './stall.ts';
-import type { Claim, Commit, CommitResult, Message, NewRun, Run, StreamWrite, Then } from './store.ts';
+import type { Claim, Commit, Message, NewRun, Run, StreamWrite, Then } from './store.ts';
 
 export type HeldRunState = 'running' | 'suspended' | 'stale' | 'finished';
 
@@ -118,7 +118,7 @@ export class HeldRun implements CommitSource {
 
   /** E3 */
   goesOnWith(claim: Claim): boolean {
-    return this.#state !== 'finished' && this.#holding.isFollowedBy(claim);
+    return this.#state !== 'finished' && this.#holding.isFollowedBy(claim, this.#intake.received);
   }
 
   get received(): number {
@@ -168,6 +168,7 @@ export class HeldRun implements CommitSource {
   markStale(): void {
     if (this.#state !== 'running') return;
     this.#state = 'stale';
+    this.core.active = false;
     this.core.logger.warn(
       { code: 'lease_lost', step: stepsAtStall(this.core).join(', '), epoch: this.epoch },
       'the event loop stalled longer than the lease; nothing is written until the run is claimed again',
@@ -184,6 +185,12 @@ export class HeldRun implements CommitSource {
 
   holdsLease(): boolean {
     return this.#state === 'running' && this.#holding.isSafe(this.core.clock.monotonic());
+  }
+
+  /** By this process's own clock. If it has ended, nothing begins any more, and nothing is written. */
+  leaseHolds(): boolean {
+    if (this.#holding.hasExpired(this.core.clock.monotonic())) this.markStale();
+    return this.#state !== 'stale';
   }
 
   /** The lease is lost or given up: the continuation is dropped (E4). */
@@ -261,10 +268,7 @@ export class HeldRun implements CommitSource {
 
   takeCommit({ flush }: { flush: boolean }): Commit | null {
     if (this.#inFlight !== undefined || this.#state !== 'running') return null;
-    if (this.#holding.hasExpired(this.core.clock.monotonic())) {
-      this.markStale();
-      return null;
-    }
+    if (!this.leaseHolds()) return null;
     let then = this.#then();
     const idle = then.kind === 'run' && !this.#heartbeatDue && this.#suspects === undefined;
     if (idle && isEmptyPending(this.core.pending) && !this.#mayFlush(flush)) return null;
@@ -314,7 +318,7 @@ export class HeldRun implements CommitSource {
     if (sent === undefined || this.#state === 'finished') return;
     switch (outcome.kind) {
       case 'applied':
-        this.#applied(sent, outcome, sentAt);
+        this.#applied(sent, outcome, { id: commit.id, sentAt });
         break;
       case 'pending':
         this.#refused(sent);
@@ -357,12 +361,11 @@ export class HeldRun implements CommitSource {
     return this.#draining === 'now' || [...this.core.bodies].every((body) => body.presence.state !== 'busy');
   }
 
-  #applied(sent: InFlight, answer: Extract<CommitResult, { kind: 'applied' }>, sentAt: number): void {
+  #applied(sent: InFlight, answer: Applied, at: { id: string; sentAt: number }): void {
     // After a wait nobody holds the run; that it may have gone on elsewhere since is seen at the next claim (E3).
-    if (!answer.holder && sent.then.kind !== 'wait') {
+    if (!answer.holder && sent.then.kind !== 'wait')
       return sent.then.kind === 'run' ? this.#lost(undefined, { kind: 'fenced' }) : this.#left(sent.then);
-    }
-    this.#holding.applied(sent, answer, sentAt);
+    this.#holding.applied(sent, answer, at);
     if (answer.extended) this.#heartbeatDue = false;
     if (sent.pending.events.length > 0) this.#progressed();
     this.#suspects = undefined;

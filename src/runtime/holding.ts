@@ -12,6 +12,8 @@ export interface InFlight {
   retry: { pending: Pending; writes: StreamWrite[] };
 }
 
+export type Applied = Extract<CommitResult, { kind: 'applied' }>;
+
 export interface HoldingOptions {
   claim: Claim;
   /** Monotonic time before the claim was sent. */
@@ -26,10 +28,8 @@ export class Holding {
   #seen: number;
   #leaseFrom: number;
   #commits = 0;
-  /** Id of the commit that was applied last, as far as is known here. */
+  /** Id of the commit that was applied last. */
   #lastApplied: string | null;
-  /** Of one that has no answer it is not known. */
-  #lastSent: string | null;
   /** Commits that were applied under the token. */
   #applied = 0;
 
@@ -40,7 +40,6 @@ export class Holding {
     this.#seen = claim.run.seen;
     this.#leaseFrom = claimedAt;
     this.#lastApplied = claim.run.lastCommit;
-    this.#lastSent = claim.run.lastCommit;
   }
 
   get epoch(): number {
@@ -51,10 +50,10 @@ export class Holding {
     return this.#head;
   }
 
-  /** The claim is the next one of the run as it is known here: neither did it go on elsewhere, nor has the store lost what it acknowledged. */
-  isFollowedBy({ run, token }: Claim): boolean {
-    const isWhole = run.lastCommit === this.#lastApplied || run.lastCommit === this.#lastSent;
-    return token.epoch === this.epoch + 1 && run.head === this.#head && isWhole;
+  /** The claim is the next one of the run as it is known here: neither did it go on elsewhere, nor has the store lost what it acknowledged. `received`: messages. */
+  isFollowedBy({ run, token }: Claim, received: number): boolean {
+    if (token.epoch !== this.epoch + 1 || run.head !== this.#head) return false;
+    return run.lastCommit === this.#lastApplied && run.inboxHead >= received;
   }
 
   /** The same run under a new claim; head and messages are as they were. */
@@ -79,12 +78,11 @@ export class Holding {
     extra: { run: string; received: number; cancelSeen: boolean; suspects: string[] | undefined },
   ): Commit {
     const { pending, writes, then } = sent;
-    this.#lastSent = `${this.#token.nonce}:${this.#token.epoch}:${(this.#commits += 1)}`;
     return {
       run: extra.run,
       token: this.#token,
       expect: this.#head,
-      id: this.#lastSent,
+      id: `${this.#token.nonce}:${this.#token.epoch}:${(this.#commits += 1)}`,
       number: this.#applied + 1,
       leaseMs: this.#leaseMs,
       events: pending.events.map(({ payload }) => payload),
@@ -102,9 +100,10 @@ export class Holding {
     };
   }
 
-  applied(sent: InFlight, answer: Extract<CommitResult, { kind: 'applied' }>, sentAt: number): void {
+  /** `id`: of the commit. */
+  applied(sent: InFlight, answer: Applied, { id, sentAt }: { id: string; sentAt: number }): void {
     this.#applied += 1;
-    this.#lastApplied = this.#lastSent;
+    this.#lastApplied = id;
     this.#head += sent.pending.events.length;
     this.#seen += messagesIn(sent.pending);
     if (answer.extended) this.#leaseFrom = sentAt;

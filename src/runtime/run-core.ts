@@ -52,6 +52,8 @@ export interface RunCoreOptions {
   requestFlush: () => void;
   /** Something changed that may let the run suspend, end or start held bodies. */
   evaluate: () => void;
+  /** The run is still this process's, by its clock. */
+  leaseHolds: () => boolean;
   /** Something failed that no code of the run can catch: the run must not go on. */
   broken: (error: unknown) => void;
   /** Code of a dropped continuation asks for something durable. */
@@ -93,6 +95,7 @@ export class RunCore {
   readonly children: Map<string, string> = new Map();
   readonly request: () => void;
   readonly evaluate: () => void;
+  readonly #leaseHolds: () => boolean;
   readonly broken: (error: unknown) => void;
   readonly strayed: () => void;
   pending: Pending = emptyPending();
@@ -138,6 +141,7 @@ export class RunCore {
     this.values = options.values;
     this.request = options.request;
     this.evaluate = options.evaluate;
+    this.#leaseHolds = options.leaseHolds;
     this.broken = options.broken;
     this.strayed = options.strayed;
     this.#now = options.journal.checkpoints.at(-1)?.at ?? options.run.createdAt;
@@ -219,10 +223,11 @@ export class RunCore {
     this.queue.kick();
   }
 
-  /** Bodies may start now: nothing is replayed, no hook row is on its way, the run is active. */
+  /** Bodies may start now: nothing is replayed, no hook row is on its way, the run is active and this process's. */
   get mayStart(): boolean {
+    if (!this.active || this.leaving || this.queue.replaying || this.dropped) return false;
     const hooksStored = this.pending.hooks.length === 0 && !this.hooksInFlight;
-    return this.active && !this.leaving && !this.queue.replaying && hooksStored && !this.dropped;
+    return hooksStored && this.#leaseHolds();
   }
 
   /** Calls `start` when bodies may start, in the order of asking. `isNew`: the journal has nothing of it. */

@@ -37,8 +37,8 @@
  * Commit: the only write of a holder
  *  S14 Order of checks, under the run's lock: (a) `id` equals the run's last commit id: nothing is applied and the answer is
  *      `applied` as of now, `holder` telling whether the token still holds the run; (b) status running and token equal, else
- *      `fenced`; (c) `expect` equals head and `number`, if given,
- *      is one more than the commits applied under this token, else `moved`; (d) `wait` and `end` need `seen == inboxHead`, `wait` also
+ *      `fenced`; (c) `expect` equals head, `number`, if given, is one more than the commits applied under this token, and `received` is at
+ *      most inboxHead, else `moved`: the store has lost what it had acknowledged; (d) `wait` and `end` need `seen == inboxHead`, `wait` also
  *      `cancelSeen` if the cancel flag is set, else `pending` with the messages from `received` on; a `close` of a hook that
  *      took a message which the run has not `seen` likewise;
  *      (e) a created hook whose token hash belongs to another run or key (open, or resolved in a run that has not ended; other hooks

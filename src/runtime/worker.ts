@@ -314,9 +314,7 @@ export class Worker implements HeldRunHost {
   }
 
   #staleCount(): number {
-    let count = 0;
-    for (const held of this.#executing.values()) if (held.state === 'stale') count += 1;
-    return count;
+    return [...this.#executing.values()].filter(({ state }) => state === 'stale').length;
   }
 
   /** Stale runs that another worker has claimed meanwhile. */
@@ -353,6 +351,11 @@ export class Worker implements HeldRunHost {
     }
   }
 
+  /** W3. The process stalled, or the answer was long on its way: another worker may have claimed the run since. */
+  #isOver({ claimedAt }: ClaimedAt): boolean {
+    return this.#parts.clock.monotonic() - claimedAt > this.#options.leaseMs;
+  }
+
   #leave(claim: Claim, unreadable?: DurableError): Promise<void> {
     const { leaseMs } = this.#options;
     return this.#calls.giveBack(claim, unreadable === undefined ? { leaseMs } : { leaseMs, unreadable });
@@ -370,6 +373,10 @@ export class Worker implements HeldRunHost {
     const hasNews = claim.run.inboxHead > held.received;
     const messages = hasNews ? (claim.messages ?? (await this.#calls.messages(claim))) : [];
     if (held.state === 'finished') return;
+    if (this.#isOver(options)) {
+      held.drop('lease_lost', `The lease of run "${held.id}" ended before its claim was answered.`);
+      return this.look();
+    }
     if (this.#state !== 'open') {
       held.drop('runtime_closed', `The run "${held.id}" waits; it goes on in another process.`);
       return this.#leave(claim);
@@ -402,6 +409,7 @@ export class Worker implements HeldRunHost {
     const { leaseMs } = this.#options;
     const reading = { ...options, store, clock, calls: this.#calls, loaded, leaseMs, held: () => held };
     const { input, journal, values } = await readClaimed(run, reading);
+    if (this.#isOver(options)) return this.look();
     if (this.#state !== 'open') return this.#leave(claim);
     held = new HeldRun({
       claim,
@@ -427,6 +435,7 @@ export class Worker implements HeldRunHost {
           request: () => self.requested(),
           requestFlush: () => self.flushRequested(),
           evaluate: () => self.evaluate(),
+          leaseHolds: () => self.leaseHolds(),
           broken: (error) => self.broken(error),
           strayed: () => self.strayed(),
         }),

@@ -10,14 +10,15 @@ export interface Lingering {
 }
 
 /** A process without a worker listens only while somebody waits or reads; one often comes after the other. */
-const LINGER_MS = 10_000;
+const LINGER_MS = 5_000;
 
 export function createLingering(options: {
   open: () => void;
   close: () => void;
-  clock: Pick<Clock, 'schedule'>;
+  clock: Pick<Clock, 'schedule' | 'monotonic'>;
 }): Lingering {
   let isOpen = false;
+  let until = Infinity;
   let cancel: (() => void) | undefined;
   const end = (): void => {
     cancel?.();
@@ -26,11 +27,15 @@ export function createLingering(options: {
   };
   return {
     enter() {
+      // A process that was frozen meanwhile cannot trust what it had open.
+      if (options.clock.monotonic() > until) end();
       cancel?.();
+      until = Infinity;
       if (!isOpen) options.open();
       isOpen = true;
     },
     leave() {
+      until = options.clock.monotonic() + LINGER_MS;
       cancel = options.clock.schedule(end, LINGER_MS);
     },
     end,

@@ -25,13 +25,17 @@ interface Pair {
 
 /** S14, but for (a). */
 function refusalOf(state: MemoryState, pair: Pair): CommitResult | null {
-  const { record, commit: request } = pair;
+  const { record } = pair;
   if (!holds(pair)) return { kind: 'fenced' };
-  const isNext = request.number === undefined || request.number === record.commits + 1;
-  if (request.expect !== record.run.head || !isNext) return { kind: 'moved', head: record.run.head };
+  if (!isNext(pair)) return { kind: 'moved', head: record.run.head };
   if (hasUnseen(state, pair))
     return { kind: 'pending', messages: messagesFrom(pair), cancel: record.run.cancel, now: state.clock.now() };
   return takenToken(state, pair) ?? closedStream(pair);
+}
+
+/** S14 (c) */
+function isNext({ record: { run, commits }, commit: { expect, number, received } }: Pair): boolean {
+  return expect === run.head && (number === undefined || number === commits + 1) && received <= run.inboxHead;
 }
 
 function holds({ record, commit: request }: Pair): boolean {
@@ -102,7 +106,7 @@ function messagesFrom({ record, commit: request }: Pair): Message[] {
 function apply(state: MemoryState, pair: Pair): boolean {
   const { record, commit: request } = pair;
   const { run } = record;
-  record.run.lastCommit = request.id;
+  run.lastCommit = request.id;
   record.commits += 1;
   record.events.push(...request.events);
   run.head += request.events.length;

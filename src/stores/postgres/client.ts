@@ -70,8 +70,8 @@ export interface PoolOptions {
 export const QUERY_TIMEOUT_MS = 5_000;
 /** Of what is asked on a session: one that migrates waits for others that do. */
 const SESSION_TIMEOUT_MS = 15_000;
-/** For a free connection too: with many calls at once a slow server is no server that is away. */
-const CONNECT_TIMEOUT_MS = 10_000;
+/** For a free connection too; a little longer than a call may take, so that a slow server is no server that is away. */
+const CONNECT_TIMEOUT_MS = 6_000;
 /** So long a connection may be silent before the system asks whether the other end is there. */
 const KEEP_ALIVE_MS = 10_000;
 

@@ -55,7 +55,7 @@ BEGIN
       -- S14 (b) to (f)
       IF holder IS NOT TRUE THEN RETURN NEXT; CONTINUE; END IF;
       head := r.head;
-      IF c.x <> r.head OR c.m <> r.commits + 1 THEN kind := 'moved'; RETURN NEXT; CONTINUE; END IF;
+      IF c.x <> r.head OR c.m <> r.commits + 1 OR c.v > r.inbox_head THEN kind := 'moved'; RETURN NEXT; CONTINUE; END IF;
       IF (c.th IN ('wait', 'end') AND c.s <> r.inbox_head) OR (c.th = 'wait' AND r.cancel AND c.cs IS NOT TRUE)
         OR (c.hx IS NOT NULL AND @.closes_unseen(r.key, c.hx, c.s)) THEN
         kind := 'pending'; cancel := r.cancel;

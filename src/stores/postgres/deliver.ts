@@ -1,8 +1,8 @@
 /** Deliveries: the inbox of a run, hooks and approvals. */
 
 import type { Delivery, DeliverClaim, DeliverResult } from '../../runtime/store.ts';
-import { toClaim } from './claim.ts';
 import { hookKindFor } from '../rules.ts';
+import { toClaim } from './claim.ts';
 import type { Database } from './database.ts';
 import { Blobs } from './payloads.ts';
 import { toHook } from './rows.ts';
@@ -46,7 +46,7 @@ BEGIN
     -- The hook may have gone to another run while its run was waited for.
     LOOP
       SELECT * INTO h FROM @.hooks WHERE token_hash = d->>'hook';
-      IF NOT FOUND OR h.kind <> d->>'hookKind' THEN RETURN '{"kind":"not_found"}'; END IF;
+      IF NOT FOUND OR h.kind IS DISTINCT FROM d->>'hookKind' THEN RETURN '{"kind":"not_found"}'; END IF;
       SELECT * INTO r FROM @.runs WHERE key = h.run FOR UPDATE;
       IF NOT FOUND THEN RETURN '{"kind":"not_found"}'; END IF;
       SELECT * INTO h FROM @.hooks k WHERE k.key = h.key AND k.run = r.key;

@@ -3,7 +3,7 @@
  *
  *  N1 A NOTIFY goes out after the transaction that it tells of, in a statement of its own: one within would make the commits of all
  *     processes wait for each other. What gathers while one is under way goes with the next.
- *  N2 A connection that listens is made again when it is lost, and looked at while it is silent. What was missed is one general hint.
+ *  N2 A connection listens as long as somebody watches, and a while longer. It is made again when it is lost, and looked at while it is silent. What was missed is one general hint.
  *  N3 While nothing is heard, or nobody may listen, watchers are told whenever any transaction wrote something, found by a poll.
  */
 

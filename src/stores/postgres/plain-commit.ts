@@ -24,7 +24,7 @@ export function isPlain({ then, hooks, starts, cancels, ledger, checkpoint, susp
  * the index of statuses: while there are few runs, all that run would be looked at.
  */
 const COMES_NEXT = `(t.status = 'running') IS TRUE AND t.epoch = c.e AND t.nonce = c.n AND t.head = c.x AND (c.m IS NULL OR t.commits = c.m - 1)
-      AND t.last_commit IS DISTINCT FROM c.i AND t.inbox_head <= c.v`;
+      AND t.last_commit IS DISTINCT FROM c.i AND t.inbox_head = c.v`;
 
 /** S17 */
 const EXTENDS = '(coalesce(c.hb, false) OR (t.due_at - c.now) * 3 < c.l * 2)';

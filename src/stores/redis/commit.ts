@@ -59,7 +59,7 @@ end
 
 local function refusalOf(row, one)
   if not holds(row, one) then return {'fenced'} end
-  if one.expect ~= row.h or (one.number and one.number ~= row.n + 1) then return {'moved', row.h} end
+  if one.expect ~= row.h or (one.number and one.number ~= row.n + 1) or one.received > row.ih then return {'moved', row.h} end
   if hasUnseen(row, one) then return {'pending', messagesFrom(row, one.received), row.ca and 1 or 0} end
   return takenToken(row, one) or closedStream(row, one)
 end

@@ -4,7 +4,7 @@
  *
  *  D1 A store hears itself through the subscription. What it does not hear back within ECHO_MS, and what a read finds that no hint told
  *     of, show that the subscription is deaf: it is opened again.
- *  D2 Whenever the subscription begins, watchers are told that anything may have changed.
+ *  D2 It stands as long as somebody watches, and a while longer. Whenever it begins, watchers are told that anything may have changed.
  */
 
 import type { Clock } from '../../runtime/clock.ts';
@@ -51,13 +51,13 @@ export function createDoorbell(options: DoorbellOptions): Doorbell {
     },
     watch(listener) {
       listeners.add(listener);
-      listening.enter();
+      if (listeners.size === 1) listening.enter();
       return () => {
         if (listeners.delete(listener) && listeners.size === 0) listening.leave();
       };
     },
     tell(hints) {
-      if (hints === '' || listeners.size === 0) return;
+      if (hints === '') return;
       line.expectEcho();
       ring(JSON.parse(hints) as Hint[]);
     },

@@ -97,8 +97,7 @@ export function prepareCommit(file: OpenFile, parts: Parts): (commit: Commit) =>
     const pair = { row, commit, streams: parts.streams.rows(row.key, commit.chunks) };
     if (row.last_commit === commit.id) return applied(pair, false);
     if (!holds(pair)) return { kind: 'fenced' };
-    const isNext = commit.number === undefined || commit.number === row.commits + 1;
-    if (commit.expect !== row.head || !isNext) return { kind: 'moved', head: row.head };
+    if (!isNext(pair)) return { kind: 'moved', head: row.head };
     if (hasUnseen(pair) || closesUnseen(pair))
       return { kind: 'pending', messages: messagesFrom(pair), cancel: row.cancel === 1, now: clock.now() };
     const refusal = takenToken(commit, parts) ?? closedStream(pair);
@@ -115,6 +114,11 @@ export function prepareCommit(file: OpenFile, parts: Parts): (commit: Commit) =>
 
 function holds({ row, commit }: Pair): boolean {
   return row.status === 'running' && row.epoch === commit.token.epoch && row.nonce === commit.token.nonce;
+}
+
+/** S14 (c) */
+function isNext({ row, commit: { expect, number, received } }: Pair): boolean {
+  return expect === row.head && (number === undefined || number === row.commits + 1) && received <= row.inbox_head;
 }
 
 /** S14 (d), but for the hooks that the commit closes. */

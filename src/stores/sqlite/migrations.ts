@@ -214,6 +214,11 @@ export const MIGRATIONS: readonly string[] = [
      window_end INTEGER
    ) WITHOUT ROWID;
    CREATE INDEX limit_windows ON limit_uses (window_end) WHERE window_end IS NOT NULL;`,
+  // S21. What they are was told by other columns before.
+  `UPDATE hooks SET kind = 'question', tool = NULL WHERE kind = 'hook' AND tool = '?';
+   UPDATE hooks SET kind = 'webhook' WHERE kind = 'hook'
+     AND (target = 'webhook' OR target GLOB 'webhook[:#]*' OR target GLOB '*/webhook' OR target GLOB '*/webhook[:#]*');
+   CREATE INDEX questions ON hooks (kind) WHERE kind = 'question';`,
 ];
 
 /**

@@ -51,6 +51,15 @@ function repeats({ test }: Spec): void {
     assert.equal(expectKind(only(await store.commit([request])), 'applied').holder, false);
   });
 
+  test('more messages received than there are answers moved: the store has lost some', async (kit) => {
+    const held = await kit.hold();
+    await kit.store.deliver([{ to: { run: held.id }, id: 'm', payload: bytes('m') }]);
+    const answer = await held.commit({ received: 2, events: [bytes('x')] });
+    assert.deepEqual(answer, { kind: 'moved', head: 0 });
+    assert.equal((await held.commit({ received: 1, seen: 1, events: [bytes('x')] })).kind, 'applied');
+    assert.deepEqual(await eventsOf(kit, held.id), ['x']);
+  });
+
   test('a commit that comes late, after its repetition and the next one, is moved', async (kit) => {
     const held = await kit.hold();
     const flush = (number: number): ReturnType<typeof emptyCommit> =>

@@ -308,15 +308,15 @@ function message(run: string): Delivery {
 function claiming({ test }: Spec): void {
   test('a message may claim the run that it wakes in the same transition', async ({ store, hold }) => {
     const held = await hold();
-    await held.apply({ then: { kind: 'wait', dueAt: null } });
+    await held.apply({ id: 'left', then: { kind: 'wait', dueAt: null } });
     const { claimed, ...answer } = expectKind(only(await store.deliver([message(held.id)], claim)), 'ok');
     assert.deepEqual(answer, { kind: 'ok', run: held.id, hook: null });
     assert.ok(claimed !== undefined);
     const { run, token, from } = claimed.claim;
     assert.deepEqual(token, { epoch: held.token.epoch + 1, nonce: 'mine' });
     assert.deepEqual(
-      [from, run.status, run.inboxHead, run.attempts, run.dueAt],
-      ['wait', 'running', 1, 1, claimed.now + LEASE_MS],
+      [from, run.status, run.inboxHead, run.attempts, run.dueAt, run.lastCommit],
+      ['wait', 'running', 1, 1, claimed.now + LEASE_MS, 'left'],
     );
     assert.deepEqual((await claimOne(store, { nonce: 'other' })).claims, []);
     await holder(store, { run, token }).apply({ seen: 1, received: 1 });
