@@ -3,12 +3,12 @@
  * at the tables.
  *
  *  P1 A page is what the tables would answer, as far as this process can know: it counts while the version stays as it was. In a SQLite file
- *     that is `data_version`, and until this connection's next transaction begins. With Postgres it is the macrotask of the answer, until another
+ *     that is `data_version`, and until this connection's next transaction begins. With a server it is the macrotask of the answer, until another
  *     answer comes in.
  *  P2 Of a run that the same transaction ended there is no page, since its streams are closed with it. Retention has transactions of its own.
  */
 
-import type { Hint, StreamPage } from '../runtime/store.ts';
+import type { Commit, CommitResult, Hint, StreamPage } from '../runtime/store.ts';
 
 export interface PageRequest {
   run: string;
@@ -59,6 +59,23 @@ export class FreshPages {
     if (bytesOf(chunks) > maxBytes) return undefined;
     return this.#readVersion() === this.#version ? { ...page, chunks, from } : undefined; // P1
   }
+}
+
+/** What the server has answered to a batch, for the readers that the hints wake. A closed stream is left to the server. */
+export function keepFresh(
+  fresh: FreshPages,
+  { batch, results, hints }: { batch: readonly Commit[]; results: readonly CommitResult[]; hints: readonly Hint[] },
+): void {
+  fresh.clear();
+  for (const [index, { run, chunks }] of batch.entries()) {
+    const result = results[index];
+    if (result?.kind !== 'applied' || chunks.some(({ close }) => close)) continue;
+    for (const { stream, chunks: written } of chunks) {
+      const tail = result.tails[stream] ?? 0;
+      fresh.add({ run, stream }, { chunks: written, from: tail - written.length, tail, closed: false });
+    }
+  }
+  fresh.seal(hints);
 }
 
 function bytesOf(chunks: StreamPage['chunks']): number {

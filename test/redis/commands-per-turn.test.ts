@@ -55,8 +55,8 @@ describeUnless(noRedis, 'what a turn of an agent costs at Upstash', () => {
         commands: Math.round(((await commandsOf(admin)) - commands) / turns),
       };
       console.log(`${turns} turns, ${chunks} chunks: ${JSON.stringify(perTurn)} a turn`);
-      expect(perTurn.requests).toBeLessThan(90);
-      expect(perTurn.commands).toBeLessThan(600);
+      expect(perTurn.requests).toBeLessThan(40);
+      expect(perTurn.commands).toBeLessThan(260);
     } finally {
       await runtime.close();
       await models.close();

@@ -1,7 +1,7 @@
 /** The holder's commit: as it goes to the database, and what the database answers. */
 
 import type { Commit, CommitResult, Hint, StreamWrite } from '../../runtime/store.ts';
-import type { FreshPages } from '../fresh-pages.ts';
+import { keepFresh } from '../fresh-pages.ts';
 import { ChunkPacker } from '../packing.ts';
 import type { Database } from './database.ts';
 import { toJsonLedger } from './ledger.ts';
@@ -171,23 +171,6 @@ function toCommitResult(db: Database, { row, commit, hints }: Answered): CommitR
     messages,
     tails: more.tails ?? {},
   };
-}
-
-/** For the readers that the hints wake. A closed stream is left to the tables. */
-function keepFresh(
-  fresh: FreshPages,
-  { batch, results, hints }: { batch: Commit[]; results: CommitResult[]; hints: Hint[] },
-): void {
-  fresh.clear();
-  for (const [index, { run, chunks }] of batch.entries()) {
-    const result = results[index];
-    if (result?.kind !== 'applied' || chunks.some(({ close }) => close)) continue;
-    for (const { stream, chunks: written } of chunks) {
-      const tail = result.tails[stream] ?? 0;
-      fresh.add({ run, stream }, { chunks: written, from: tail - written.length, tail, closed: false });
-    }
-  }
-  fresh.seal(hints);
 }
 
 function gatherHints(hints: Hint[], { commit, told }: { commit: Commit; told: JsonRow[] }): void {

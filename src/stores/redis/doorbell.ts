@@ -18,7 +18,7 @@ export interface Doorbell {
   readonly hears: boolean;
   watch(listener: (hint: Hint) => void): () => void;
   /** What a script of this store changed. */
-  tell(hints: string): void;
+  tell(hints: Hint[]): void;
   /** How far a stream is, as a read found it. */
   saw(run: string, at: { stream: string; tail: number }): void;
   close(): void;
@@ -57,9 +57,9 @@ export function createDoorbell(options: DoorbellOptions): Doorbell {
       };
     },
     tell(hints) {
-      if (hints === '') return;
+      if (hints.length === 0) return;
       line.expectEcho();
-      ring(JSON.parse(hints) as Hint[]);
+      ring(hints);
     },
     saw(run, { stream, tail }) {
       // D1

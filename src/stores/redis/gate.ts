@@ -13,9 +13,20 @@ import type { ServerSettings } from './opening.ts';
 import { toText } from './payloads.ts';
 import type { Reply, Request, Script } from './script.ts';
 
+export interface Answer {
+  answer: Reply;
+  /** What the script changed. */
+  hints: Hint[];
+}
+
 export interface Gate {
-  /** Runs a script; its answer, without the hints. */
+  /** Runs a script, and tells watchers what it changed. */
   ask(script: Script, request: Request): Promise<Reply>;
+  /** Runs a script; what it changed is the caller's to tell. */
+  askQuietly(script: Script, request: Request): Promise<Answer>;
+  tell(hints: Hint[]): void;
+  /** Grows with each answer, and when the macrotask in which the last one came has ended. */
+  answers(): number;
   /** Throws if the store is closed. */
   enter(): void;
   saw: Doorbell['saw'];
@@ -38,9 +49,9 @@ export interface GateOptions {
 }
 
 export function createGate(options: GateOptions): Gate {
-  const { connection, namespace, where, dueClock } = options;
+  const { connection, namespace, where } = options;
   const me = systemIds().nonce().slice(0, 12);
-  const key = `{${namespace}}:meta`;
+  const { run, answers } = prepareRun(options, me);
   const doorbell = createDoorbell({ connection, clock: options.clock, channel: `{${namespace}}:bell`, me });
   const pending = new Set<Promise<unknown>>();
   let opening: Promise<void> | undefined;
@@ -49,17 +60,10 @@ export function createGate(options: GateOptions): Gate {
   const enter = (): void => {
     if (isClosed) throw closedError('Redis');
   };
-  const run = async (script: Script, { text, payloads }: Request): Promise<Reply> => {
-    const environment = JSON.stringify({ me, now: dueClock?.now(), text: connection.readsText });
-    const reply = await connection.run({ script, key, texts: [environment, text], payloads });
-    const [answer = null, hints = ''] = reply as Reply[];
-    doorbell.tell(toText(hints));
-    return answer;
-  };
   const open = async (): Promise<void> => {
     const settings = await readSettings(connection);
     checkEviction(settings.eviction, where);
-    checkFormat(await run(OPEN, describeOpen()), namespace);
+    checkFormat((await run(OPEN, describeOpen())).answer, namespace);
     options.opened(settings);
   };
   const ensureOpen = (): Promise<void> =>
@@ -67,7 +71,7 @@ export function createGate(options: GateOptions): Gate {
       opening = undefined;
       throw error;
     }));
-  const translated = async (script: Script, request: Request): Promise<Reply> => {
+  const translated = async (script: Script, request: Request): Promise<Answer> => {
     try {
       await ensureOpen();
       return await run(script, request);
@@ -75,14 +79,22 @@ export function createGate(options: GateOptions): Gate {
       throw toStoreError(error, { doing: `${script.name} in`, where });
     }
   };
+  const askQuietly = async (...call: [Script, Request]): Promise<Answer> => {
+    enter();
+    const asked = translated(...call).finally(() => pending.delete(asked));
+    pending.add(asked);
+    return asked;
+  };
   return {
     enter,
     async ask(script, request) {
-      enter();
-      const asked = translated(script, request);
-      pending.add(asked);
-      return asked.finally(() => pending.delete(asked));
+      const { answer, hints } = await askQuietly(script, request);
+      doorbell.tell(hints);
+      return answer;
     },
+    askQuietly,
+    tell: doorbell.tell,
+    answers,
     saw: doorbell.saw,
     hears: () => doorbell.hears,
     watch(listener) {
@@ -95,6 +107,27 @@ export function createGate(options: GateOptions): Gate {
       doorbell.close();
       await Promise.allSettled(pending);
       await connection.close();
+    },
+  };
+}
+
+/** `me`: tells this store's messages from those of others. */
+function prepareRun(
+  { connection, namespace, clock, dueClock }: GateOptions,
+  me: string,
+): { run: (script: Script, request: Request) => Promise<Answer>; answers: Gate['answers'] } {
+  const key = `{${namespace}}:meta`;
+  let answers = 0;
+  return {
+    answers: () => answers,
+    async run(script, { text, payloads }) {
+      const environment = JSON.stringify({ me, now: dueClock?.now(), text: connection.readsText });
+      const reply = await connection.run({ script, key, texts: [environment, text], payloads });
+      const [answer = null, hints = ''] = reply as Reply[];
+      answers += 1;
+      clock.defer(() => void (answers += 1));
+      const told = toText(hints);
+      return { answer, hints: told === '' ? [] : (JSON.parse(told) as Hint[]) };
     },
   };
 }

@@ -1,7 +1,8 @@
 /** The operations of the store, each a script or a few. */
 
 import { systemIds } from '../../runtime/ids.ts';
-import type { Store } from '../../runtime/store.ts';
+import type { Commit, CommitResult, Hint, Store } from '../../runtime/store.ts';
+import { FreshPages, keepFresh } from '../fresh-pages.ts';
 import { ChunkPacker } from '../packing.ts';
 import { CLAIM, describeClaim, toClaimResult } from './claim.ts';
 import { COMMIT, describeCommits, toCommitResults } from './commit.ts';
@@ -26,15 +27,16 @@ type Operations = Omit<Store, 'name' | 'capabilities' | 'watch' | 'close'>;
 /** Items of one script: it stands in the way of others for as long as it takes. */
 const AT_ONCE = 32;
 
-export function prepareOperations({ ask, enter, saw }: Gate): Operations {
+export function prepareOperations(gate: Gate): Operations {
+  const { ask, enter, saw } = gate;
   const packer = new ChunkPacker();
+  const fresh = new FreshPages(gate.answers);
   const ids = systemIds();
   return {
     start: (runs, claim) =>
       inParts(enter, runs, async (part) => toStartResults(await ask(START, describeStart(part, claim)), part)),
     claim: async (request) => toClaimResult(await ask(CLAIM, describeClaim(request))),
-    commit: (batch) =>
-      inParts(enter, batch, async (part) => toCommitResults(await ask(COMMIT, describeCommits(part, packer)), part)),
+    commit: (batch) => commitAll(gate, { batch, packer, fresh }),
     deliver: (messages, claim) =>
       inParts(enter, messages, async (part) => toDeliverResults(await ask(DELIVER, describeDelivery(part, claim)))),
     control: async (run, control) => toControlResult(await ask(CONTROL, describeControl(run, control))),
@@ -56,6 +58,9 @@ export function prepareOperations({ ask, enter, saw }: Gate): Operations {
     thread: async (id, tenant = null) => reads.toThread(await ask(reads.THREAD, reads.describeThread(id, tenant))),
     async read(run, stream, { from, maxBytes }) {
       const at = { run, stream, from: Math.max(0, from), maxBytes };
+      enter();
+      const kept = fresh.find(at);
+      if (kept !== undefined) return kept;
       const page = toStreamPage(await ask(READ, describeRead(at)), at);
       if (page !== null) saw(run, { stream, tail: page.tail });
       return page;
@@ -80,6 +85,28 @@ export function prepareOperations({ ask, enter, saw }: Gate): Operations {
       hashes.length === 0 ? [] : toParts(await ask(GET_PARTS, describeParts(id, hashes))),
     compact: (run, stream) => compact(ask, { at: { run, stream }, packer }),
   };
+}
+
+/** Watchers are told when all is answered: their readers find then what was written. */
+async function commitAll(
+  { enter, askQuietly, tell }: Gate,
+  { batch, packer, fresh }: { batch: Commit[]; packer: ChunkPacker; fresh: FreshPages },
+): Promise<CommitResult[]> {
+  const hints: Hint[] = [];
+  try {
+    const results = await inParts(enter, batch, async (part) => {
+      const answered = await askQuietly(COMMIT, describeCommits(part, packer));
+      hints.push(...answered.hints);
+      return toCommitResults(answered.answer, part);
+    });
+    keepFresh(fresh, { batch, results, hints });
+    tell(hints);
+    return results;
+  } catch (error) {
+    // Some of it may have been applied, and more of it may be yet.
+    tell([{ kind: 'any' }]);
+    throw error;
+  }
 }
 
 /** Each item stands by itself, so that a large batch may go in several scripts; they are answered in order. */
