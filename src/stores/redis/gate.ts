@@ -54,23 +54,12 @@ export function createGate(options: GateOptions): Gate {
   const { run, answers } = prepareRun(options, me);
   const doorbell = createDoorbell({ connection, clock: options.clock, channel: `{${namespace}}:bell`, me });
   const pending = new Set<Promise<unknown>>();
-  let opening: Promise<void> | undefined;
+  const ensureOpen = prepareOpen(options, run);
   let isClosed = false;
 
   const enter = (): void => {
     if (isClosed) throw closedError('Redis');
   };
-  const open = async (): Promise<void> => {
-    const settings = await readSettings(connection);
-    checkEviction(settings.eviction, where);
-    checkFormat((await run(OPEN, describeOpen())).answer, namespace);
-    options.opened(settings);
-  };
-  const ensureOpen = (): Promise<void> =>
-    (opening ??= open().catch((error: unknown) => {
-      opening = undefined;
-      throw error;
-    }));
   const translated = async (script: Script, request: Request): Promise<Answer> => {
     try {
       await ensureOpen();
@@ -93,8 +82,8 @@ export function createGate(options: GateOptions): Gate {
       return answer;
     },
     askQuietly,
-    tell: doorbell.tell,
     answers,
+    tell: doorbell.tell,
     saw: doorbell.saw,
     hears: () => doorbell.hears,
     watch(listener) {
@@ -130,4 +119,22 @@ function prepareRun(
       return { answer, hints: told === '' ? [] : (JSON.parse(told) as Hint[]) };
     },
   };
+}
+
+type Run = ReturnType<typeof prepareRun>['run'];
+
+/** Opens it before the first call, and again before the next one if that failed. */
+function prepareOpen({ connection, namespace, where, opened }: GateOptions, run: Run): () => Promise<void> {
+  let opening: Promise<void> | undefined;
+  const open = async (): Promise<void> => {
+    const settings = await readSettings(connection);
+    checkEviction(settings.eviction, where);
+    checkFormat((await run(OPEN, describeOpen())).answer, namespace);
+    opened(settings);
+  };
+  return () =>
+    (opening ??= open().catch((error: unknown) => {
+      opening = undefined;
+      throw error;
+    }));
 }
