@@ -161,6 +161,7 @@ export class HeldRun implements CommitSource {
     this.core.timers.resume(options.now);
     this.core.queue.kick();
     this.#options.host.request(this);
+    if (!this.core.outbox.empty) this.#options.host.requestFlush(this);
     this.evaluate();
   }
 
@@ -168,7 +169,6 @@ export class HeldRun implements CommitSource {
   markStale(): void {
     if (this.#state !== 'running') return;
     this.#state = 'stale';
-    this.core.active = false;
     this.core.logger.warn(
       { code: 'lease_lost', step: stepsAtStall(this.core).join(', '), epoch: this.epoch },
       'the event loop stalled longer than the lease; nothing is written until the run is claimed again',

@@ -320,7 +320,7 @@ export class Worker implements HeldRunHost {
   /** Stale runs that another worker has claimed meanwhile. */
   async #dropTakenOver(): Promise<void> {
     for (const held of this.#executing.values()) {
-      if (held.state !== 'stale') continue;
+      if (held.state !== 'stale' || this.#loading.has(held.id)) continue;
       const row = await this.#calls.inTime((store) => store.get(held.id));
       if (row === null || row.epoch > held.epoch) {
         if (held.state === 'stale')
@@ -351,11 +351,6 @@ export class Worker implements HeldRunHost {
     }
   }
 
-  /** W3. The process stalled, or the answer was long on its way: another worker may have claimed the run since. */
-  #isOver({ claimedAt }: ClaimedAt): boolean {
-    return this.#parts.clock.monotonic() - claimedAt > this.#options.leaseMs;
-  }
-
   #leave(claim: Claim, unreadable?: DurableError): Promise<void> {
     const { leaseMs } = this.#options;
     return this.#calls.giveBack(claim, unreadable === undefined ? { leaseMs } : { leaseMs, unreadable });
@@ -372,11 +367,7 @@ export class Worker implements HeldRunHost {
     this.#executing.set(claim.run.id, held);
     const hasNews = claim.run.inboxHead > held.received;
     const messages = hasNews ? (claim.messages ?? (await this.#calls.messages(claim))) : [];
-    if (held.state === 'finished') return;
-    if (this.#isOver(options)) {
-      held.drop('lease_lost', `The lease of run "${held.id}" ended before its claim was answered.`);
-      return this.look();
-    }
+    if (held.state === 'finished') return this.#leave(claim);
     if (this.#state !== 'open') {
       held.drop('runtime_closed', `The run "${held.id}" waits; it goes on in another process.`);
       return this.#leave(claim);
@@ -409,7 +400,6 @@ export class Worker implements HeldRunHost {
     const { leaseMs } = this.#options;
     const reading = { ...options, store, clock, calls: this.#calls, loaded, leaseMs, held: () => held };
     const { input, journal, values } = await readClaimed(run, reading);
-    if (this.#isOver(options)) return this.look();
     if (this.#state !== 'open') return this.#leave(claim);
     held = new HeldRun({
       claim,

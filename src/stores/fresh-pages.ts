@@ -43,11 +43,11 @@ export class FreshPages {
     pages.set(stream, { ...page, chunks, from: page.tail - chunks.length });
   }
 
-  /** The transaction is about to be committed, and will tell so. While it lasts no other connection commits. */
-  seal(hints: readonly Hint[]): void {
+  /** The transaction is about to be committed, and will tell so. While it lasts no other connection commits. `version`: that they belong to. */
+  seal(hints: readonly Hint[], version: number = this.#readVersion()): void {
     if (this.#pages.size === 0) return;
     for (const hint of hints) if (hint.kind === 'run') this.#pages.delete(hint.run); // P2
-    this.#version = this.#readVersion();
+    this.#version = version;
   }
 
   /** Undefined where the tables have to be asked. */
@@ -61,21 +61,28 @@ export class FreshPages {
   }
 }
 
+interface Answered {
+  batch: readonly Commit[];
+  results: readonly CommitResult[];
+  hints: readonly Hint[];
+  /** Default: the present one. */
+  version?: number;
+}
+
 /** What the server has answered to a batch, for the readers that the hints wake. A closed stream is left to the server. */
-export function keepFresh(
-  fresh: FreshPages,
-  { batch, results, hints }: { batch: readonly Commit[]; results: readonly CommitResult[]; hints: readonly Hint[] },
-): void {
+export function keepFresh(fresh: FreshPages, { batch, results, hints, version }: Answered): void {
   fresh.clear();
-  for (const [index, { run, chunks }] of batch.entries()) {
+  // It was repeated, and what it did at first is not said again.
+  if (hints.some(({ kind }) => kind === 'any')) return;
+  for (const [index, { run, chunks, then }] of batch.entries()) {
     const result = results[index];
-    if (result?.kind !== 'applied' || chunks.some(({ close }) => close)) continue;
+    if (result?.kind !== 'applied' || then.kind === 'end' || chunks.some(({ close }) => close)) continue;
     for (const { stream, chunks: written } of chunks) {
       const tail = result.tails[stream] ?? 0;
       fresh.add({ run, stream }, { chunks: written, from: tail - written.length, tail, closed: false });
     }
   }
-  fresh.seal(hints);
+  fresh.seal(hints, version);
 }
 
 function bytesOf(chunks: StreamPage['chunks']): number {

@@ -17,6 +17,8 @@ export interface Answer {
   answer: Reply;
   /** What the script changed. */
   hints: Hint[];
+  /** What `answers` was when it came. */
+  version: number;
 }
 
 export interface Gate {
@@ -113,10 +115,10 @@ function prepareRun(
       const environment = JSON.stringify({ me, now: dueClock?.now(), text: connection.readsText });
       const reply = await connection.run({ script, key, texts: [environment, text], payloads });
       const [answer = null, hints = ''] = reply as Reply[];
-      answers += 1;
+      const version = (answers += 1);
       clock.defer(() => void (answers += 1));
       const told = toText(hints);
-      return { answer, hints: told === '' ? [] : (JSON.parse(told) as Hint[]) };
+      return { answer, version, hints: told === '' ? [] : (JSON.parse(told) as Hint[]) };
     },
   };
 }

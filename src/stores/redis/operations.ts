@@ -1,7 +1,7 @@
 /** The operations of the store, each a script or a few. */
 
 import { systemIds } from '../../runtime/ids.ts';
-import type { Commit, CommitResult, Hint, Store } from '../../runtime/store.ts';
+import type { Commit, CommitResult, Store } from '../../runtime/store.ts';
 import { FreshPages, keepFresh } from '../fresh-pages.ts';
 import { ChunkPacker } from '../packing.ts';
 import { CLAIM, describeClaim, toClaimResult } from './claim.ts';
@@ -87,26 +87,18 @@ export function prepareOperations(gate: Gate): Operations {
   };
 }
 
-/** Watchers are told when all is answered: their readers find then what was written. */
-async function commitAll(
+/** Watchers are told after their pages are kept: their readers find there what was written. */
+function commitAll(
   { enter, askQuietly, tell }: Gate,
   { batch, packer, fresh }: { batch: Commit[]; packer: ChunkPacker; fresh: FreshPages },
 ): Promise<CommitResult[]> {
-  const hints: Hint[] = [];
-  try {
-    const results = await inParts(enter, batch, async (part) => {
-      const answered = await askQuietly(COMMIT, describeCommits(part, packer));
-      hints.push(...answered.hints);
-      return toCommitResults(answered.answer, part);
-    });
-    keepFresh(fresh, { batch, results, hints });
+  return inParts(enter, batch, async (part) => {
+    const { answer, hints, version } = await askQuietly(COMMIT, describeCommits(part, packer));
+    const results = toCommitResults(answer, part);
+    keepFresh(fresh, { batch: part, results, hints, version });
     tell(hints);
     return results;
-  } catch (error) {
-    // Some of it may have been applied, and more of it may be yet.
-    tell([{ kind: 'any' }]);
-    throw error;
-  }
+  });
 }
 
 /** Each item stands by itself, so that a large batch may go in several scripts; they are answered in order. */
