@@ -5,7 +5,7 @@
  *  W2 Suspended continuations stay warm for a while (at most `warm.max`, `warm.ms`); then they are dropped and the run
  *     is replayed when something happens to it.
  *  W3 A lease is extended by commits and heartbeats. A worker that cannot extend it gives the run up before it ends; one
- *     that stalled past it writes nothing until a claim tells who holds the run.
+ *     that stalled past it begins and writes nothing until a claim tells who holds the run.
  *  W4 A place that gets free is for a run that a claim has left behind. What became due since then is told by a hint.
  */
 

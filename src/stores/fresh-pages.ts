@@ -43,7 +43,7 @@ export class FreshPages {
     pages.set(stream, { ...page, chunks, from: page.tail - chunks.length });
   }
 
-  /** The transaction is about to be committed, and will tell so. While it lasts no other connection commits. `version`: that they belong to. */
+  /** The transaction is about to be committed, and will tell so. While it lasts no other connection commits. `version`: that of the pages. */
   seal(hints: readonly Hint[], version: number = this.#readVersion()): void {
     if (this.#pages.size === 0) return;
     for (const hint of hints) if (hint.kind === 'run') this.#pages.delete(hint.run); // P2

@@ -10,7 +10,16 @@ import { DUE_QUERIES } from '../../src/stores/sqlite/claim.ts';
 import { LANE_QUERIES } from '../../src/stores/sqlite/lanes.ts';
 import { PLAIN_UPDATE } from '../../src/stores/sqlite/commit.ts';
 import { MIGRATIONS } from '../../src/stores/sqlite/migrations.ts';
-import { bytes, claimOne, emptyCommit, holder, newRun, startOne } from '../../src/testing/store-suite/kit.ts';
+import {
+  bytes,
+  claimOne,
+  emptyCommit,
+  holder,
+  newHook,
+  newRun,
+  only,
+  startOne,
+} from '../../src/testing/store-suite/kit.ts';
 import { storeFolder } from './sqlite-file.ts';
 
 let folder: ReturnType<typeof storeFolder>;
@@ -49,6 +58,31 @@ async function filledFile(): Promise<void> {
   );
   await store.close();
 }
+
+describe('a SQLite file of an earlier schema', () => {
+  it('learns which of its hooks are questions and webhooks', async () => {
+    const hooks = [
+      ['hook', null],
+      ['question', '?'],
+      ['hook:webhook', null],
+      ['webhook', null],
+      ['webhook#1', null],
+      ['turn#1/tool:c1/webhook:0123', null],
+    ] as const;
+    const store = open();
+    await startOne(store);
+    const { run, token } = only((await claimOne(store, { nonce: 'n' })).claims);
+    const create = hooks.map(([key, tool]) => newHook({ tokenHash: key, key, tool }));
+    await holder(store, { run, token }).apply({ hooks: { create, close: [] } });
+    const db = new DatabaseSync(folder.path);
+    db.exec('DROP INDEX questions');
+    db.exec(MIGRATIONS.find((step) => step.includes("SET kind = 'question'")) ?? '');
+    db.close();
+    const kinds = await Promise.all(hooks.map(async ([key]) => (await store.hook(key))?.kind));
+    expect(kinds).toEqual(['hook', 'question', 'hook', 'webhook', 'webhook', 'webhook']);
+    expect((await store.hook('question'))?.tool).toBeNull();
+  });
+});
 
 describe('a SQLite file that cannot be opened', () => {
   it('in a folder that is not there says so', async () => {

@@ -2,7 +2,7 @@
 
 import { isEnded } from '../../runtime/store.ts';
 import type { Delivery, DeliverClaim, DeliverResult, Message } from '../../runtime/store.ts';
-import { isClaimedWithDelivery, isDecided, hookKindFor } from '../rules.ts';
+import { hookKindFor, isClaimedWithDelivery, isDecided } from '../rules.ts';
 import { takeRun } from './claim.ts';
 import { copyHook, makeReady } from './state.ts';
 import type { HookRecord, MemoryState, RunRecord } from './state.ts';

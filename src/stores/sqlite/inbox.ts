@@ -2,7 +2,7 @@
 
 import { isEnded } from '../../runtime/store.ts';
 import type { Delivery, DeliverClaim, DeliverResult, Hook, Message } from '../../runtime/store.ts';
-import { isClaimedWithDelivery, isDecided, hookKindFor } from '../rules.ts';
+import { hookKindFor, isClaimedWithDelivery, isDecided } from '../rules.ts';
 import type { Claims } from './claim.ts';
 import type { Hooks } from './hooks.ts';
 import { toAnswers } from './rows.ts';
